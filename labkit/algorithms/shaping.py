@@ -1,0 +1,42 @@
+"""Changes to the reward before advantages are computed: length and distance from the reference."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from labkit.algorithms.kl import kl_estimate
+from labkit.algorithms.reduction import Number
+
+
+def overlong_penalty(
+    lengths: Int[Tensor, " batch"], max_length: Number, buffer: Number
+) -> Float[Tensor, " batch"]:
+    """Soft penalty, from 0 down to -1, for an answer that comes near the longest length allowed.
+
+    DAPO's overlong shaping (Yu et al. 2025, eq. 13): 0 up to max_length - buffer tokens, then falling
+    linearly to -1 at max_length and beyond. Add it to the reward. All in tokens; `lengths` [batch] of the
+    answers. Raises ValueError unless 0 < buffer <= max_length.
+
+    >>> overlong_penalty(torch.tensor([50, 80, 90, 100, 120]), max_length=100, buffer=20).tolist()
+    [0.0, 0.0, -0.5, -1.0, -1.0]
+    """
+    if not 0 < buffer <= max_length:
+        raise ValueError(f"buffer={buffer} must be above 0 and at most max_length={max_length}")
+    return ((max_length - buffer - lengths) / buffer).clamp(-1.0, 0.0)
+
+
+def kl_penalty(
+    logprobs: Float[Tensor, "batch time"],
+    ref_logprobs: Float[Tensor, "batch time"],
+    mask: Bool[Tensor, "batch time"],
+) -> Float[Tensor, " batch"]:
+    """Sum over each sequence of log p_policy - log p_reference: "KL in the reward" subtracts beta times this.
+
+    Ziegler et al. 2019, eq. 2; it is the k1 estimate of the sequence's KL(policy || reference). No gradient.
+
+    >>> logprobs, ref_logprobs = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[-1.5, -2.5, 9.0]])
+    >>> kl_penalty(logprobs, ref_logprobs, torch.tensor([[True, True, False]])).tolist()
+    [1.0]
+    """
+    x = kl_estimate(logprobs.detach(), ref_logprobs.detach(), "k1")
+    return torch.where(mask, x, 0.0).sum(dim=1)

@@ -1,0 +1,144 @@
+"""Sides that take turns on the same work, and the rows that come of it."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from labkit.models import Policy
+from labkit.tasks import Problem, Task
+
+What = Literal["rollout", "train", "step"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every side of a benchmark gets."""
+
+    policy: Policy
+    task: Task
+    prompts: int
+    samples: int
+    max_new_tokens: int
+    repeats: int
+    seed: int
+
+    @property
+    def rows(self) -> int:
+        """Sequences in a batch."""
+        return self.prompts * self.samples
+
+    def problems(self, turn: int) -> list[Problem]:
+        """The problems of a turn, the same for all sides; turn 0 is the warm-up."""
+        return self.task.sample(self.prompts, "train", seed=self.seed + turn)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done in a turn: prompt tokens of each group, completion tokens of each row (its eos included).
+
+    `trained` says which rows had a backward pass, where not all had one.
+    """
+
+    prompts: list[int]
+    lengths: list[int]
+    trained: list[bool] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Useful tokens: those of the completions, none after a row's end."""
+        return sum(self.lengths)
+
+    @property
+    def prompt_of_row(self) -> list[int]:
+        """Prompt tokens of each row."""
+        each = len(self.lengths) // len(self.prompts)
+        return [length for length in self.prompts for _ in range(each)]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One competitor: `run(turn)` is timed, `count(result)` says afterwards what it has done."""
+
+    name: str
+    run: Callable[[int], Any]
+    count: Callable[[Any], Work]
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One timed turn of one side."""
+
+    seconds: float
+    work: Work
+
+
+Trials = dict[str, list[Trial]]
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, after all work that was given to the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def take_turn(side: Side, turn: int, device: torch.device) -> Trial:
+    """One turn of one side, with the garbage of the turns before it out of the way."""
+    gc.collect()
+    start = clock(device)
+    result = side.run(turn)
+    seconds = clock(device) - start
+    return Trial(seconds, side.count(result))
+
+
+def race(sides: list[Side], repeats: int, device: torch.device) -> Trials:
+    """`repeats` turns of each side, in alternation, after a warm-up turn (turn 0) that does not count."""
+    for side in sides:
+        take_turn(side, 0, device)
+    trials: Trials = {side.name: [] for side in sides}
+    for turn in range(1, repeats + 1):
+        for side in sides:
+            trials[side.name].append(take_turn(side, turn, device))
+    return trials
+
+
+def is_labkit(side: str) -> bool:
+    """Whether a side is a way of labkit's."""
+    return side.split()[0] == "labkit"
+
+
+def make_rows(
+    what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float]
+) -> list[Row]:
+    """One row a side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds."""
+    rates = {
+        side: statistics.median(t.work.tokens / t.seconds for t in turns) for side, turns in trials.items()
+    }
+    rows = []
+    for side, turns in trials.items():
+        seconds = [t.seconds for t in turns]
+        mean_length = statistics.mean(n for t in turns for n in t.work.lengths)
+        peers = [peer for peer in trials if not is_labkit(peer)] if is_labkit(side) else []
+        said = [f"mean length {mean_length:.1f}", notes.get(side, ""), f"{torch.get_num_threads()} threads"]
+        rows.append(
+            {
+                "what": what,
+                "side": side,
+                "batch": len(turns[0].work.lengths),
+                "tokens_per_second": rates[side],
+                "seconds": statistics.median(seconds),
+                "ratio": {peer: rates[side] / rates[peer] for peer in peers},
+                "ceiling_fraction": statistics.median(ceiling(t.work) / t.seconds for t in turns),
+                "spread": [min(seconds), max(seconds)],
+                "tokens": round(statistics.median(t.work.tokens for t in turns)),
+                "notes": "; ".join(part for part in said if part),
+            }
+        )
+    return rows

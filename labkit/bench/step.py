@@ -1,0 +1,84 @@
+"""A whole GRPO step: labkit beside TRL's `GRPOTrainer`.
+
+Both sides train every row: groups whose samples all scored the same have no gradient, and labkit would leave
+them out (which is measured as a side of its own), but TRL computes them.
+"""
+
+import copy
+from dataclasses import dataclass
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from labkit.bench.ceiling import ceilings
+from labkit.bench.race import Row, Side, Trials, Work, Workload, make_rows, race
+from labkit.bench.rollout import work_of
+from labkit.bench.train import bench_recipe
+from labkit.rollouts import Rollouts, score
+from labkit.sampling import sample
+from labkit.training.optim import make_optimizer
+from labkit.training.rl import describe
+from labkit.training.update import update
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What a step sampled, and the rows that it trained."""
+
+    rollouts: Rollouts
+    trained: Bool[Tensor, " batch"]
+
+
+def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
+    """One row a side, and one for labkit as it works by default; see `run_bench`."""
+    sides = [
+        labkit_side(workload, "labkit", train_zero_advantage=True),
+        labkit_side(workload, "labkit (skips zero-advantage rows)", train_zero_advantage=False),
+    ]
+    notes = {side.name: side.notes for side in sides}
+    if peers:
+        from labkit.bench.trl_side import race_with_trl
+
+        trials: Trials = {}
+        for peer in peers:
+            found, notes[peer] = race_with_trl(workload, sides, peer)
+            for side, turns in found.items():
+                trials.setdefault(side, []).extend(turns)
+    else:
+        trials = race(sides, workload.repeats, workload.policy.device)
+    decoding, training = ceilings(workload.policy.model)
+    return make_rows("step", trials, notes, lambda work: decoding(work) + training(work))
+
+
+def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Side:
+    """The body of `train_rl`'s loop without its files: sample, verify, advantages, update, metrics.
+
+    Drawing the problems is left out of the clock on both sides (TRL: its data loader).
+    """
+    policy = copy.copy(workload.policy)
+    policy.model = copy.deepcopy(policy.model)
+    recipe = bench_recipe(workload, train_zero_advantage)
+    preset, settings = recipe.preset(), recipe.optimizer
+    optimizer = make_optimizer(policy.model, settings.lr, settings.betas, settings.weight_decay)
+
+    batches = [workload.problems(turn) for turn in range(workload.repeats + 1)]
+
+    def run(turn: int) -> Stepped:
+        problems = batches[turn]
+        drawing = recipe.sampling.model_dump(exclude={"prompts", "samples"})
+        prompts = [problem.prompt for problem in problems]
+        rollouts = sample(policy, prompts, n=workload.samples, seed=workload.seed + turn, **drawing)
+        rollouts = score(rollouts, workload.task, problems)
+        advantages = preset.advantages(rollouts.rewards, rollouts.groups)
+        kept = preset.keep(rollouts.rewards, rollouts.groups)
+        update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, settings.lr)
+        describe(rollouts, workload.task)
+        trained = kept if train_zero_advantage else kept & (advantages != 0)
+        return Stepped(rollouts, trained)
+
+    def count(stepped: Stepped) -> Work:
+        work = work_of(policy, stepped.rollouts, workload.samples)
+        return Work(work.prompts, work.lengths, stepped.trained.tolist())
+
+    said = "trains every row" if train_zero_advantage else "rows without a gradient are not computed"
+    return Side(name, run, count, said)

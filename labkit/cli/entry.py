@@ -1,0 +1,111 @@
+"""The commands put together, and what is said when one of them fails."""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import torch
+import typer
+from typer.core import TyperGroup
+
+from labkit.cli import evaluating, looking, training
+from labkit.errors import RunError, UserError
+
+HELP = """Reinforcement learning for language models, hands on.
+
+Start with `labkit doctor`, then `labkit train rlvr-addition-tiny` (a minute) or `labkit train r1-zero-tiny`.
+"""
+
+
+class _ReaderGone(Exception):
+    """Standard output was closed by its reader, as `head` does."""
+
+
+class _Interrupted(Exception):
+    """Ctrl-C."""
+
+
+class _Group(TyperGroup):
+    """Typer would answer a closed pipe and Ctrl-C by itself, with other exit statuses than ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            returned = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _ReaderGone from None
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+        return returned
+
+
+app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode="markdown")
+for command in (
+    training.train,
+    evaluating.eval_command,
+    evaluating.sample_command,
+    evaluating.compare_command,
+    evaluating.bench,
+    training.pretrain,
+    looking.recipes,
+    looking.tasks,
+    looking.models,
+    looking.doctor,
+    looking.version,
+):
+    app.command(command.__name__.removesuffix("_command"))(command)
+
+
+def main() -> None:
+    """Runs the command line on `sys.argv` and ends the process with its exit status."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status of a command; errors become one line on standard error."""
+    command = typer.main.get_command(app)
+    try:
+        returned = command.main(arguments or ["--help"], prog_name="labkit", standalone_mode=False)
+        return returned if isinstance(returned, int) else 0
+    except _ReaderGone:
+        # What is still buffered goes nowhere, or the interpreter would complain about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (_Interrupted, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except RunError as error:
+        return _fail(str(error), 1, error)
+    except UserError as error:
+        return _fail(str(error), 2, error)
+    except torch.OutOfMemoryError as error:
+        mend = "lower optimizer.microbatch_tokens, sampling.prompts or sampling.max_new_tokens with --set"
+        return _fail(f"the device is out of memory: {mend}", 1, error)
+    except Exception as error:
+        usage = _usage(error)
+        if usage is not None:
+            return _fail(usage, 2)
+        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "this is a bug in labkit or in your verifier: run with LABKIT_TRACEBACK=1 to see where"
+        return _fail(f"{told} ({hint})", 1, error)
+
+
+def _usage(error: Any) -> str | None:
+    """What the command-line parser found wrong, in one line; None for any other exception."""
+    if not hasattr(error, "format_message"):
+        return None
+    context = getattr(error, "ctx", None)
+    name = context.command_path if context else "labkit"
+    return f"{error.format_message().rstrip('.')}; `{name} --help` says what there is"
+
+
+def _fail(message: str, status: int, error: BaseException | None = None) -> int:
+    if error is not None and os.environ.get("LABKIT_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    while error is not None:
+        # A progress bar lives on in the frames of the exception: letting go of it ends its line.
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    print(f"labkit: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,217 @@
+"""Commands that measure: `eval`, `sample`, `compare`, `bench`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
+from labkit.cli.output import announce, console, note, print_json, quietly, reports_table
+from labkit.comparison import compare
+from labkit.evaluation import evaluate
+from labkit.rollouts import Rollouts, score
+from labkit.sampling import sample
+from labkit.tasks import load_task
+
+REPORTED = (
+    "model",
+    "task",
+    "problems",
+    "samples",
+    "pass_at_k",
+    "maj_at_k",
+    "interval",
+    "mean_length",
+    "truncated",
+    "well_formed",
+    "seconds",
+)
+
+
+def eval_command(
+    model: Model,
+    task: TaskName,
+    samples: Annotated[int, typer.Option(min=1, help="Samples a problem.")] = 16,
+    limit: Annotated[int, typer.Option(min=1, help="Held-out problems.")] = 128,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens. Default: the task's.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Chooses the problems and the random numbers.")] = 1234,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluates a model on held-out problems: pass@k, maj@k, lengths.
+
+    Example: `labkit eval tiny countdown --samples 16 --limit 128`
+
+    Look at: pass@1 with its interval (over problems); how far pass@k lies above it, which is what RL can
+    still sharpen; the share of truncated answers.
+    """
+    world, policy = load_task(task), quietly(lambda: find_policy(model, device))
+    announce(f"evaluating {policy.name} on {world.name}: {limit} problems x {samples} samples ...")
+    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    report = quietly(lambda: evaluate(policy, world, samples, limit, **options)).to_dict()
+    if as_json:
+        print_json({key: report[key] for key in REPORTED})
+        return
+    title = f"{report['model']} on {report['task']}: {report['problems']} problems x {samples} samples"
+    out = console()
+    out.print(reports_table({"held out": report}, title))
+    out.print(f"[dim]95 % intervals over problems; {report['tokens_per_second']:,.0f} tokens/s[/dim]")
+
+
+def sample_command(
+    model: Model,
+    task: TaskName,
+    n: Annotated[int, typer.Option("-n", min=1, help="Problems.")] = 4,
+    samples: Annotated[int, typer.Option(min=1, help="Samples a problem.")] = 1,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens. Default: the task's.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    split: Annotated[Literal["train", "test"], typer.Option(help="Which problems.")] = "test",
+    seed: Annotated[int, typer.Option(help="Chooses the problems and the random numbers.")] = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Shows what a model answers, and the score of each answer with its reason.
+
+    Example: `labkit sample tiny countdown -n 4 --samples 2`
+
+    Look at: whether the answers that score are right for the right reason, and what the others share.
+    """
+    world, policy = load_task(task), quietly(lambda: find_policy(model, device))
+    problems = world.sample(n, split, seed=seed)
+    longest = max_new_tokens or world.max_new_tokens
+
+    def work() -> Rollouts:
+        prompts = [problem.prompt for problem in problems]
+        options: dict[str, Any] = {"temperature": temperature, "stop": world.stop, "seed": seed}
+        return score(sample(policy, prompts, n=samples, max_new_tokens=longest, **options), world, problems)
+
+    rollouts = quietly(work)
+    rows = [
+        {
+            "prompt": prompt,
+            "completion": text,
+            "reward": judged.reward,
+            "reason": judged.reason,
+            "extracted": judged.extracted,
+            "length": int(length),
+            "truncated": bool(cut),
+        }
+        for prompt, text, judged, length, cut in zip(
+            rollouts.prompts,
+            rollouts.completions,
+            rollouts.scores or [],
+            rollouts.lengths,
+            rollouts.truncated,
+            strict=True,
+        )
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        _show(rows, console())
+
+
+def compare_command(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    plot: Annotated[Path | None, typer.Option(help="Draw the learning curves into this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compares runs: a table, the first run against each other one problem by problem, seeds summarised.
+
+    Example: `labkit compare runs/a runs/b --plot curves.png`
+
+    Look at: whether a difference's interval excludes 0; the warnings, for runs that differ in data or budget
+    answer no question; and the interval over seeds, since one seed of each proves little.
+    """
+    comparison = compare(runs)
+    if plot is not None:
+        comparison.plot(plot)
+        note(f"curves: {plot}")
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        print(comparison)
+
+
+def bench(
+    what: Annotated[
+        Literal["rollout", "train", "step"], typer.Argument(help="What to measure.", show_default=False)
+    ],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PEER",
+            help="Who is measured beside labkit; may be given several times. rollout: transformers, "
+            "transformers-static; train: transformers; step: trl, trl-microbatch, trl-static; none: nobody.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",
+    task: Annotated[str, typer.Option(help="The task whose prompts are used.")] = "countdown",
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts a batch.")] = 32,
+    samples: Annotated[int, typer.Option(min=1, help="Samples a prompt.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 200,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed turns a side; the medians are shown.")] = 5,
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (rollout).")] = "float32",
+    full_length: Annotated[
+        bool, typer.Option("--full-length", help="rollout: no answer ends early, so none leaves the batch.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Chooses prompts and random numbers.")] = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Measures speed, beside a peer in the same process: same weights, prompts, lengths, dtype.
+
+    Example: `labkit bench rollout --against transformers`
+
+    Look at: the ratio; the fraction of the ceiling, which is what this device could do. Close other programs
+    first.
+    """
+    from labkit.bench import format_table, run_bench
+
+    peers = None if against is None else [peer for peer in against if peer != "none"]
+    policy = quietly(lambda: find_policy(model, device))
+    announce(f"measuring {what}: {prompts} prompts x {samples} samples, {repeats} turns a side ...")
+    rows = quietly(
+        lambda: run_bench(
+            what,
+            peers,
+            policy,
+            task,
+            prompts,
+            samples,
+            max_new_tokens,
+            repeats,
+            dtype,
+            seed,
+            device,
+            full_length,
+        )
+    )
+    print_json(rows) if as_json else print(format_table(rows))
+
+
+def _show(rows: list[dict[str, Any]], out: Console) -> None:
+    """Each answer below its prompt, with its verdict in words and in colour."""
+    last = None
+    for row in rows:
+        if row["prompt"] != last:
+            out.print(Text(f"\nprompt  {row['prompt']}", style="bold"))
+            last = row["prompt"]
+        right, some = row["reward"] >= 1, 0 < row["reward"] < 1
+        word, colour = ("RIGHT", "green") if right else ("PARTLY", "yellow") if some else ("WRONG", "red")
+        cut = ", truncated" if row["truncated"] else ""
+        verdict = Text(f"{word}  reward {row['reward']:g}", style=f"bold {colour}")
+        out.print(
+            verdict.append(f"  {row['reason']}  ({row['length']} tokens{cut})", style="not bold default")
+        )
+        for line in row["completion"].splitlines() or ["(nothing)"]:
+            out.print(Text(f"    {line}", style=colour))
+    share = sum(row["reward"] >= 1 for row in rows) / len(rows)
+    out.print(Text(f"\n{len(rows)} answers, {share:.0%} right", style="bold"))

@@ -1,0 +1,104 @@
+"""Commands that tell what there is: `recipes`, `tasks`, `models`, `doctor`, `version`."""
+
+import typer
+from rich.text import Text
+
+from labkit.cli.options import Json
+from labkit.cli.output import console, print_json, print_list, quietly
+from labkit.doctor import Diagnosis, examine, models_at_hand, versions
+from labkit.recipes import list_recipes, load_recipe
+from labkit.tasks import TASKS, load_task
+
+STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "missing": "bold red"}
+
+
+def recipes(as_json: Json = False) -> None:
+    """Lists the recipes that come with labkit.
+
+    Look at: the time each takes, then `labkit train RECIPE`. A recipe of your own is a YAML file with the
+    same keys.
+    """
+    rows = []
+    for name, description in list_recipes().items():
+        recipe = load_recipe(name)
+        facts = {
+            "model": recipe.model,
+            "task": recipe.task,
+            "algorithm": recipe.algorithm,
+            "steps": recipe.steps,
+        }
+        rows.append({"name": name, **facts, "description": description})
+    print_list(rows, ["name", "model", "task", "algorithm", "steps", "description"], as_json)
+
+
+def tasks(as_json: Json = False) -> None:
+    """Lists the tasks: prompts with a verifier.
+
+    Look at: the example, then `labkit sample tiny TASK` for what the base model makes of it.
+    """
+    rows = []
+    for name in TASKS:
+        task = load_task(name)
+        facts = {"description": task.description, "example": task.sample(1, "test")[0].prompt}
+        rows.append({"name": name, **facts, "max_new_tokens": task.max_new_tokens})
+    print_list(rows, ["name", "example", "max_new_tokens", "description"], as_json)
+
+
+def models(as_json: Json = False) -> None:
+    """Lists the models that are at hand without a network.
+
+    Look at: "at hand"; any other causal language model of the hub works by its id where there is a network.
+    """
+    rows = [
+        {key: model[key] for key in ("name", "at_hand", "where", "description")} for model in models_at_hand()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    shown = [row | {"at hand": "yes" if row["at_hand"] else "no"} for row in rows]
+    print_list(shown, ["name", "at hand", "description"], False)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Looks whether everything is at hand, and says how to mend what is not.
+
+    Look at: lines marked missing (mend them first) and warning (known traps); the smoke test's tokens per
+    second. The exit status is 1 where something that is needed is missing.
+    """
+    diagnosis = quietly(examine)
+    if as_json:
+        print_json(diagnosis.to_dict())
+    else:
+        _show(diagnosis)
+    if not diagnosis.ok:
+        raise typer.Exit(1)
+
+
+def version() -> None:
+    """Prints the version of labkit, and of what it stands on."""
+    found = versions()
+    print(
+        f"labkit {found['labkit']} (torch {found['torch']}, transformers {found['transformers']}, "
+        f"Python {found['python']})"
+    )
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    out, section = console(), None
+    width = max(len(finding.name) for finding in diagnosis.findings)
+    for finding in diagnosis.findings:
+        if finding.section != section:
+            section = finding.section
+            out.print(Text(f"\n{section}", style="bold"))
+        line = Text("  ").append(f"{finding.status:8}", style=STYLES[finding.status])
+        out.print(line.append(f" {finding.name:{width}}  {finding.found}"))
+        if finding.mend is not None and finding.status != "ok":
+            out.print(Text(f"{'':{width + 13}}mend: {finding.mend}", style="cyan"))
+    counts = {kind: sum(f.status == kind for f in diagnosis.findings) for kind in ("missing", "warning")}
+    verdict = (
+        "Everything that the lab needs is here."
+        if diagnosis.ok
+        else f"{counts['missing']} missing: see above."
+    )
+    warned = f" Warnings: {counts['warning']}." if counts["warning"] else ""
+    out.print(Text(f"\n{verdict}{warned}", style="bold green" if diagnosis.ok else "bold red"))

@@ -1,0 +1,80 @@
+"""What commands are given: settings, devices, models."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+from safetensors import SafetensorError
+
+from labkit.errors import RunError, UserError
+from labkit.models import Policy, load_policy
+from labkit.paths import PACKAGE
+from labkit.runs import open_run
+
+MODEL_HELP = (
+    "A model by name (`labkit models`), a folder, a checkpoint, or a run folder (its newest checkpoint)."
+)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="A task by name (`labkit tasks`).", show_default=False)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Changes a setting; may be given several times."),
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: cuda where there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+_EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
+
+
+def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
+    """`key=value` texts as a dictionary; values are YAML scalars (or lists). Raises UserError.
+
+    >>> parse_settings(["steps=20", "lr=1e-4", "optimizer.schedule=cosine", "betas=[0.9, 0.99]"])
+    {'steps': 20, 'lr': 0.0001, 'optimizer.schedule': 'cosine', 'betas': [0.9, 0.99]}
+    """
+    found = {}
+    for pair in pairs or []:
+        key, separator, text = pair.partition("=")
+        if not separator or not key.strip():
+            raise UserError(f"--set takes key=value, such as --set steps=20, not {pair!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--set {key}: the value {text!r} is not YAML; put it in quotes") from None
+        # YAML 1.1 takes 1e-4, without a point, for a text.
+        if isinstance(value, str) and _EXPONENT.fullmatch(value):
+            value = float(value)
+        found[key.strip()] = value
+    return found
+
+
+def check_device(device: str | None) -> str | None:
+    """The device's name, if torch can use it. Raises UserError."""
+    if device is None:
+        return None
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UserError(f"no device {device!r}: use cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError("torch sees no CUDA device here: leave --device out, or see `labkit doctor`")
+    return device
+
+
+def find_policy(name: str, device: str | None) -> Policy:
+    """The policy of a run folder, of any other folder, or by name. Raises UserError, RunError if damaged."""
+    device, folder = check_device(device), Path(name).expanduser()
+    recorded = PACKAGE.parent / "data" / "runs" / name
+    try:
+        if (folder / "recipe.yaml").is_file() or (recorded / "recipe.yaml").is_file():
+            return open_run(folder).policy(device=device)
+        return load_policy(folder if folder.is_dir() else name, device=device)
+    except SafetensorError as error:
+        raise RunError(
+            f"the weights of {name} are damaged ({error}): use another checkpoint or model"
+        ) from error

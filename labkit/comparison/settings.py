@@ -1,0 +1,66 @@
+"""What sets the recipes of several runs apart, and what to call the runs."""
+
+from typing import Any
+
+from labkit.runs import Run
+
+# What a run may spend and what it learns from: where two runs differ in one of these, their results do too.
+BUDGET = (
+    "model",
+    "task",
+    "task_options",
+    "steps",
+    "sampling.prompts",
+    "sampling.samples",
+    "sampling.max_new_tokens",
+)
+# What changes no result: names, the seed, what is kept of a run.
+BOOKKEEPING = ("name", "description", "seed", "checkpoint_every", "keep_checkpoints", "rollouts_logged")
+
+
+def flatten(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a recipe with dotted keys, bookkeeping left out.
+
+    >>> flatten({"name": "x", "seed": 0, "steps": 5, "optimizer": {"lr": 0.1}})
+    {'steps': 5, 'optimizer.lr': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if isinstance(value, dict) and value:
+            found |= flatten(value, f"{prefix}{key}.")
+        elif prefix or key not in BOOKKEEPING:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def differences(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The keys whose values differ between flat recipes, with each recipe's value.
+
+    >>> differences([{"steps": 5, "lr": 0.1}, {"steps": 9, "lr": 0.1}])
+    {'steps': [5, 9]}
+    """
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+    values = {key: [recipe.get(key) for recipe in recipes] for key in keys}
+    return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
+
+
+def recipe_labels(opened: list[Run]) -> list[str]:
+    """One label a run: the recipe's name, with the settings that tell it from its namesakes.
+
+    Runs that differ in the seed alone get the same label.
+    """
+    recipes = [flatten(run.recipe) for run in opened]
+    names = [str(run.recipe.get("name")) for run in opened]
+    labels = []
+    for name, recipe in zip(names, recipes, strict=True):
+        namesakes = [other for n, other in zip(names, recipes, strict=True) if n == name]
+        apart = [f"{key.split('.')[-1]}={recipe.get(key)}" for key in differences(namesakes)]
+        labels.append(f"{name} ({', '.join(apart)})" if apart else name)
+    return labels
+
+
+def run_labels(opened: list[Run]) -> list[str]:
+    """The folders' names, or the whole paths where two names are equal."""
+    names = [run.path.resolve().name for run in opened]
+    labels = [n if names.count(n) == 1 else str(run.path) for n, run in zip(names, opened, strict=True)]
+    return [label if label not in labels[:i] else f"{label} #{i + 1}" for i, label in enumerate(labels)]

@@ -1,0 +1,371 @@
+"""Is everything at hand? Versions, device, machine, models, optional packages, known traps, a smoke test.
+
+Each finding says what is there, and for what is not, the mend: a command to type.
+"""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from labkit.errors import UserError
+from labkit.models import MODELS, load_policy
+from labkit.paths import PACKAGE, data_folder
+from labkit.recipes import list_recipes
+from labkit.runs import processor
+from labkit.sampling import sample
+from labkit.tasks import TASKS, load_task
+
+Status = Literal["ok", "note", "warning", "missing"]
+GIB = 2**30
+PURPOSES = {
+    "jupyterlab": "notebooks",
+    "ipykernel": "notebooks",
+    "ipywidgets": "the live dashboard and the rollout browser",
+    "matplotlib": "learning curves and all other plots",
+    "datasets": "data sets of the hub",
+    "nbclient": "running notebooks as tests do",
+    "nbconvert": "running notebooks as tests do",
+    "nbformat": "running notebooks as tests do",
+    "trl": "`labkit bench step --against trl`",
+    "accelerate": "`labkit bench step --against trl`",
+    "peft": "adapters",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `missing`: the lab needs it. `warning`: a trap. `note`: optional and absent."""
+
+    section: str
+    name: str
+    status: Status
+    found: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings. `ok`: nothing that the lab needs is missing. `smoke`: the smoke test's numbers."""
+
+    findings: list[Finding]
+    versions: dict[str, str]
+    smoke: dict[str, float] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether what is needed is there."""
+        return all(finding.status != "missing" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The diagnosis as plain data, for JSON."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {"ok": self.ok, "versions": self.versions, "smoke": self.smoke, "findings": findings}
+
+
+def examine() -> Diagnosis:
+    """Looks at everything; never raises for what it finds."""
+    cores, threads = usable_cores(), torch.get_num_threads()
+    speed, smoke = smoke_test()
+    findings = [
+        *packages(),
+        *devices(),
+        *machine(cores, threads),
+        *models_and_data(),
+        *traps(cores, threads, os.environ, Path(sys.prefix)),
+        *speed,
+    ]
+    return Diagnosis(findings, versions(), smoke)
+
+
+def versions() -> dict[str, str]:
+    """The versions of labkit, Python, and the packages that decide about results."""
+    names = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+    found = {name: _version(name) or "not installed" for name in names}
+    project = _project()
+    labkit = project["version"] if project else _version("labkit") or "unknown"
+    return {"labkit": labkit, "python": platform.python_version(), **found}
+
+
+def packages() -> list[Finding]:
+    """Python and the packages that labkit declares: those needed, then the optional ones with their use."""
+    new_enough = sys.version_info >= (3, 11)
+    found = [
+        Finding(
+            "packages",
+            "python",
+            "ok" if new_enough else "missing",
+            f"{platform.python_version()} in {sys.prefix}",
+            None if new_enough else "install Python 3.11 or newer",
+        )
+    ]
+    for text in declared():
+        found += [new for new in _package(text) if new.name not in {old.name for old in found}]
+    return found
+
+
+def declared() -> list[str]:
+    """The requirements that labkit declares, extras included: the checkout's, or the installed package's."""
+    project = _project()
+    if project is None:
+        return requires("labkit") or []
+    extras = project["optional-dependencies"]
+    optional = [f'{text}; extra == "{extra}"' for extra, texts in extras.items() for text in texts]
+    return [*project["dependencies"], *optional]
+
+
+def _project() -> dict[str, Any] | None:
+    """What the checkout's pyproject.toml says; None where labkit is installed without its checkout."""
+    file = PACKAGE.parent / "pyproject.toml"
+    return tomllib.loads(file.read_text())["project"] if file.exists() else None
+
+
+def _package(text: str) -> list[Finding]:
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(text)
+    needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    if not needed and requirement.name not in PURPOSES:
+        return []
+    name, installed = requirement.name, _version(requirement.name)
+    purpose = "" if needed else f" ({PURPOSES[name]})"
+    mend = f'pip install "{name}{requirement.specifier}"'
+    if installed is None:
+        return [Finding("packages", name, "missing" if needed else "note", f"not installed{purpose}", mend)]
+    if not requirement.specifier.contains(installed, prereleases=True):
+        told = f"{installed}, but labkit is made for {requirement.specifier}{purpose}"
+        return [Finding("packages", name, "warning", told, mend)]
+    return [Finding("packages", name, "ok", f"{installed}{purpose}")]
+
+
+def devices() -> list[Finding]:
+    """The accelerators that torch can use, and whether one is there that it can't."""
+    if torch.cuda.is_available():
+        found = []
+        for index in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(index)
+            told = f"{torch.cuda.get_device_name(index)}, {free / GIB:.0f} of {total / GIB:.0f} GiB free"
+            found.append(Finding("device", f"cuda:{index}", "ok", f"{told}, CUDA {torch.version.cuda}"))
+        return found
+    if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
+        told = f"an NVIDIA driver is there, but torch {torch.__version__} sees no GPU"
+        mend = "install the build of torch for your driver's CUDA version (`nvidia-smi` shows it)"
+        return [Finding("device", "cuda", "warning", told, mend)]
+    return [Finding("device", "cpu", "ok", f"{processor()} (no GPU is needed for the notebooks)")]
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, by its affinity and its container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        share, period = quota.read_text().split()
+        if share != "max":
+            cores = min(cores, max(1, round(int(share) / int(period))))
+    return cores
+
+
+def machine(cores: int, threads: int) -> list[Finding]:
+    """Cores, memory, disk, and whether runs can be written here."""
+    found = [Finding("machine", "cores", "ok", f"{cores} usable, torch uses {threads} threads")]
+    memory = memory_gib()
+    if memory is not None:
+        total, free = memory
+        enough = free >= 2
+        mend = (
+            None
+            if enough
+            else "close other programs, or end other kernels (Jupyter: Kernel, Shut Down All Kernels)"
+        )
+        told = f"{free:.1f} of {total:.1f} GiB free"
+        found.append(Finding("machine", "memory", "ok" if enough else "warning", told, mend))
+    free_disk = shutil.disk_usage(".").free / GIB
+    mend = (
+        None
+        if free_disk >= 1
+        else "free some: a run of the tiny model takes about 50 MB (checkpoints: 10 MB each)"
+    )
+    status: Status = "ok" if free_disk >= 1 else "warning"
+    found.append(Finding("machine", "disk", status, f"{free_disk:.1f} GiB free here", mend))
+    if not os.access(".", os.W_OK):
+        told = "this folder is read-only, and runs are written to runs/ in it"
+        found.append(Finding("machine", "folder", "warning", told, "cd to another one, or use `--out DIR`"))
+    return found
+
+
+def memory_gib() -> tuple[float, float] | None:
+    """Total and free memory in GiB, as far as the system tells."""
+    info = Path("/proc/meminfo")
+    if info.exists():
+        sizes = {line.split(":")[0]: int(line.split()[1]) for line in info.read_text().splitlines()}
+        return sizes["MemTotal"] * 1024 / GIB, sizes["MemAvailable"] * 1024 / GIB
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_PHYS_PAGES") / GIB, page * os.sysconf("SC_AVPHYS_PAGES") / GIB
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def models_and_data() -> list[Finding]:
+    """Models and recorded runs that work without a network, recipes and tasks that load."""
+    found = []
+    for model in models_at_hand():
+        mend = model["mend"]
+        needed: Status = "missing" if model["name"] == "tiny" else "note"
+        status = "ok" if model["at_hand"] else needed
+        found.append(Finding("models and data", model["name"], status, model["where"] or "not at hand", mend))
+    try:
+        recipes = list_recipes()
+        for name in TASKS:
+            load_task(name).sample(1, "test")
+        found.append(Finding("models and data", "recipes", "ok", ", ".join(recipes)))
+        found.append(Finding("models and data", "tasks", "ok", ", ".join(TASKS)))
+    except UserError as error:
+        found.append(
+            Finding("models and data", "recipes and tasks", "missing", str(error), "reinstall labkit")
+        )
+    recorded = sorted(path.parent.name for path in (PACKAGE.parent / "data" / "runs").glob("*/recipe.yaml"))
+    told = ", ".join(recorded) or "none here: they come with a checkout of the repository"
+    found.append(Finding("models and data", "recorded runs", "ok" if recorded else "note", told))
+    return found
+
+
+def models_at_hand() -> list[dict[str, Any]]:
+    """labkit's named models and the causal language models in the hub's cache, as plain data."""
+    cached = hub_cache()
+    found = []
+    for name, description in MODELS.items():
+        where, mend = cached.pop(name, None), None
+        if name == "tiny":
+            where = _tiny_folder()
+            mend = (
+                None
+                if where
+                else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
+            )
+        found.append(_model(name, description, where, mend))
+    return found + [_model(name, "in the hub's cache", where) for name, where in cached.items()]
+
+
+def hub_cache() -> dict[str, str]:
+    """Name and folder of each causal language model in the hub's cache."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return {}
+    found = {}
+    for repo in sorted(repos, key=lambda repo: repo.repo_id):
+        for revision in repo.revisions if repo.repo_type == "model" else ():
+            if any("CausalLM" in name for name in _architectures(revision.snapshot_path / "config.json")):
+                found[repo.repo_id] = str(revision.snapshot_path)
+    return found
+
+
+def _architectures(file: Path) -> list[str]:
+    """What a config.json says the model is; nothing where it can't be read (a download that was cut off)."""
+    try:
+        return list(json.loads(file.read_text()).get("architectures") or [])
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _tiny_folder() -> str | None:
+    try:
+        folder = data_folder() / "models" / "tiny"
+    except UserError:
+        return None
+    return str(folder) if (folder / "model.safetensors").exists() else None
+
+
+def _model(name: str, description: str, where: str | None, mend: str | None = None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": description,
+        "at_hand": where is not None,
+        "where": where,
+        "mend": mend,
+    }
+
+
+def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path) -> list[Finding]:
+    """What has cost other people an afternoon; `prefix` is the environment that this Python belongs to."""
+    found = []
+    if threads > cores:
+        told = f"torch uses {threads} threads on {cores} usable cores: they wait for each other"
+        found.append(Finding("traps", "threads", "warning", told, f"export OMP_NUM_THREADS={cores}"))
+    elif threads == 1 and cores > 1:
+        told = f"torch uses 1 of {cores} cores"
+        set_here = "OMP_NUM_THREADS" in environment
+        mend = "unset OMP_NUM_THREADS" if set_here else f"export OMP_NUM_THREADS={cores}"
+        found.append(Finding("traps", "threads", "warning", told, mend))
+    if environment.get("TOKENIZERS_PARALLELISM", "").lower() not in ("false", "0", "off", "no", "f", "n"):
+        told = "TOKENIZERS_PARALLELISM is not false: a process that forks after tokenizing may warn or hang"
+        found.append(Finding("traps", "tokenizers", "warning", told, "export TOKENIZERS_PARALLELISM=false"))
+    for name in ("jupyter", "labkit"):
+        command = shutil.which(name, path=environment.get("PATH"))
+        if command is not None and not Path(command).absolute().is_relative_to(prefix):
+            told = f"the command {name} is {command}, of another environment than this Python ({prefix})"
+            mend = f"activate one environment, or call it as `{sys.executable} -m {name}`"
+            found.append(Finding("traps", f"command {name}", "warning", told, mend))
+    kernel = _kernel()
+    if kernel is not None and not Path(kernel).absolute().is_relative_to(prefix):
+        told = f"notebooks run on {kernel}, of another environment than this Python ({prefix})"
+        mend = f"{sys.executable} -m ipykernel install --sys-prefix --name python3"
+        found.append(Finding("traps", "kernel", "warning", told, mend))
+    return found or [Finding("traps", "known traps", "ok", "none sprung")]
+
+
+def _kernel() -> str | None:
+    """The interpreter that Jupyter starts for notebooks; None where it is the one that runs Jupyter."""
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ModuleNotFoundError:
+        return None
+    try:
+        command = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except NoSuchKernel:
+        return None
+    # A bare "python" means the Python that runs Jupyter.
+    return command if os.path.isabs(command) else None
+
+
+def smoke_test() -> tuple[list[Finding], dict[str, float] | None]:
+    """Loads tiny and samples 32 answers of up to 64 tokens; returns findings and the numbers."""
+    try:
+        policy = load_policy("tiny")
+        prompts = [problem.prompt for problem in load_task("countdown").sample(32, "test")]
+        sample(policy, prompts[:2], max_new_tokens=8)  # the first call pays for warming up
+        started = time.perf_counter()
+        rollouts = sample(policy, prompts, max_new_tokens=64)
+        seconds = time.perf_counter() - started
+    except UserError as error:
+        return [Finding("smoke test", "sampling", "missing", str(error), "mend what is missing above")], None
+    except Exception as error:  # a broken installation may raise anything, and the report must go on
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        return [Finding("smoke test", "sampling", "missing", told, "reinstall torch and transformers")], None
+    tokens = int(rollouts.lengths.sum())
+    numbers = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds}
+    told = (
+        f"tiny on {policy.device.type}: {tokens} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
+    )
+    return [Finding("smoke test", "sampling", "ok", told)], numbers
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,27 @@
+"""Pictures of runs: figures for curves, intervals and histograms; HTML for single rollouts.
+
+Every figure function returns the `matplotlib` figure and shows nothing by itself: in a notebook make it the
+last line of a cell or give it to `display`; in a script call `figure.savefig(file)`.
+"""
+
+from labkit.plots.curves import learning_curves
+from labkit.plots.evaluations import advantage_histogram, before_after, length_histogram
+from labkit.plots.gallery import RolloutTable, gallery, rollout_table
+from labkit.plots.metrics import METRICS, Metric, metric
+from labkit.plots.style import PALETTE
+from labkit.plots.tokens import token_strip
+
+__all__ = [
+    "METRICS",
+    "PALETTE",
+    "Metric",
+    "RolloutTable",
+    "advantage_histogram",
+    "before_after",
+    "gallery",
+    "learning_curves",
+    "length_histogram",
+    "metric",
+    "rollout_table",
+    "token_strip",
+]

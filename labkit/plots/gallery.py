@@ -1,0 +1,162 @@
+"""Rollouts to read: a table of some, and a gallery of one problem through a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Protocol
+
+from labkit.errors import UserError
+from labkit.plots.tokens import token_strip, visible
+
+Rollout = Mapping[str, Any]
+
+
+class HasRollouts(Protocol):
+    """What a gallery needs of a run."""
+
+    def rollouts(self, step: int | None = None) -> list[dict[str, Any]]:
+        """The logged rollouts, of one step or of all."""
+        ...
+
+
+@dataclass(frozen=True)
+class RolloutTable:
+    """Rollouts as a table: HTML in a notebook, text elsewhere.
+
+    `colour` says what the tokens are coloured by: "advantage", "logprob" or None.
+    """
+
+    rows: list[Rollout]
+    title: str = "Rollouts"
+    colour: str | None = None
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("step", "completion", "score"))
+        body = "".join(self._row(row) for row in self.rows)
+        return (
+            f'<div><b>{escape(self.title)}</b><table style="width:100%"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def _row(self, row: Rollout) -> str:
+        prompt = "" if self._same_prompt else f'<div style="opacity:.75">{visible(row["prompt"])}</div>'
+        cell = "vertical-align:top;text-align:left"
+        return (
+            f'<tr><td style="{cell}">{row["step"]}</td>'
+            f'<td style="{cell}">{prompt}{coloured(row, self.colour, legend=False)}</td>'
+            f'<td style="{cell};min-width:9em">{badge(row)}<br>{escape(summary(row))}</td></tr>'
+        )
+
+    @property
+    def _same_prompt(self) -> bool:
+        return len({row["prompt"] for row in self.rows}) == 1
+
+    def __str__(self) -> str:
+        return "\n".join([self.title, *(as_text(row) for row in self.rows)])
+
+    __repr__ = __str__
+
+
+def rollout_table(
+    rollouts: Sequence[Rollout], title: str = "Rollouts", colour: str | None = None, limit: int | None = None
+) -> RolloutTable:
+    """A table of the first `limit` rollouts (None: all), lines of `rollouts.jsonl`.
+
+    Tokens are coloured by `colour`: "advantage", "logprob" or None. Raises UserError where there are no
+    rollouts.
+    """
+    if not rollouts:
+        raise UserError("there are no rollouts to show: this step logged none")
+    if colour not in (None, "advantage", "logprob"):
+        raise UserError(f'tokens are coloured by "advantage", "logprob" or None, not by {colour!r}')
+    return RolloutTable(list(rollouts)[:limit], title, colour)
+
+
+def gallery(
+    run: HasRollouts, prompt: str | None = None, steps: Sequence[int] | None = None, colour: str | None = None
+) -> RolloutTable:
+    """One problem's rollouts through a run, one a step: how the same question is answered early and late.
+
+    Without a `prompt` it takes the one that was logged at most steps; where none came up twice, one rollout a
+    step, each of another problem. Without `steps` it takes five, spread evenly. Of a step's rollouts it takes
+    the one of middle length, which flatters neither side. Raises UserError where nothing fits.
+    """
+    rollouts = run.rollouts()
+    if not rollouts:
+        raise UserError("this run has logged no rollouts: set rollouts_logged above 0 in its recipe")
+    prompt = prompt if prompt is not None else _recurring_prompt(rollouts)
+    fitting = [r for r in rollouts if prompt is None or r["prompt"] == prompt]
+    by_step: dict[int, list[Rollout]] = defaultdict(list)
+    for row in fitting:
+        by_step[row["step"]].append(row)
+    there = sorted(by_step)
+    wanted = _spread(there, 5) if steps is None else [step for step in steps if step in by_step]
+    if not wanted:
+        what = "with this prompt" if prompt is not None else "at these steps"
+        raise UserError(f"no rollouts {what}; steps with some: {', '.join(map(str, there)) or 'none'}")
+    rows = [_middle(by_step[step]) for step in wanted]
+    title = f"One problem through the run: {prompt}" if prompt is not None else "One rollout a step"
+    return rollout_table(rows, title, colour)
+
+
+def coloured(row: Rollout, by: str | None, legend: bool = True) -> str:
+    """HTML of a rollout's tokens, coloured by "advantage", by "logprob" or not at all (None)."""
+    tokens = row.get("tokens") or [row["completion"]]
+    if by == "advantage":
+        # Advantages are about 1 in size: a fixed scale makes strips of different rollouts comparable.
+        return token_strip(tokens, row["advantage"], "advantage", limit=2.0, legend=legend)
+    if by == "logprob" and row.get("logprobs"):
+        return token_strip(tokens, row["logprobs"], "log-prob", limit=4.0, legend=legend)
+    return token_strip(tokens, None)
+
+
+def badge(row: Rollout) -> str:
+    """The reward as a small label: a tick and blue where it is full, a cross and orange where it is zero."""
+    reward = float(row["reward"])
+    sign, paint = ("✓", "#a9d3ef") if reward >= 1 else ("✗", "#f8c9a2") if reward <= 0 else ("~", "#eeeeee")
+    style = f"color:#111;background:{paint};border-radius:.6em;padding:.05em .55em;white-space:nowrap"
+    return f'<span style="{style}">{sign} {reward:g}</span>'
+
+
+def summary(row: Rollout) -> str:
+    """The verifier's reason, the length, and whether the token limit ended the completion.
+
+    >>> summary({"reason": "makes 30", "tokens": ["a", "b"], "truncated": True})
+    'makes 30; 2 tokens, truncated'
+    """
+    length = f"{len(row['tokens'])} tokens" if row.get("tokens") else f"{len(row['completion'])} characters"
+    return f"{row['reason']}; {length}{', truncated' if row.get('truncated') else ''}"
+
+
+def as_text(row: Rollout) -> str:
+    """A rollout as plain text."""
+    head = f"step {row['step']}, reward {float(row['reward']):g} ({summary(row)})"
+    body = f"{row['prompt']}{row['completion']}".replace("\n", "\n    ")
+    return f"{head}\n    {body}"
+
+
+def _recurring_prompt(rollouts: Sequence[Rollout]) -> str | None:
+    """The prompt that was logged at most steps, if any at more than one."""
+    steps: dict[str, set[int]] = defaultdict(set)
+    for row in rollouts:
+        steps[row["prompt"]].add(row["step"])
+    most = max(steps, key=lambda prompt: len(steps[prompt]))
+    return most if len(steps[most]) > 1 else None
+
+
+def _middle(rows: Sequence[Rollout]) -> Rollout:
+    return sorted(rows, key=lambda row: len(row.get("tokens") or row["completion"]))[len(rows) // 2]
+
+
+def _spread(values: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the values, evenly spread, first and last among them.
+
+    >>> _spread([0, 1, 2, 3, 4, 5, 6], 3)
+    [0, 3, 6]
+    """
+    if len(values) <= count:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]

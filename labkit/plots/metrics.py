@@ -1,0 +1,141 @@
+"""What every field of `metrics.jsonl` means: one table for plots, documentation and the command line."""
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """How one logged field is called, in what unit it is, and what it says."""
+
+    title: str
+    unit: str
+    description: str
+
+    @property
+    def label(self) -> str:
+        """Title and unit, for an axis.
+
+        >>> METRICS["response_length"].label, METRICS["grad_norm"].label
+        ('Response length (tokens)', 'Gradient norm')
+        """
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def share(self) -> bool:
+        """Whether the field is a share, so that its axis goes from 0 to 1."""
+        return self.unit.startswith("share")
+
+
+_SAMPLES = "share of samples"
+_TOKENS = "share of tokens"
+_EACH = "per sample"
+
+METRICS: dict[str, Metric] = {
+    "step": Metric("Step", "optimisation steps", "Number of the step, from 0."),
+    # What the policy did
+    "reward_mean": Metric("Mean reward", "", "Mean of the verifier's rewards over the step's samples."),
+    "reward_std": Metric(
+        "Spread of rewards", "", "Standard deviation of the verifier's rewards over the step's samples."
+    ),
+    "pass_rate": Metric(
+        "Pass rate",
+        _SAMPLES,
+        "Share of the step's training samples that the verifier gave the full reward of 1.",
+    ),
+    "response_length": Metric(
+        "Response length",
+        "tokens",
+        "Mean number of tokens that the policy wrote for an answer, the eos included.",
+    ),
+    "truncated": Metric(
+        "Truncated",
+        _SAMPLES,
+        "Share of samples that the token limit ended, so that the answer may be missing.",
+    ),
+    "format_rate": Metric("Well formed", _SAMPLES, "Share of samples that keep to the answer format."),
+    "verifier_errors": Metric(
+        "Verifier errors", "samples", "Samples at which the verifier itself failed; they are scored 0."
+    ),
+    # How it thought
+    "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, judged or not."),
+    "backtracks": Metric(
+        "Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'
+    ),
+    "repeats": Metric("Repeated attempts", _EACH, "Attempts that are exactly an earlier one: effort lost."),
+    "reflections": Metric(
+        "Reflections", _EACH, 'Phrases of second thoughts: "wait", "hmm", "let me try", ...'
+    ),
+    "gave_up": Metric(
+        "Gave up", _SAMPLES, "Share of thoughts that tried, accepted nothing, and closed all the same."
+    ),
+    "verified": Metric("Verified", _SAMPLES, 'Share of thoughts whose last attempt was accepted with "yes".'),
+    # The policy's distribution
+    "entropy": Metric(
+        "Entropy",
+        "nats per token",
+        "Mean entropy of the next-token distribution: how much is still being explored.",
+    ),
+    "kl": Metric(
+        "KL to the reference", "nats per token", "Estimated KL divergence from the reference policy."
+    ),
+    "ratio_mean": Metric(
+        "Importance ratio",
+        "",
+        "Mean over tokens of new over old probability; 1 when sampler and trainer agree.",
+    ),
+    "clip_fraction": Metric("Clipped", _TOKENS, "Share of tokens whose gradient a clip bound switches off."),
+    "ess": Metric(
+        "Effective sample size", _TOKENS, "(sum of ratios)^2 / (n x sum of squared ratios): 1 when on-policy."
+    ),
+    "mismatch_mean": Metric(
+        "Sampler/trainer mismatch, mean",
+        "nats",
+        "Mean distance of sampler's and trainer's log-probs of the same tokens, before the first update.",
+    ),
+    "mismatch_max": Metric(
+        "Sampler/trainer mismatch, largest",
+        "nats",
+        "Largest such distance of the step: above 1 something is wrong.",
+    ),
+    # The optimiser
+    "loss": Metric(
+        "Policy loss", "", "What the optimiser lowers; its value does not tell how good the policy is."
+    ),
+    "grad_norm": Metric(
+        "Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."
+    ),
+    "lr": Metric("Learning rate", "", "Learning rate of the step, warm-up and schedule included."),
+    "zero_variance_groups": Metric(
+        "Groups without variance",
+        "groups",
+        "Groups with equal rewards: all advantages are 0, nothing is learnt there.",
+    ),
+    "trained_rows": Metric("Trained samples", "samples", "Samples that carried a gradient in this step."),
+    "skipped": Metric(
+        "Skipped updates", "updates", "Updates left out because loss or gradient was not finite."
+    ),
+    # What it cost
+    "tokens": Metric("Sampled tokens", "tokens", "Tokens that the policy wrote in this step."),
+    "tokens_per_second": Metric(
+        "Throughput", "tokens/s", "Sampled tokens over the seconds of the whole step, training included."
+    ),
+    "seconds": Metric("Time of a step", "s", "Wall-clock time of the whole step."),
+    "time_sample": Metric("Time: sampling", "s", "Seconds of the step spent on writing completions."),
+    "time_verify": Metric("Time: verifying", "s", "Seconds of the step spent on scoring completions."),
+    "time_logprobs": Metric(
+        "Time: log-probs", "s", "Seconds of the step spent on the reference's log-probs."
+    ),
+    "time_train": Metric("Time: training", "s", "Seconds of the step spent on loss, gradient and optimiser."),
+    "elapsed": Metric(
+        "Time so far", "s", "Wall-clock time of all steps up to this one, evaluations left out."
+    ),
+}
+
+
+def metric(field: str) -> Metric:
+    """The entry of a field; a field of your own that is not in the table is called by its name.
+
+    >>> metric("my_score").label
+    'My score'
+    """
+    name = field.replace("_", " ")
+    return METRICS.get(field, Metric(name[:1].upper() + name[1:], "", ""))

@@ -1,0 +1,89 @@
+"""A completion as a strip of coloured tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+# Blue above zero, orange below, towards Okabe and Ito's blue and vermillion; light enough for black letters
+# on them.
+_ABOVE = (86, 168, 224)
+_BELOW = (240, 138, 60)
+_STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;line-height:1.6"
+
+
+def colour(value: float | None, limit: float) -> str:
+    """White at 0, blue at +limit, orange at -limit, as a CSS colour; grey for a value that is not finite.
+
+    >>> colour(0.0, 1.0), colour(1.0, 1.0), colour(-9.0, 1.0), colour(None, 1.0)
+    ('#ffffff', '#56a8e0', '#f08a3c', '#dddddd')
+    """
+    if value is None or not math.isfinite(value):
+        return "#dddddd"
+    end = _ABOVE if value > 0 else _BELOW
+    part = min(abs(value) / limit, 1.0) if limit > 0 else 0.0
+    return "#" + "".join(f"{round(255 + (c - 255) * part):02x}" for c in end)
+
+
+def token_strip(
+    tokens: Sequence[str],
+    values: float | Sequence[float | None] | None,
+    name: str = "value",
+    limit: float | None = None,
+    legend: bool = True,
+) -> str:
+    r"""HTML of a completion whose tokens are coloured by a number each; pointing at one shows the number.
+
+    `values` is one number for all tokens (the advantage of a completion), one a token (log-probs), or None
+    for no colour. `limit` is the size at which a colour is full (None: the largest there is). Line breaks are
+    shown as a sign and made; everything that the model wrote is escaped. Raises ValueError where values and
+    tokens differ in number.
+
+    >>> print(token_strip(["a", "<b>\n"], [0.5, -1.0], "advantage", legend=False))
+    <div ...title="advantage 0.500">a</span>...title="advantage -1.000">&lt;b&gt;⏎<br></span></div>
+    """
+    if values is None or isinstance(values, int | float):
+        numbers: list[float | None] = [values] * len(tokens)
+    else:
+        numbers = list(values)
+    if len(numbers) != len(tokens):
+        raise ValueError(
+            f"token_strip got {len(tokens)} tokens and {len(numbers)} values: it needs one value a token"
+        )
+    finite = [abs(v) for v in numbers if v is not None and math.isfinite(v)]
+    full = limit if limit is not None else max(finite, default=0.0)
+    if values is None:
+        spans = [f'<span style="color:#111;background:#f3f3f3">{visible(t)}</span>' for t in tokens]
+    else:
+        spans = [_span(token, value, full, name) for token, value in zip(tokens, numbers, strict=True)]
+    strip = f'<div style="{_STYLE}">{"".join(spans)}</div>'
+    return strip + _legend(name, numbers, full) if legend and finite else strip
+
+
+def visible(text: str) -> str:
+    r"""Model text as HTML: escaped, line breaks shown and made, unprintable characters as their codes.
+
+    >>> visible("<think>\nx\x07")
+    '&lt;think&gt;⏎<br>x\\x07'
+    """
+    shown = "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+    return escape(shown).replace("\n", "⏎<br>")
+
+
+def _span(token: str, value: float | None, limit: float, name: str) -> str:
+    number = "not known" if value is None else f"{value:.3f}"
+    # Without a border a white token could not be told from the page.
+    style = f"color:#111;border-bottom:1px solid #bbb;background:{colour(value, limit)}"
+    return f'<span style="{style}" title="{escape(name)} {number}">{visible(token)}</span>'
+
+
+def _legend(name: str, numbers: Sequence[float | None], limit: float) -> str:
+    """The colours' meaning, only the sides that occur."""
+    finite = [v for v in numbers if v is not None and math.isfinite(v)]
+    points = [p for p in (-limit, 0.0, limit) if p == 0 or any(v * p > 0 for v in finite)]
+    box = "color:#111;padding:0 .5em;border:1px solid #bbb"
+    keys = "".join(f'<span style="{box};background:{colour(p, limit)}">{p:+.2f}</span>' for p in points)
+    return f'<div style="font-size:85%;margin-top:.3em">{escape(name)}: {keys}</div>'

@@ -1,0 +1,102 @@
+"""Recipes: YAML files in this folder, or of your own, checked against `schema.Recipe`."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from labkit.errors import UserError
+from labkit.recipes.schema import Recipe
+
+FOLDER = Path(__file__).parent
+
+
+def list_recipes() -> dict[str, str]:
+    """Name and description of each recipe that comes with labkit."""
+    found = {path.stem: load_recipe(path.stem).description for path in sorted(FOLDER.glob("*.yaml"))}
+    return found
+
+
+def load_recipe(name: str | Path | Recipe, **overrides: Any) -> Recipe:
+    """A recipe by name or from a YAML file, with overrides.
+
+    Overrides are top-level keys (`steps=20`), nested ones by their path (`{"optimizer.lr": 1e-4}`), or nested ones
+    by their last part alone where that is unambiguous (`lr=1e-4`). Raises UserError with one line that says what is
+    wrong: an unknown recipe, an unknown key, a value out of range.
+    """
+    raw = name.model_dump() if isinstance(name, Recipe) else _read(name)
+    for key, value in overrides.items():
+        _set(raw, _full_path(key), value)
+    return validate(raw, str(raw.get("name", name)))
+
+
+def validate(raw: dict[str, Any], name: str) -> Recipe:
+    """The recipe of a plain dictionary; raises UserError naming the first key that is wrong."""
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"recipe {name!r} has no key {key!r}{_did_you_mean(key)}") from None
+        where = f"{key}: " if key else ""
+        raise UserError(f"recipe {name!r}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _read(name: str | Path) -> dict[str, Any]:
+    path = FOLDER / f"{name}.yaml"
+    if not path.exists():
+        path = Path(name)
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+            known = [p.stem for p in sorted(FOLDER.glob("*.yaml"))]
+            close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+            mend = f"did you mean {close[0]!r}?" if close else "give a name or the path of a .yaml file"
+            raise UserError(f"no recipe {str(name)!r}; {mend} (`labkit recipes` lists them)")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read recipe {path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"recipe {path} is not a list of `key: value` lines")
+    return {"name": path.stem, **raw}
+
+
+def paths() -> list[str]:
+    """All keys of a recipe, nested ones with dots: what `--set` accepts."""
+    found = []
+    for key, info in Recipe.model_fields.items():
+        nested = getattr(info.annotation, "model_fields", None)
+        found += [f"{key}.{inner}" for inner in nested] if nested else [key]
+    return found
+
+
+def _full_path(key: str) -> str:
+    top = key.split(".")[0]
+    if top in Recipe.model_fields:
+        return key
+    matches = [path for path in paths() if path.endswith(f".{key}")]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"recipe key {key!r} is ambiguous: {' or '.join(matches)}")
+    raise UserError(f"no recipe key {key!r}{_did_you_mean(key)}")
+
+
+def _did_you_mean(key: str) -> str:
+    names = paths() + [path.split(".")[-1] for path in paths()]
+    close = difflib.get_close_matches(key, names, n=1) or difflib.get_close_matches(key.split(".")[-1], names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(paths())}"
+
+
+def _set(raw: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        inner = raw.get(parent)
+        raw[parent] = dict(inner) if isinstance(inner, dict) else {}
+        raw = raw[parent]
+    raw[last] = value
+
+
+__all__ = ["Recipe", "list_recipes", "load_recipe", "paths", "validate"]

@@ -1,0 +1,92 @@
+"""What a task is: problems to set, and a verifier that scores the answers."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.errors import UserError
+from labkit.verifiers import Score, safe_score
+
+SPLITS = ("train", "test")
+TEST_PERCENT = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A prompt, and the reference that the verifier needs to score its answers."""
+
+    prompt: str
+    reference: Any
+    id: str
+
+
+def split_of(key: Any) -> str:
+    """The split that a problem belongs to, from a hash of what makes it the same problem: 15 % are held out.
+
+    The split is a property of the problem itself. So the pretraining corpus, the training prompts and the held-out
+    prompts can be generated apart from each other, on any machine, and never overlap.
+
+    >>> split_of([1, 5, 6, 30]) == split_of([1, 5, 6, 30])
+    True
+    """
+    digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
+    return "test" if int.from_bytes(digest, "big") % 100 < TEST_PERCENT else "train"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named source of problems with a verifier.
+
+    `draw(split, rng)` makes one problem of a split; `pool(split)`, where there is one, is the finite list of all of
+    them. `behaviours(completion)` gives extra numbers to log (attempts, backtracks, ...).
+    """
+
+    name: str
+    description: str
+    verifier: Callable[[str, Any], Score]
+    draw: Callable[[str, random.Random], Problem]
+    pool: Callable[[str], list[Problem]] | None = None
+    behaviours: Callable[[str], dict[str, float]] | None = None
+    format: Callable[[str, Any], Score] | None = None
+    max_new_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def sample(self, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
+        """`n` problems of a split ("train" or "test"), the same for the same seed; without repeats while they last.
+
+        Raises UserError for an unknown split or a negative n.
+        """
+        if split not in SPLITS:
+            raise UserError(f"no split {split!r} in task {self.name!r}; choose one of {', '.join(SPLITS)}")
+        if n < 0:
+            raise UserError(f"cannot sample {n} problems; n must be 0 or more")
+        rng = random.Random(f"{self.name}/{split}/{seed}")
+        if self.pool is not None:
+            everything = self.pool(split)
+            rounds = [rng.sample(everything, len(everything)) for _ in range(-(-n // len(everything)))]
+            return [problem for one_round in rounds for problem in one_round][:n]
+        chosen: dict[str, Problem] = {}
+        misses = 0
+        while len(chosen) < n:
+            problem = self.draw(split, rng)
+            # A small space runs out of new problems: then repeats are let in rather than looping for ever.
+            misses += problem.id in chosen
+            key = problem.id if misses < 20 * n else f"{problem.id}#{len(chosen)}"
+            chosen.setdefault(key, problem)
+        return list(chosen.values())
+
+    def score(self, completion: str, problem: Problem) -> Score:
+        """The verifier's score; a verifier that raises gives 0 with the reason instead of ending the run."""
+        return safe_score(self.verifier, completion, problem.reference)
+
+    def fingerprint(self) -> str:
+        """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""
+        probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(32, split, seed=0)]
+        text = json.dumps(
+            [self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str
+        )
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,134 @@
+"""Pretraining of the tiny base model: ordinary next-token prediction on its small world, from random weights."""
+
+import itertools
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from labkit.models.tiny.corpus import documents
+from labkit.models.tiny.tokenizer import build_tokenizer
+from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
+
+
+class PretrainSettings(BaseModel):
+    """Everything that decides which model comes out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    hidden_size: int = 128
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    intermediate_size: int = 384
+    row_length: int = 320
+    rows_per_step: int = 32
+    steps: int = 3000
+    lr: float = 4e-3
+    warmup: int = 100
+    weight_decay: float = 0.1
+    compile: bool = True
+    autocast: bool = True
+
+
+def build_model(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A Llama with random weights: 0.8 million parameters at the default settings."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    torch.manual_seed(settings.seed)
+    return LlamaForCausalLM(config)
+
+
+def packed_rows(tokenizer: PreTrainedTokenizerFast, seed: int, row_length: int) -> Iterator[np.ndarray]:
+    """Endless rows of whole documents, `<bos> text <eos>` each, padded at the end; no document is cut."""
+    open_rows: list[list[int]] = [[]]
+    stream = documents(seed)
+    while True:
+        texts = [prompt + continuation for prompt, continuation in itertools.islice(stream, 2000)]
+        for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
+            ids = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id][:row_length]
+            row = next((r for r in open_rows if len(r) + len(ids) <= row_length), None)
+            if row is None:
+                if len(open_rows) == 16:
+                    fullest = max(range(16), key=lambda i: len(open_rows[i]))
+                    done = open_rows.pop(fullest)
+                    yield np.array(done + [tokenizer.pad_token_id] * (row_length - len(done)), dtype=np.int16)
+                open_rows.append(row := [])
+            row.extend(ids)
+
+
+def next_token_loss(
+    logits: Float[Tensor, "batch time vocab"], tokens: Int[Tensor, "batch time"], ignore: tuple[int, ...]
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy (nats a token) of each token given those before it; targets in `ignore` do not count."""
+    targets = tokens[:, 1:].clone()
+    for token in ignore:
+        targets[targets == token] = -100
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
+
+
+def pretrain(settings: PretrainSettings, out: Path) -> Path:
+    """Trains the model and writes it to `out`: weights, tokenizer, `pretraining.json` and the loss curve.
+
+    Same settings, same machine, same threads: same weights. Returns `out`.
+    """
+    tokenizer = build_tokenizer()
+    model = build_model(settings, tokenizer)
+    forward = torch.compile(model) if settings.compile else model
+    optimizer = make_optimizer(model, settings.lr, weight_decay=settings.weight_decay)
+    rows = packed_rows(tokenizer, settings.seed, settings.row_length)
+    autocast = torch.autocast("cpu", torch.bfloat16) if settings.autocast else nullcontext()
+    ignore = (tokenizer.pad_token_id, tokenizer.bos_token_id)
+    started, curve, seen = time.perf_counter(), [], 0
+    progress = tqdm(range(settings.steps), desc="pretrain tiny", unit="step")
+    for step in progress:
+        batch = np.stack(list(itertools.islice(rows, settings.rows_per_step)))
+        tokens = torch.from_numpy(batch).long()
+        with autocast:
+            loss = next_token_loss(forward(input_ids=tokens, use_cache=False).logits, tokens, ignore)
+        loss.backward()
+        lr = learning_rate(step, settings.steps, settings.lr, settings.warmup, "cosine", floor=0.02)
+        apply_gradients(model, optimizer, lr)
+        seen += int((tokens != tokenizer.pad_token_id).sum())
+        if step % 20 == 0 or step == settings.steps - 1:
+            curve.append({"step": step, "loss": round(loss.item(), 4), "tokens": seen, "lr": lr})
+            progress.set_postfix(loss=f"{loss.item():.3f}")
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    report = {
+        "settings": settings.model_dump(),
+        "parameters": model.num_parameters(),
+        "tokens": seen,
+        "seconds": round(time.perf_counter() - started, 1),
+        "final_loss": round(float(np.mean([point["loss"] for point in curve[-10:]])), 4),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "command": "labkit pretrain tiny",
+    }
+    (out / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "pretraining_loss.jsonl").write_text("".join(json.dumps(point) + "\n" for point in curve))
+    return out

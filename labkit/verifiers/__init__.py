@@ -1,0 +1,42 @@
+"""Verifiers: functions `verify(completion, reference) -> Score` that decide whether an answer is right.
+
+The contract: total in the completion (no string makes it raise), bounded in time and memory,
+deterministic, picklable; `reason` says in words why. A malformed reference raises `UserError`.
+
+Here are pure functions on strings, with the standard library alone:
+
+- `countdown`: `{"numbers": [5, 6, 1], "target": 30}`, each number exactly once;
+- `addition`: a whole number or its string;
+- `format`: None, `{"style": "think_answer"}` or `{"style": "answer"}`, apart from accuracy.
+"""
+
+from __future__ import annotations
+
+from labkit.errors import UserError
+from labkit.verifiers import addition, countdown, format
+from labkit.verifiers.extract import extract_answer
+from labkit.verifiers.guard import safe_score
+from labkit.verifiers.score import Score, Verifier
+
+__all__ = ["VERIFIERS", "Score", "Verifier", "extract_answer", "get", "safe_score"]
+
+VERIFIERS: dict[str, Verifier] = {
+    "addition": addition.verify,
+    "countdown": countdown.verify,
+    "format": format.verify,
+}
+
+
+def get(name: str) -> Verifier:
+    """Return the verifier of that name; `UserError` with the choices where there is none.
+
+    >>> get("addition")("<answer>4</answer>", 4).reward
+    1.0
+    >>> get("countdwon")
+    Traceback (most recent call last):
+    ...
+    labkit.errors.UserError: unknown verifier 'countdwon'; choose one of: addition, countdown, format
+    """
+    if not isinstance(name, str) or name not in VERIFIERS:
+        raise UserError(f"unknown verifier {name!r}; choose one of: {', '.join(sorted(VERIFIERS))}")
+    return VERIFIERS[name]

@@ -1,0 +1,80 @@
+"""Calling a verifier that may be wrong itself, such as a student's, without ending a training run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from labkit.verifiers.score import Score
+
+__all__ = ["safe_score"]
+
+
+def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: Any) -> Score:
+    """Call a verifier and return a sound `Score`, whatever it does.
+
+    - A bare number or bool is wrapped: `def verify(completion, reference): return 1.0` is a verifier.
+    - An exception becomes reward 0 with the reason "verifier raised ValueError: ..."; a `UserError` (a
+      malformed reference) too, so that one bad row hours into a run does not end it. `KeyboardInterrupt`
+      and `SystemExit` pass through: they stop the run on purpose.
+    - NaN, infinity, None or any other result becomes reward 0 with a reason; parts that are not finite are
+      left out.
+
+    Whenever the verifier was at fault `parts["verifier_error"]` is 1.0, so a run can count it and say so.
+    A verifier that never returns is not stopped here.
+
+    >>> safe_score(lambda completion, reference: completion == reference, "4", "4").reward
+    1.0
+    >>> safe_score(lambda completion, reference: 1 / 0, "4", "4")
+    Score(reward=0.0, reason='verifier raised ZeroDivisionError: division by zero', extracted=None,
+          parts={'verifier_error': 1.0})
+    >>> safe_score(lambda completion, reference: float("nan"), "4", "4").reason
+    'verifier returned the reward nan, which is not a finite number'
+    """
+    try:
+        return _sound(verifier(completion, reference))
+    except Exception as error:
+        return _fault(f"verifier raised {type(error).__name__}{_message(error)}")
+
+
+def _sound(result: Any) -> Score:
+    if not isinstance(result, Score):
+        result = Score(result, f"verifier returned {_plain(result)}")
+    reward = _number(result.reward)
+    extracted = None if result.extracted is None else str(result.extracted)
+    if reward is None:
+        hint = " (is a return missing?)" if result.reward is None else ""
+        return _fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}")
+    if not math.isfinite(reward):
+        return _fault(f"verifier returned the reward {reward}, which is not a finite number", extracted)
+    named = {str(name): _number(part) for name, part in (result.parts or {}).items()}
+    parts = {name: part for name, part in named.items() if part is not None and math.isfinite(part)}
+    reason = str(result.reason)
+    if len(parts) < len(named):
+        reason += f"; parts that are not finite numbers: {', '.join(sorted(set(named) - set(parts)))}"
+        parts["verifier_error"] = 1.0
+    return Score(reward, reason, extracted, parts)
+
+
+def _number(value: Any) -> float | None:
+    """A float of anything that is a number to Python: bools, numpy scalars and one-element tensors too."""
+    return float(value) if hasattr(value, "__float__") or hasattr(value, "__index__") else None
+
+
+def _fault(reason: str, extracted: str | None = None) -> Score:
+    return Score(0.0, reason, extracted, {"verifier_error": 1.0})
+
+
+def _plain(value: Any) -> str:
+    return str(value) if value is None or isinstance(value, bool | float) else f"a {type(value).__name__}"
+
+
+def _message(error: Exception) -> str:
+    # A student's exception may have a __str__ that raises as well.
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        return ""
+    text = text.encode("ascii", "backslashreplace").decode("ascii")
+    return f": {text if len(text) <= 200 else text[:200] + '...'}" if text else ""

@@ -1,0 +1,10 @@
+"""What a notebook can do with a run beside drawing it: watch it live, stop it, and read its rollouts.
+
+Where there is no notebook (a terminal, a script) the same calls work and give plain text, or nothing.
+"""
+
+from labkit.widgets.browser import browse
+from labkit.widgets.dashboard import Dashboard
+from labkit.widgets.front_end import front_end, in_notebook
+
+__all__ = ["Dashboard", "browse", "front_end", "in_notebook"]

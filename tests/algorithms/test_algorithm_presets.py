@@ -1,0 +1,152 @@
+"""Presets are the pure functions with options, and nothing more."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from labkit.algorithms import (
+    PRESETS,
+    aggregate_tokens,
+    kl_estimate,
+    kl_penalty,
+    overlong_penalty,
+    policy_loss,
+)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(3)
+    old, ref = -torch.rand(2, 4, 6, generator=generator, dtype=torch.float64) * 3
+    now = old + 0.3 * torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    mask = torch.arange(6) < torch.tensor([6, 1, 3, 4])[:, None]
+    return now, old, ref, mask
+
+
+def test_the_presets_of_the_papers():
+    assert list(PRESETS) == ["reinforce", "rloo", "grpo", "dr_grpo", "dapo", "gspo", "cispo"]
+    for name, preset in PRESETS.items():
+        assert preset.name == name and preset.source and preset.kl_coef == 0
+    table = {
+        "reinforce": ("none", "none", "reinforce", "token", "sequence_sum"),
+        "rloo": ("leave_one_out", "none", "reinforce", "token", "sequence_sum"),
+        "grpo": ("group_mean", "group_std", "clip", "token", "sequence_mean"),
+        "dr_grpo": ("group_mean", "none", "clip", "token", "sequence_sum_norm"),
+        "dapo": ("group_mean", "group_std", "clip", "token", "token_mean"),
+        "gspo": ("group_mean", "group_std", "clip", "sequence", "sequence_mean"),
+        "cispo": ("group_mean", "group_std", "cispo", "token", "token_mean"),
+    }
+    for name, row in table.items():
+        p = PRESETS[name]
+        assert (p.baseline, p.scale, p.objective, p.ratio, p.aggregate) == row
+    assert (PRESETS["dapo"].clip_low, PRESETS["dapo"].clip_high) == (0.2, 0.28)
+    assert [p.name for p in PRESETS.values() if p.drop_zero_variance] == ["dapo"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_calls_the_pure_functions(name, batch):
+    now, old, ref, mask = batch
+    preset = PRESETS[name]
+    rewards, groups = torch.tensor([1.0, 0.0, 0.5, 2.0]).double(), torch.tensor([7, 7, 1, 1])
+    advantage = preset.advantages(rewards, groups)
+    loss, stats = preset.loss(now, old, advantage, mask, norm_length=6)
+    expected, _ = policy_loss(
+        now,
+        old,
+        advantage,
+        mask,
+        objective=preset.objective,
+        ratio=preset.ratio,
+        clip_low=preset.clip_low,
+        clip_high=preset.clip_high,
+        aggregate=preset.aggregate,
+        norm_length=6,
+    )
+    assert loss == expected
+    assert "kl" not in stats
+    # A reference is only measured as long as the coefficient is 0.
+    with_reference, stats = preset.loss(now, old, advantage, mask, norm_length=6, ref_logprobs=ref)
+    assert with_reference == expected
+    torch.testing.assert_close(stats["kl"], kl_estimate(now, ref, preset.kl_kind)[mask].mean())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_micro_batches_of_a_preset_with_kl(name, batch):
+    now, old, ref, mask = batch
+    preset = dataclasses.replace(PRESETS[name], kl_placement="loss", kl_kind="k2", kl_coef=0.3)
+    advantage = torch.tensor([1.0, -1.0, 0.5, 0.2]).double()
+    whole, _ = preset.loss(now, old, advantage, mask, norm_length=6, ref_logprobs=ref)
+    plain, _ = PRESETS[name].loss(now, old, advantage, mask, norm_length=6)
+    kl = aggregate_tokens(kl_estimate(now, ref, "k2"), mask, preset.aggregate, norm_length=6)
+    torch.testing.assert_close(whole, plain + 0.3 * kl)
+    parts = sum(
+        preset.loss(
+            now[i],
+            old[i],
+            advantage[i],
+            mask[i],
+            norm_length=6,
+            normalizer=preset.normalizer(mask),
+            ref_logprobs=ref[i],
+        )[0]
+        for i in ([0], [1, 2], [3])
+    )
+    torch.testing.assert_close(parts, whole)
+
+
+def test_junk_outside_the_mask_does_not_reach_the_kl(batch):
+    now, old, ref, mask = batch
+    preset = dataclasses.replace(PRESETS["grpo"], kl_coef=0.1)
+    advantage = torch.ones(4).double()
+    results = []
+    for junk in (0.0, float("nan"), -float("inf")):
+        logprobs = torch.where(mask, now, junk).requires_grad_()
+        loss, _ = preset.loss(logprobs, old, advantage, mask, ref_logprobs=torch.where(mask, ref, -junk))
+        results.append((loss.detach(), torch.autograd.grad(loss, logprobs)[0]))
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0])
+
+
+def test_kl_in_the_reward(batch):
+    now, _, ref, mask = batch
+    preset = dataclasses.replace(PRESETS["rloo"], kl_coef=0.5)
+    rewards, lengths = torch.ones(4).double(), mask.sum(1)
+    kl = kl_penalty(now, ref, mask)
+    torch.testing.assert_close(kl, ((now - ref) * mask).sum(1))
+    torch.testing.assert_close(preset.shape_rewards(rewards, lengths, 6, kl), rewards - 0.5 * kl)
+    with pytest.raises(ValueError, match="needs kl"):
+        preset.shape_rewards(rewards, lengths, 6)
+    # With a coefficient of 0, and with the KL in the loss, rewards stay what they were.
+    assert (PRESETS["rloo"].shape_rewards(rewards, lengths, 6, kl) == rewards).all()
+    assert (dataclasses.replace(PRESETS["grpo"], kl_coef=0.5).shape_rewards(rewards, lengths, 6) == 1).all()
+
+
+def test_overlong_penalty():
+    lengths = torch.tensor([0, 16384, 18432, 20480, 30000])
+    assert overlong_penalty(lengths, 20480, 4096).tolist() == [
+        0.0,
+        0.0,
+        -0.5,
+        -1.0,
+        -1.0,
+    ]  # the paper's lengths
+    shaped = PRESETS["dapo"].shape_rewards(torch.ones(5), lengths, 20480)
+    assert shaped.tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
+    for buffer in (0, 20481):
+        with pytest.raises(ValueError, match="buffer"):
+            overlong_penalty(lengths, 20480, buffer)
+
+
+def test_errors(batch):
+    now, old, _, mask = batch
+    with pytest.raises(ValueError, match=r"aggregate='mean'.*token_mean"):
+        dataclasses.replace(PRESETS["grpo"], aggregate="mean")
+    with pytest.raises(ValueError, match=r"k1.*no gradient"):
+        dataclasses.replace(PRESETS["grpo"], kl_kind="k1", kl_coef=0.1)
+    with pytest.raises(ValueError, match="ref_logprobs"):
+        dataclasses.replace(PRESETS["grpo"], kl_coef=0.1).loss(now, old, torch.ones(4).double(), mask)
+    with pytest.raises(ValueError, match="norm_length"):
+        PRESETS["dr_grpo"].loss(now, old, torch.ones(4).double(), mask)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PRESETS["grpo"].clip_high = 1.0

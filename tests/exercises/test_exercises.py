@@ -1,0 +1,283 @@
+"""Every exercise: the stub, labkit's own solution, another right one, each wrong one with its own words."""
+
+import ast
+import itertools
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import labkit.exercises as exercises
+from labkit.exercises import EXERCISES, Exercise
+from labkit.exercises.checking import same
+from labkit.exercises.comparing import show
+from labkit.exercises.completion_mask import completion_mask
+from labkit.exercises.running import Outcome, call
+
+# ------------------------------------------- right solutions, each written another way than labkit's
+
+
+def countdown_verifier(expression: str, numbers: list[int], target: int) -> bool:
+    used = []
+
+    def value(node: ast.AST) -> Fraction:
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            used.append(node.value)
+            return Fraction(node.value)
+        if not isinstance(node, ast.BinOp):
+            raise ValueError
+        left, right = value(node.left), value(node.right)
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left - right
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Div):
+            return left / right
+        raise ValueError
+
+    try:
+        made = value(ast.parse(expression, mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError):
+        return False
+    return sorted(used) == sorted(numbers) and made == target
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The product form of Chen et al. 2021."""
+    none = 1.0
+    for i in range(k):
+        none *= max(n - c - i, 0) / (n - i)
+    return 1 - none
+
+
+def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
+    columns = [torch.zeros(len(tokens))]
+    for t in range(1, tokens.shape[1]):
+        before = logits[:, t - 1]
+        columns.append(before[torch.arange(len(tokens)), tokens[:, t]] - before.logsumexp(-1))
+    return torch.stack(columns, 1)
+
+
+def mask_by_loop(tokens: Tensor, prompt_lengths: Tensor, eos_id: int) -> Tensor:
+    mask = torch.zeros(tokens.shape, dtype=torch.bool)
+    for row, length in enumerate(prompt_lengths.tolist()):
+        for column in range(length, tokens.shape[1]):
+            mask[row, column] = True
+            if tokens[row, column] == eos_id:
+                break
+    return mask
+
+
+def group_advantages(rewards: Tensor, groups: Tensor) -> Tensor:
+    same_group = (groups[:, None] == groups[None, :]).float()
+    size = same_group.sum(1)
+    centred = rewards - same_group @ rewards / size
+    return centred / ((same_group @ centred.square() / (size - 1)).sqrt() + 1e-6)
+
+
+def clipped_policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2
+) -> Tensor:
+    ratio = torch.exp(logprobs - old_logprobs)
+    column = advantages.unsqueeze(1)
+    worse = torch.maximum(-ratio * column, -torch.clip(ratio, 1 - clip, 1 + clip) * column)
+    return (worse * mask).sum() / mask.sum()
+
+
+def count_backtracks(text: str) -> int:
+    if "<think>" not in text:
+        return 0
+    thought = text.split("<think>")[1].split("</think>")[0]
+    count, open_verdicts = 0, 0
+    for line in thought.splitlines():
+        if "=" not in line:
+            continue
+        count, open_verdicts = count + open_verdicts, 0
+        open_verdicts = int(line.split(" ")[-1] in ("no", "wait"))
+    return count
+
+
+def overlong_penalty(length: int, max_length: int, buffer: int) -> float:
+    if length <= max_length - buffer:
+        return 0
+    if length >= max_length:
+        return -1
+    return (max_length - buffer - length) / buffer
+
+
+ALTERNATIVES: dict[str, Callable[..., Any]] = {
+    "countdown-verifier": countdown_verifier,
+    "pass-at-k": pass_at_k,
+    "token-logprobs": token_logprobs,
+    "completion-mask": mask_by_loop,
+    "group-advantages": group_advantages,
+    "clipped-policy-loss": clipped_policy_loss,
+    "count-backtracks": count_backtracks,
+    "overlong-penalty": overlong_penalty,
+}
+
+EACH = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
+WRONG = [
+    pytest.param(exercise, mistake, i, id=f"{exercise.name}-{mistake.name}-{i}")
+    for exercise in EXERCISES.values()
+    for mistake in exercise.misconceptions
+    for i in range(len(mistake.implementations))
+]
+
+
+def run(code: str) -> dict[str, Any]:
+    """Execute code as a cell of a fresh notebook that has the usual imports."""
+    namespace: dict[str, Any] = {}
+    exec("import torch\nfrom jaxtyping import Bool, Float, Int\nfrom torch import Tensor\n", namespace)
+    exec(code, namespace)
+    return namespace
+
+
+def function_name(exercise: Exercise) -> str:
+    return exercise.signature.partition("(")[0]
+
+
+# ------------------------------------------------------------------------------------------ every exercise
+
+
+def test_the_names_that_notebooks_rely_on():
+    assert list(EXERCISES) == list(ALTERNATIVES)
+    assert {exercise.notebook for exercise in EXERCISES.values()} == {
+        "00_start_here",
+        "08_rlvr_from_scratch",
+        "12_r1_zero",
+    }
+
+
+@EACH
+def test_the_stub_is_not_attempted_yet(exercise: Exercise):
+    stub = run(exercise.stub)[function_name(exercise)]
+    result = exercises.check(exercise.name, stub)
+    assert (result.passed, result.attempted) == (False, False)
+    assert "not attempted yet" in repr(result)
+
+
+@EACH
+@pytest.mark.parametrize("nothing", [None, ..., lambda *args: None, lambda *args: ...])
+def test_nothing_is_not_attempted_yet(exercise: Exercise, nothing: Any):
+    assert not exercises.check(exercise.name, nothing).attempted
+
+
+@EACH
+def test_the_solution_that_is_shown_passes_when_pasted(exercise: Exercise):
+    source = exercises.solution_source(exercise.name)
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    result = exercises.check(exercise.name, namespace[function_name(exercise)])
+    assert result.passed, result
+    assert source in exercises.solution(exercise.name).markdown
+    # Each function of the package that is shown below is really one, with its own name.
+    for shown in exercise.sources:
+        assert f"def {shown.partition(':')[2]}(" in exercises.solution(exercise.name).markdown
+
+
+@EACH
+def test_another_right_solution_passes(exercise: Exercise):
+    result = exercises.check(exercise.name, ALTERNATIVES[exercise.name])
+    assert result.passed and result.attempted and result.misconception is None, result
+
+
+@pytest.mark.parametrize(("exercise", "mistake", "i"), WRONG)
+def test_each_wrong_solution_is_named(exercise: Exercise, mistake: Any, i: int):
+    result = exercises.check(exercise.name, mistake.implementations[i])
+    assert result.attempted and not result.passed
+    assert result.misconception == mistake.name
+    assert result.message.startswith(mistake.message)
+
+
+@EACH
+def test_no_two_mistakes_look_alike_on_the_cases(exercise: Exercise):
+    cases = exercise.cases
+    done = {
+        mistake.name: [[call(fn, case) for case in cases] for fn in mistake.implementations]
+        for mistake in exercise.misconceptions
+    }
+    assert len(done) == len(exercise.misconceptions) >= 4
+    for (one, first), (other, second) in itertools.combinations(done.items(), 2):
+        for a, b in itertools.product(first, second):
+            assert not all(map(same, a, b)), f"{one} and {other} coincide"
+    messages = [mistake.message for mistake in exercise.misconceptions]
+    assert len(set(messages)) == len(messages)
+
+
+@EACH
+def test_each_mistake_shows_on_a_literal_case(exercise: Exercise):
+    """So that the message can always show a small input."""
+    right = [call(exercise.reference, case) for case in exercise.literal]
+    assert all(outcome.error is None for outcome in right)
+    for mistake in exercise.misconceptions:
+        for fn in mistake.implementations:
+            wrong = [call(fn, case) for case in exercise.literal]
+            assert not all(map(same, right, wrong)), mistake.name
+
+
+@EACH
+def test_cases_are_the_same_every_time_and_are_not_spoilt(exercise: Exercise):
+    exercises.check(exercise.name, ALTERNATIVES[exercise.name])
+    for first, second in zip(exercise.cases, exercise.cases, strict=True):
+        assert same(Outcome(show(first.args)), Outcome(show(second.args)))
+    assert all(case.note for case in exercise.literal)
+
+
+@EACH
+def test_texts_are_complete(exercise: Exercise):
+    shown = exercises.spec(exercise.name).markdown
+    assert exercise.title in shown and exercise.stub.strip() in shown
+    assert f"lk.check({exercise.name!r}, {function_name(exercise)})" in shown
+    assert len(exercise.hints) >= 3
+    stub = run(exercise.stub)[function_name(exercise)]
+    assert exercise.arguments == list(stub.__code__.co_varnames[: stub.__code__.co_argcount])
+    for mistake in exercise.misconceptions:
+        assert 40 < len(mistake.message) < 320, mistake.name
+
+
+# ---------------------------------------------------------------- references beside labkit's own machinery
+
+
+def test_the_completion_mask_is_the_samplers_own():
+    """labkit's sampler knows where completions end and makes its mask from that."""
+    from labkit.sampling.engine import Drawn, assemble
+
+    generator, eos = random.Random(3), 2
+    encoded = [[generator.choice([2, 3, 4]) for _ in range(generator.randint(1, 5))] for _ in range(6)]
+    lengths = torch.tensor([generator.randint(1, 7) for _ in range(12)])
+    drawn = torch.randint(3, 9, (12, 7), generator=torch.Generator().manual_seed(0))
+    drawn[torch.arange(12), lengths - 1] = eos
+    for pad in (0, eos):
+        policy = SimpleNamespace(
+            device="cpu",
+            pad_id=pad,
+            tokenizer=SimpleNamespace(batch_decode=lambda rows, **_: [""] * len(rows)),
+        )
+        ended = torch.ones(12, dtype=torch.bool)
+        rollouts = assemble(policy, ["p"] * 6, encoded, 2, Drawn(drawn, torch.zeros(12, 7), lengths, ended))
+        prompts = torch.tensor([len(ids) for ids in encoded]).repeat_interleave(2)
+        assert torch.equal(completion_mask(rollouts.tokens, prompts, eos), rollouts.mask)
+
+
+def test_pass_at_k_counts_subsets():
+    for n, c, k in [(5, 2, 3), (6, 1, 2), (4, 4, 1)]:
+        draws = list(itertools.combinations([True] * c + [False] * (n - c), k))
+        share = sum(map(any, draws)) / len(draws)
+        assert math.isclose(EXERCISES["pass-at-k"].reference(n, c, k), share)
+
+
+def test_importing_the_exercises_needs_no_notebook():
+    code = "import sys, labkit.exercises; print({'IPython', 'ipywidgets', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

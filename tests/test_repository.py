@@ -1,0 +1,399 @@
+"""The repository as a whole: versions agree, notebooks are stored executed, modules keep their floors,
+`import labkit` is quick, and a wheel works far from the checkout.
+"""
+
+import ast
+import graphlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import Any
+
+import jaxtyping
+import nbformat
+import pytest
+import torch
+import yaml
+from conftest import CHECK_SHAPES
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "labkit"
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+# ---------------------------------------------------------------------------------------------- versions
+
+
+def pins() -> dict[str, Version]:
+    """requirements.txt as name -> exact version."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    found = {}
+    for requirement in wanted:
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==" and "*" not in specifier.version, f"not an exact pin: {requirement}"
+        name = canonicalize_name(requirement.name)
+        assert name not in found, f"requirements.txt names {name} twice"
+        found[name] = Version(specifier.version)
+    return found
+
+
+def declared() -> list[Requirement]:
+    """What pyproject.toml asks for: dependencies, every extra and the build backend."""
+    project = PYPROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(text) for group in [*groups, PYPROJECT["build-system"]["requires"]] for text in group]
+
+
+def test_every_declared_dependency_is_pinned_inside_its_range():
+    pinned = pins()
+    for requirement in declared():
+        name = canonicalize_name(requirement.name)
+        assert name in pinned, f"{requirement} of pyproject.toml is not pinned in requirements.txt"
+        assert pinned[name] in requirement.specifier, f"{name}=={pinned[name]} is outside {requirement}"
+
+
+def test_every_pin_is_a_declared_dependency():
+    assert set(pins()) == {canonicalize_name(requirement.name) for requirement in declared()}
+
+
+def test_environment_yml_reads_requirements_txt_and_a_supported_python():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *plain, with_pip = environment["dependencies"]
+    assert environment["channels"] == ["conda-forge"]
+    assert with_pip == {"pip": ["-r requirements.txt"]}
+    assert "pip" in plain
+    (python,) = [entry for entry in plain if entry.startswith("python=")]
+    version = Version(python.removeprefix("python="))
+    assert version in SpecifierSet(PYPROJECT["project"]["requires-python"])
+    assert f"Programming Language :: Python :: {version}" in PYPROJECT["project"]["classifiers"]
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{version.major}{version.minor}"
+
+
+def test_one_version_number_everywhere():
+    version = PYPROJECT["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## \[(\d[^\]]*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert (citation["version"], str(citation["date-released"])) == newest.groups()
+    assert version == citation["version"]
+
+
+# --------------------------------------------------------------------------------------------- notebooks
+
+# A folder of one machine, wherever it stands in a text; "a/tmp/b" or "https://x.org/home/y" is none.
+MACHINE_PATH = re.compile(
+    r"(?<![\w./~])(?:file://)?/(?:root|home|tmp|work|Users|opt|usr|var|mnt)\b"
+    r"|\b[A-Z]:[\\/]+(?:Users|Windows|Program)"
+)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string inside nested lists and dictionaries; pictures in base64 are no text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not str(key).startswith("image/"):
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def test_machine_paths_are_recognised():
+    for text in [
+        "saved in /tmp/x",
+        "'/home/ada'",
+        "C:\\Users\\ada",
+        "(/work/main)",
+        "at:/root",
+        "file:///home/a",
+    ]:
+        assert MACHINE_PATH.search(text), text
+    for text in [
+        "runs/tmp/x",
+        "https://x.org/home/ada",
+        "../data",
+        "a / root",
+        "/working",
+        "~/work",
+        "P:\\pi",
+    ]:
+        assert not MACHINE_PATH.search(text), text
+
+
+def test_there_are_notebooks():
+    assert {"00_start_here", "08_rlvr_from_scratch", "12_r1_zero"} <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
+    book = nbformat.read(request.param, as_version=4)
+    nbformat.validate(book)
+    return book
+
+
+def _code(book: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def test_notebook_is_stored_as_executed_from_top_to_bottom(notebook: nbformat.NotebookNode):
+    cells = _code(notebook)
+    assert all(cell.source.strip() for cell in cells), "an empty code cell"
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert any(cell.outputs for cell in cells)
+
+
+def test_every_cell_that_shows_something_has_its_output_stored(notebook: nbformat.NotebookNode):
+    for cell in _code(notebook):
+        assert cell.outputs or not _shows(cell.source), f"no stored output: {cell.source[:200]}"
+
+
+def _shows(source: str) -> bool:
+    """Whether a cell certainly prints: a `print(...)` at its top level that is not inside a block."""
+    magics = re.compile(r"\s*[%!?]|.*\?\s*$")
+    lines = [line for line in source.splitlines() if not magics.match(line)]
+    calls = [node.value for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.Expr)]
+    names = {call.func.id for call in calls if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
+    return bool(names & {"print", "display"})
+
+
+def test_notebook_stores_no_error(notebook: nbformat.NotebookNode):
+    outputs = [output for cell in _code(notebook) for output in cell.outputs]
+    assert [output.evalue for output in outputs if output.output_type == "error"] == []
+
+
+def test_notebook_names_no_folder_of_a_machine(notebook: nbformat.NotebookNode):
+    for cell in notebook.cells:
+        for text in _texts([cell.source, cell.get("outputs", [])]):
+            found = MACHINE_PATH.search(text)
+            assert found is None, f"a machine's path: {text[max(0, found.start() - 60) : found.end() + 60]!r}"
+    assert not any(MACHINE_PATH.search(text) for text in _texts(notebook.metadata))
+
+
+def test_code_cells_fit_on_a_screen(notebook: nbformat.NotebookNode):
+    long = {cell.source.splitlines()[0]: len(cell.source.splitlines()) for cell in _code(notebook)}
+    assert {first: lines for first, lines in long.items() if lines > 25} == {}
+
+
+# ----------------------------------------------------------------------------------------------- modules
+
+# DESIGN in one table: a module imports from rooms on its own floor or on floors below it, never from above.
+FLOORS = {
+    **dict.fromkeys(["errors", "paths", "behaviours", "algorithms", "verifiers"], 0),
+    **dict.fromkeys(["rollouts", "tasks", "models", "recipes"], 1),
+    **dict.fromkeys(["sampling", "evaluation", "runs"], 2),
+    **dict.fromkeys(["training", "diagnose"], 3),
+    **dict.fromkeys(["plots", "widgets", "exercises", "export"], 4),
+    **dict.fromkeys(["cli", "bench", "doctor"], 5),
+    **dict.fromkeys(["", "__main__"], 6),
+}
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+KNOWN = {_dotted(path) for path in MODULES}
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules of labkit that a file imports anywhere, inside functions too, type checking left out."""
+    here = _dotted(path)
+    package = here if path.name == "__init__.py" else here.rpartition(".")[0]
+    found = set()
+    for node in _run_time_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            for alias in node.names:
+                submodule = f"{base}.{alias.name}"
+                found.add(submodule if submodule in KNOWN else base)
+    return {name for name in found if name.split(".")[0] == "labkit"} - {here}
+
+
+def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _run_time_nodes(node)
+
+
+def _room(module: str) -> str:
+    return module.removeprefix("labkit").strip(".").split(".")[0]
+
+
+def test_every_room_has_its_floor():
+    assert {_room(module) for module in KNOWN} - set(FLOORS) == set(), "give the new room a floor in FLOORS"
+
+
+def test_modules_import_only_from_their_floor_or_below():
+    upward = [
+        f"{_dotted(path)} (floor {FLOORS[_room(_dotted(path))]}) imports {name} (floor {FLOORS[_room(name)]})"
+        for path in MODULES
+        for name in sorted(_imports(path))
+        if FLOORS[_room(name)] > FLOORS[_room(_dotted(path))]
+    ]
+    assert upward == []
+
+
+def test_no_circle_of_imports():
+    graph = {_dotted(path): _imports(path) for path in MODULES}
+    assert len(graph) > 10
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("circle: " + " <- ".join(error.args[1]))
+
+
+def test_modules_are_short():
+    lengths = {_dotted(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > 420} == {}
+
+
+@pytest.mark.skipif(not CHECK_SHAPES, reason="LABKIT_CHECK_SHAPES=0")
+def test_shapes_in_signatures_are_checked_while_the_tests_run():
+    from labkit.algorithms import advantages
+
+    assert advantages(torch.tensor([1.0, 0.0]), torch.tensor([0, 0])).shape == (2,)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        advantages(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long))
+
+
+# ------------------------------------------------------------------------------------ import and wheel
+
+HEAVY = [
+    "datasets",
+    "matplotlib",
+    "sympy",
+    "trl",
+    "peft",
+    "jupyter_core",
+    "jupyterlab",
+    "ipywidgets",
+    "IPython",
+]
+
+
+def _python(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter, in a folder away from the checkout."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV_"))}
+    environment |= {"HF_HUB_OFFLINE": "1", **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_import_labkit_leaves_heavy_packages_alone(tmp_path: Path):
+    code = f"import sys, json, labkit; print(json.dumps(sorted(set({HEAVY}) & set(sys.modules))))"
+    assert json.loads(_python(code, tmp_path, PYTHONPATH=str(ROOT)).stdout) == []
+
+
+def test_import_labkit_is_quick(tmp_path: Path):
+    seconds = []
+    for _ in range(4):  # the first may write byte code; a busy machine may spoil some
+        start = time.perf_counter()
+        _python("import labkit", tmp_path, PYTHONPATH=str(ROOT))
+        seconds.append(time.perf_counter() - start)
+        if min(seconds) < 4:
+            return
+    pytest.fail(f"import labkit took {min(seconds):.1f} s at best; 4 s are allowed")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built without a network from a copy of the checkout, in which a recorded run lies."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ["pyproject.toml", "setup.py", "README.md", "LICENSE"]:
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    copytree(PACKAGE, copy / "labkit", ignore=ignore_patterns("__pycache__"))
+    copytree(ROOT / "data", copy / "data", ignore=ignore_patterns("runs"))
+    (copy / "data/runs/big").mkdir(parents=True)
+    (copy / "data/runs/big/metrics.jsonl").write_text("{}\n")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
+    build = [sys.executable, "-m", "pip", "wheel", ".", *options, "--wheel-dir", "dist"]
+    done = subprocess.run(build, cwd=copy, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = (copy / "dist").glob("labkit-*.whl")
+    return built
+
+
+def test_wheel_holds_every_module_the_recipes_and_the_small_data(wheel: Path):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {path.relative_to(ROOT).as_posix() for path in MODULES} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.yaml")} <= names
+    model = {path.name for path in (ROOT / "data/models/tiny").iterdir() if path.is_file()}
+    assert {"config.json", "tokenizer.json", "model.safetensors"} <= model
+    assert {f"labkit/_data/models/tiny/{name}" for name in model} <= names
+    assert not [name for name in names if name.startswith("labkit/_data/runs/")]
+    assert {name.split("/")[0] for name in names} == {
+        "labkit",
+        f"labkit-{PYPROJECT['project']['version']}.dist-info",
+    }
+
+
+def test_wheel_is_small(wheel: Path):
+    assert wheel.stat().st_size < 20 * 2**20
+
+
+HOMEWORK = """
+import json
+import labkit as lk
+from labkit.paths import data_folder
+
+policy = lk.load_policy("tiny", device="cpu")
+task = lk.load_task("countdown")
+problems = task.sample(2, split="train", seed=0)
+print(json.dumps({
+    "package": lk.__file__,
+    "data": str(data_folder()),
+    "prompt": policy.decode(policy.encode(problems[0].prompt)),
+    "given": problems[0].prompt,
+    "reward": task.score("<answer>no</answer>", problems[1]).reward,
+    "recipes": str(lk.list_recipes()),
+}))
+"""
+
+
+def test_wheel_works_far_from_the_checkout(wheel: Path, tmp_path: Path):
+    target, homework = tmp_path / "installed", tmp_path / "homework"
+    homework.mkdir()
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(target), str(wheel)], check=True, timeout=300)
+
+    answer = json.loads(_python(HOMEWORK, homework, PYTHONPATH=str(target)).stdout.splitlines()[-1])
+    assert Path(answer["package"]).is_relative_to(target)
+    assert Path(answer["data"]) == target / "labkit/_data"
+    assert answer["given"] in answer["prompt"]
+    assert answer["reward"] == 0
+    assert "r1-zero-tiny" in answer["recipes"] and "rlvr-addition-tiny" in answer["recipes"]
+
+    command = "import sys; sys.argv = ['labkit', 'recipes']; from labkit.cli import main; main()"
+    assert "r1-zero-tiny" in _python(command, homework, PYTHONPATH=str(target)).stdout
+    entry = zipfile.ZipFile(wheel).read(
+        f"labkit-{PYPROJECT['project']['version']}.dist-info/entry_points.txt"
+    )
+    assert "labkit = labkit.cli:main" in entry.decode()
