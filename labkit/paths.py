@@ -12,7 +12,9 @@ def data_folder() -> Path:
     for folder in (PACKAGE.parent / "data", PACKAGE / "_data"):
         if (folder / "models" / "tiny" / "config.json").exists():
             return folder
-    raise UserError("labkit's data folder is missing: reinstall labkit, or run `labkit pretrain tiny --out FOLDER`")
+    raise UserError(
+        "labkit's data folder is missing: reinstall labkit, or run `labkit pretrain tiny --out FOLDER`"
+    )
 
 
 def data_path(*parts: str) -> Path:

@@ -106,7 +106,7 @@ def decode_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
 def train_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
     """The least time for forward and backward: (6 N T + 6 width T^2) / flops for a row of T tokens.
 
-    T includes the prompt. Causal attention: on average half the row is seen, 4 width T^2 / 2 forward and twice
+    T includes the prompt. Causal attention sees half the row on average: 4 width T^2 / 2 forward, and twice
     that backward.
     """
     trained = np.array(work.trained or [True] * len(work.lengths), dtype=bool)

@@ -14,11 +14,9 @@ from labkit.bench.ceiling import ceilings
 from labkit.bench.race import Row, Side, Trials, Work, Workload, make_rows, race
 from labkit.bench.rollout import work_of
 from labkit.bench.train import bench_recipe
-from labkit.rollouts import Rollouts, score
-from labkit.sampling import sample
+from labkit.rollouts import Rollouts
 from labkit.training.optim import make_optimizer
-from labkit.training.rl import describe
-from labkit.training.update import update
+from labkit.training.rl import rl_step
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
 
 
 def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Side:
-    """The body of `train_rl`'s loop without its files: sample, verify, advantages, update, metrics.
+    """`rl_step`, which is `train_rl`'s loop without its files: sample, verify, advantages, update, metrics.
 
     Drawing the problems is left out of the clock on both sides (TRL: its data loader).
     """
@@ -64,17 +62,11 @@ def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Si
     batches = [workload.problems(turn) for turn in range(workload.repeats + 1)]
 
     def run(turn: int) -> Stepped:
-        problems = batches[turn]
-        drawing = recipe.sampling.model_dump(exclude={"prompts", "samples"})
-        prompts = [problem.prompt for problem in problems]
-        rollouts = sample(policy, prompts, n=workload.samples, seed=workload.seed + turn, **drawing)
-        rollouts = score(rollouts, workload.task, problems)
-        advantages = preset.advantages(rollouts.rewards, rollouts.groups)
+        rollouts, advantages, _ = rl_step(
+            recipe, turn, policy, workload.task, optimizer, problems=batches[turn]
+        )
         kept = preset.keep(rollouts.rewards, rollouts.groups)
-        update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, settings.lr)
-        describe(rollouts, workload.task)
-        trained = kept if train_zero_advantage else kept & (advantages != 0)
-        return Stepped(rollouts, trained)
+        return Stepped(rollouts, kept if train_zero_advantage else kept & (advantages != 0))
 
     def count(stepped: Stepped) -> Work:
         work = work_of(policy, stepped.rollouts, workload.samples)

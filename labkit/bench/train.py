@@ -14,6 +14,7 @@ from labkit.recipes import Recipe
 from labkit.recipes.schema import OptimizerSettings, SamplingSettings
 from labkit.rollouts import Rollouts
 from labkit.sampling import sample
+from labkit.training.microbatches import token_budget
 from labkit.training.optim import apply_gradients, make_optimizer
 from labkit.training.update import update
 
@@ -67,7 +68,8 @@ def labkit_side(
     def run(turn: int) -> None:
         update(model, optimizer, rollouts, advantages, kept, recipe, preset, settings.lr)
 
-    notes = f"micro-batches of at most {settings.microbatch_tokens} tokens"
+    budget = token_budget(settings.microbatch_tokens, workload.policy.device)
+    notes = f"micro-batches of at most {budget} tokens"
     return Side("labkit", run, lambda _: work, notes)
 
 

@@ -24,7 +24,8 @@ class TurnTaker(TrainerCallback):
     """Times TRL's steps, and between two of them lets the other sides take the same turn.
 
     A step of the Trainer, from `on_step_begin` to `on_step_end`, holds generation, scoring, forward,
-    backward, clipping and the optimiser; loading the batch and logging lie outside. The first step is the warm-up.
+    backward, clipping and the optimiser; loading the batch and logging lie outside. The first step is the
+    warm-up.
     """
 
     def __init__(self, workload: Workload, sides: list[Side], name: str) -> None:

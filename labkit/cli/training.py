@@ -1,10 +1,7 @@
 """Commands that make models: `train`, `pretrain`."""
 
-import functools
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +16,6 @@ from labkit.errors import RunError, UserError
 from labkit.recipes import Recipe, load_recipe
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
-from labkit.training import rl
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
 
@@ -55,10 +51,9 @@ def train(
     plan = None if recipe is None else _plan(recipe, overrides)
     if plan is not None and not quiet:
         announce(_announcement(plan))
-    with _no_bars() if quiet else nullcontext():
-        # An override beside --resume reaches `train`, which says why that can't be.
-        rest = overrides if plan is None else {}
-        run = labkit.training.train(plan, out=out, resume=resume, device=device, **rest)
+    # An override beside --resume reaches `train`, which says why that can't be.
+    rest = overrides if plan is None else {}
+    run = labkit.training.train(plan, out=out, resume=resume, device=device, progress=not quiet, **rest)
     _write_curves(run)
     if not quiet:
         _summarize(run)
@@ -118,17 +113,6 @@ def _announcement(plan: Recipe) -> str:
     first = f"; before and after: {evaluated}" if plan.evaluation.problems else ""
     batch = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples"
     return f"{plan.name}: {plan.model} on {plan.task}, {plan.steps} steps of {batch}{first}"
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Without any progress bar."""
-    loud = rl.tqdm
-    rl.tqdm = functools.partial(loud, disable=True)
-    try:
-        yield
-    finally:
-        rl.tqdm = loud
 
 
 def _write_curves(run: Run) -> None:

@@ -4,8 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
@@ -14,7 +13,7 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 
 def token_logprobs(
-    model: PreTrainedModel, tokens: Int[Tensor, "batch time"], temperature: float = 1.0
+    model: nn.Module, tokens: Int[Tensor, "batch time"], temperature: float = 1.0
 ) -> Float[Tensor, "batch time"]:
     """log p(tokens[:, t] | tokens[:, :t]) in nats at column t; column 0 is 0. Differentiable.
 
@@ -25,7 +24,7 @@ def token_logprobs(
 
 
 def token_logprobs_and_entropy(
-    model: PreTrainedModel, tokens: Int[Tensor, "batch time"], temperature: float = 1.0
+    model: nn.Module, tokens: Int[Tensor, "batch time"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
     """As `token_logprobs`, and the entropy (nats, no gradient) of the distribution that each token was drawn from."""
     with autocast(tokens.device):

@@ -62,7 +62,7 @@ def learning_curves(
         raise UserError(
             f"no run has logged {', '.join(missing)}; there is: {', '.join(sorted(known - {'step'}))}"
         )
-    with panels(len(fields)) as (figure, axes):
+    with panels(len(fields), columns=2 if len(fields) in (2, 4) else 3) as (figure, axes):
         for axis, field in zip(axes, fields, strict=True):
             for number, (label, members) in enumerate(groups.items()):
                 _draw(axis, field, label, members, smooth, number)

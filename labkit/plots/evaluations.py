@@ -151,6 +151,9 @@ def _bars(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _label(axis: Axes, title: str, xlabel: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title(title)
     axis.set_xlabel(xlabel)
     axis.set_ylabel("answers")

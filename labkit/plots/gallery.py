@@ -34,7 +34,8 @@ class RolloutTable:
     colour: str | None = None
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("step", "completion", "score"))
+        widths = {"step": "3em", "completion": "auto", "score": "14em"}
+        head = "".join(f'<th style="text-align:left;width:{w}">{name}</th>' for name, w in widths.items())
         body = "".join(self._row(row) for row in self.rows)
         return (
             f'<div><b>{escape(self.title)}</b><table style="width:100%"><thead><tr>{head}</tr></thead>'

@@ -56,6 +56,7 @@ METRICS: dict[str, Metric] = {
         "Verifier errors", "samples", "Samples at which the verifier itself failed; they are scored 0."
     ),
     # How it thought
+    "thinks": Metric("Thinks first", _SAMPLES, "Share of samples that open a thought before the answer."),
     "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, judged or not."),
     "backtracks": Metric(
         "Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'

@@ -1,7 +1,8 @@
 """The sampler: batched decoding with a key-value cache, for any causal language model of transformers.
 
 What makes it fast: a prompt is prefilled once for its whole group; the cache is allocated once and written in place;
-rows that have finished leave the batch at once, so that no step computes what nobody will read.
+rows that have finished leave the batch at once, so that no step computes what nobody will read; for Llama-shaped models
+on the CPU a step is written out in fewer operations (`fused`).
 
 What is left out, on purpose: beam search, repetition penalties, speculative decoding.
 """
@@ -11,17 +12,19 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from labkit.errors import UserError
 from labkit.models import Policy, autocast
 from labkit.rollouts import Rollouts
 from labkit.sampling.cache import RowCache, compaction
 from labkit.sampling.choose import SamplingOptions, choose, uniforms
+from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.stopping import StopStrings
 
-COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
+COMPACT_SHARE = (
+    32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
+)
 
 
 @dataclass
@@ -129,21 +132,25 @@ def decode(
 class DecodingState:
     """The rows that are being sampled: cache, which columns of it are real, next positions, next-token logits."""
 
-    model: PreTrainedModel
+    model: nn.Module
     cache: RowCache
     columns: Bool[Tensor, "rows capacity"] | None  # None: no row is padded
     positions: Int[Tensor, " rows"]
     logits: Float[Tensor, "rows vocab"]
     takes_4d_mask: bool
     takes_positions: bool
+    fused: FusedDecoder | None
 
     def advance(self, new: Int[Tensor, " rows"]) -> None:
         """Feeds one token a row, and leaves the logits of the next."""
         end = self.cache.get_seq_length() + 1
         mask = None if self.columns is None else self.columns[:, :end]
-        if mask is not None and self.takes_4d_mask:
-            mask = mask[:, None, None, :]
-        self.logits = self.forward(new[:, None], mask, self.positions[:, None])
+        if self.fused is not None:
+            self.logits = self.fused.step(new, self.cache, mask, self.positions)
+        else:
+            if mask is not None and self.takes_4d_mask:
+                mask = mask[:, None, None, :]
+            self.logits = self.forward(new[:, None], mask, self.positions[:, None])
         self.positions = self.positions + 1
 
     def forward(self, tokens: Tensor, mask: Tensor | None, positions: Tensor) -> Float[Tensor, "rows vocab"]:
@@ -195,6 +202,7 @@ def prefill(policy: Policy, encoded: list[list[int]], n: int, steps: int) -> Dec
         logits=torch.empty(len(encoded), 0, device=policy.device),
         takes_4d_mask=plain_attention(model),
         takes_positions="position_ids" in parameters,
+        fused=FusedDecoder(model) if FusedDecoder.serves(model) else None,
     )
     positions = (real.cumsum(1) - 1).clamp(min=0)
     state.logits = state.forward(tokens, None if state.columns is None else real, positions)
@@ -202,7 +210,7 @@ def prefill(policy: Policy, encoded: list[list[int]], n: int, steps: int) -> Dec
     return state
 
 
-def plain_attention(model: PreTrainedModel) -> bool:
+def plain_attention(model: nn.Module) -> bool:
     """Whether all layers attend to the whole past through sdpa, so that one boolean mask serves them all.
 
     Others (sliding windows, ALiBi, eager attention) get the 2-d mask of real columns and make their own of it.

@@ -1,19 +1,20 @@
 """Left-to-right arithmetic chains: the search space of the countdown game.
 
 A chain takes the given numbers in some order and combines them from left to right, `((a op b) op c) ...`. Every
-running value must be a whole number from 0 to 99. Chains that differ only by the order of a commutative first step
-(`1+6` and `6+1`) are one chain. Over three numbers from 1 to 12 a problem has about 19 chains.
+running value must be a whole number from 1 to 99, and nothing is divided by 1 (multiplying by 1 does the same). Chains
+that are the same sum or the same product in another order are one chain, written as it comes first. Over three numbers
+from 1 to 12 a problem has about 15 chains, 25 at most, of which about one in twelve hits the target.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LARGEST_VALUE = 99
+SMALLEST_VALUE, LARGEST_VALUE = 1, 99
 OPERATORS = "+-*/"
 
 
 def apply_operator(left: int, operator: str, right: int) -> int | None:
-    """`left operator right` as a whole number from 0 to 99, or None where that does not exist.
+    """`left operator right` as a whole number from 1 to 99, or None where that does not exist or is left out.
 
     >>> apply_operator(7, "*", 5), apply_operator(5, "-", 7), apply_operator(7, "/", 2)
     (35, None, None)
@@ -24,11 +25,11 @@ def apply_operator(left: int, operator: str, right: int) -> int | None:
         value = left - right
     elif operator == "*":
         value = left * right
-    elif right == 0 or left % right:
+    elif right <= 1 or left % right:
         return None
     else:
         value = left // right
-    return value if 0 <= value <= LARGEST_VALUE else None
+    return value if SMALLEST_VALUE <= value <= LARGEST_VALUE else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,22 @@ def chains(numbers: tuple[int, ...]) -> list[Chain]:
 
     >>> [c.trace() for c in chains((2, 9))]
     ['2+9=11', '2*9=18', '9-2=7']
+    >>> [c.trace() for c in chains((2, 3, 7))][:3]  # 2+7+3 is 2+3+7 again, so it does not come back later
+    ['2+3=5+7=12', '2+3=5*7=35', '2*3=6+7=13']
     """
-    found = dict.fromkeys(_extend_pairs(numbers))
-    return list(found)
+    found: dict[object, Chain] = {}
+    for chain in _extend_pairs(numbers):
+        found.setdefault(_what_it_computes(chain), chain)
+    return list(found.values())
+
+
+def _what_it_computes(chain: Chain) -> object:
+    """The same for chains that are one sum, or one product, in another order; else the chain itself."""
+    operators = {operator for operator, _, _ in chain.steps}
+    for pair in ("+-", "*/"):
+        if operators <= set(pair):
+            return tuple(sorted([(pair[0], chain.start), *((op, operand) for op, operand, _ in chain.steps)]))
+    return chain
 
 
 def _extend_pairs(numbers: tuple[int, ...]) -> Iterator[Chain]:

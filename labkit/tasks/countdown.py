@@ -1,7 +1,7 @@
 """Countdown: combine the given numbers, each exactly once, to make the target.
 
 The game of TinyZero (Pan et al., 2025). Prompt `5,6,1->30:`; a right completion ends in `<answer>6*5*1</answer>`.
-Numbers are 1 to 12, targets 0 to 99, and each problem can be solved by a left-to-right chain.
+Numbers are 1 to 12, targets 1 to 99, and each problem can be solved by a left-to-right chain.
 """
 
 import functools

@@ -1,6 +1,7 @@
 """Training: from a recipe to a run folder."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,24 @@ def train(
     *,
     model: str | Path | Policy | None = None,
     task: str | Task | None = None,
-    observer: Observer | None = None,
+    observer: Observer | Callable[[Recipe], Observer] | None = None,
+    progress: bool = True,
     device: str | None = None,
     **overrides: Any,
 ) -> Run:
     """Runs a recipe (by name, from a file, or a Recipe), or goes on with a run folder; returns the run.
 
     Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. `out` is
-    the run folder, by default a new one below `runs/`. An interrupt (Ctrl-C, the kernel's stop button) ends the run
+    the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a function that
+    makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop button) ends the run
     after a checkpoint. Raises UserError for a user's mistake and for a folder that can't be written.
     """
     run, settings = _open(recipe, out, resume, model, task, overrides, device)
     policy = _fresh_copy(model if isinstance(model, Policy) else settings.model, device)
     world = task if isinstance(task, Task) else load_task(settings.task, **settings.task_options)
     try:
-        return _train(run, settings, policy, world, observer)
+        watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
+        return _train(run, settings, policy, world, watching, progress)
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to {run.path}: {getattr(error, 'strerror', None) or error}; what was logged is kept, and "
@@ -44,14 +48,16 @@ def train(
         ) from error
 
 
-def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Observer | None) -> Run:
+def _train(
+    run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Observer | None, progress: bool
+) -> Run:
     started = time.perf_counter()
     result = run.result or {"recipe": recipe.name, "seed": recipe.seed, "status": "running"}
     if "before" not in result:
         result["before"] = _evaluate(policy, task, recipe)
         run.write_result(result)
     try:
-        steps = train_rl(recipe, run, policy, task, observer)
+        steps = train_rl(recipe, run, policy, task, observer, progress)
         status = "finished" if steps == recipe.steps else "stopped"
     except KeyboardInterrupt:
         steps, status = len(run.metrics), "interrupted"
@@ -81,7 +87,9 @@ def _open(
 ) -> tuple[Run, Recipe]:
     if resume is not None:
         if recipe is not None or out is not None or overrides:
-            raise UserError("resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it")
+            raise UserError(
+                "resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it"
+            )
         run = open_run(resume)
         return run, validate(run.recipe, str(resume))
     if recipe is None:

@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from labkit.algorithms import Preset
 from labkit.models import token_logprobs, token_logprobs_and_entropy
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
-from labkit.training.microbatches import microbatches
+from labkit.training.microbatches import microbatches, token_budget
 from labkit.training.optim import apply_gradients
 
 
@@ -38,10 +37,11 @@ class Tally:
 
 @torch.no_grad()
 def reference_logprobs(
-    reference: PreTrainedModel, rollouts: Rollouts, temperature: float, budget: int
+    reference: nn.Module, rollouts: Rollouts, temperature: float, microbatch_tokens: int | None
 ) -> Float[Tensor, "batch time"]:
     """Log-probs of the rollouts' tokens under a frozen model."""
     found = torch.zeros_like(rollouts.logprobs)
+    budget = token_budget(microbatch_tokens, rollouts.tokens.device)
     for part in microbatches(rollouts.total_lengths, budget):
         width = int(rollouts.total_lengths[part].max())
         found[part, :width] = token_logprobs(reference, rollouts.tokens[part, :width], temperature)
@@ -49,7 +49,7 @@ def reference_logprobs(
 
 
 def update(
-    model: PreTrainedModel,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     rollouts: Rollouts,
     advantages: Float[Tensor, " batch"],
@@ -69,6 +69,7 @@ def update(
     settings = recipe.optimizer
     needs_all = recipe.train_zero_advantage or (preset.kl_coef != 0 and preset.kl_placement == "loss")
     with_gradient = kept if needs_all else kept & (advantages != 0)
+    budget = token_budget(settings.microbatch_tokens, rollouts.tokens.device)
     tally, mismatch = Tally(), Tally()
     norms, skipped, loss_sum, updates = [], 0, 0.0, 0
     for turn in range(settings.updates):
@@ -77,7 +78,7 @@ def update(
             trained = rows[with_gradient[rows]]
             if len(trained) == 0:
                 continue
-            for part in microbatches(rollouts.total_lengths[trained], settings.microbatch_tokens):
+            for part in microbatches(rollouts.total_lengths[trained], budget):
                 chosen = trained[part]
                 width = int(rollouts.total_lengths[chosen].max())
                 mask, old = rollouts.mask[chosen, :width], rollouts.logprobs[chosen, :width]
@@ -96,7 +97,9 @@ def update(
                 loss.backward()
                 loss_sum += float(loss.detach())
                 tokens = int(mask.sum())
-                stats = {key: stats[key] for key in ("ratio_mean", "clip_fraction", "kl", "ess") if key in stats}
+                stats = {
+                    key: stats[key] for key in ("ratio_mean", "clip_fraction", "kl", "ess") if key in stats
+                }
                 tally.add({**stats, "entropy": entropy[mask].mean()}, {}, tokens)
                 if updates == 0:  # the weights are still those that sampled
                     gap = (logprobs.detach() - old)[mask].abs()

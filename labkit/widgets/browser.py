@@ -78,6 +78,7 @@ class Browser:
     def _fill_groups(self) -> None:
         groups = self.by_step[self.step.value]
         self.group.options = [(_group_label(rows), group) for group, rows in groups.items()]
+        self.group.index = 0
         # The problems of two steps may have the same numbers: then nothing "changed", but the samples did.
         self._fill_samples()
 
@@ -86,6 +87,7 @@ class Browser:
             return
         rows = self.by_step[self.step.value][self.group.value]
         self.sample.options = [(_sample_label(row), index) for index, row in enumerate(rows)]
+        self.sample.index = 0
         self._draw()
 
     def _draw(self) -> None:

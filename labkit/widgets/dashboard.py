@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.plots import METRICS, learning_curves, metric
 from labkit.plots.gallery import badge, coloured, summary
 from labkit.plots.tokens import visible
-from labkit.widgets.front_end import deliver_at_once, front_end, handle_pending
+from labkit.widgets.front_end import deliver_at_once, front_end
 from labkit.widgets.svg import chart
 
 if TYPE_CHECKING:
@@ -49,15 +49,17 @@ class Dashboard:
         self._view = _View(title, field) if show and front_end() == "widgets" else None
         if self._view is not None:
             self._view.button.on_click(lambda _: self.stop())
+            deliver_at_once(self._view.button, clicked=self._stop.set)
+            deliver_at_once(self._view.field)
             self._view.field.observe(lambda _: self._draw(), names="value")
             self._draw()
             self._view.show()
 
     @property
     def stopped(self) -> bool:
-        """Whether the run was asked to end; handles waiting clicks first."""
-        if self._view is not None and not self._stop.is_set():
-            handle_pending()
+        """Whether the run was asked to end."""
+        if self._stop.is_set():
+            self.stop()  # the click may have been heard, but not yet shown
         return self._stop.is_set()
 
     def stop(self) -> None:
@@ -152,13 +154,12 @@ class _View:
         self.charts = [w.HTML(layout=wide) for _ in range(3)]
         self.newest = w.HTML(layout=wide)
         head = w.HBox([w.HTML(f"<b>{escape(title)}</b>"), self.bar, self.status, self.button])
-        head.layout = w.Layout(align_items="center", gap="0.8em", flex_flow="row wrap")
+        head.layout = w.Layout(align_items="center", grid_gap="0.8em", flex_flow="row wrap")
         cells = [w.VBox([self.charts[0]]), w.VBox([self.charts[1]]), w.VBox([self.charts[2], self.field])]
         for cell in cells:
             cell.layout = w.Layout(flex="1 1 15em", min_width="13em", max_width="28em")
         curves = w.HBox(cells, layout=w.Layout(width="100%", flex_flow="row wrap"))
         self.root: ipywidgets.Widget = w.VBox([head, curves, self.newest], layout=wide)
-        deliver_at_once(self.button, self.field)
 
     def show(self) -> None:
         from IPython.display import display

@@ -17,19 +17,19 @@ from labkit.tasks.chains import Chain, apply_operator, chains
 MIX = {"countdown-3": 0.66, "countdown-4": 0.08, "addition": 0.12, "facts": 0.04, "chat": 0.10}
 
 # Countdown authors.
-DIRECT = 0.30  # answer at once
+DIRECT = 0.35  # answer at once
 DIRECT_RIGHT = 0.75
-AUTHORS = ((0.60, 0.55), (0.25, 0.25), (0.15, 0.02))  # (share, probability of giving up after each miss)
-SYSTEMATIC = 0.35  # try the chains in order; the others in random order, and no author tries a chain twice
+AUTHORS = ((0.60, 0.60), (0.28, 0.30), (0.12, 0.02))  # (share, probability of giving up after each miss)
+SYSTEMATIC = 0.45  # try the chains in order; the others in random order, and no author tries a chain twice
 LUCKY = 0.60  # of those in random order: a right chain is moved to one of the first places
-SLIP = 0.02  # an equation with a wrong value ...
+SLIP = 0.015  # an equation with a wrong value ...
 SLIP_NOTICED = 0.5  # ... that the author notices
-MISJUDGED = 0.02  # a miss taken for a hit, or a hit for a miss
-LONGEST_TRACE = 290  # characters, about as many tokens: even persistent authors stop here
+MISJUDGED = 0.01  # a miss taken for a hit, or a hit for a miss
+MOST_ATTEMPTS = {3: 25, 4: 18}  # by how many numbers there are; 25 is the whole of the largest search space
 
 # Addition authors.
-ADDITION_DIRECT = 0.80
-ADDITION_DIRECT_WRONG = 0.80
+ADDITION_DIRECT = 0.85
+ADDITION_DIRECT_WRONG = 0.90
 COLUMN_ERROR = 0.03
 
 cached_chains = functools.lru_cache(maxsize=4096)(chains)
@@ -63,11 +63,11 @@ def counted_down(rng: random.Random, count: int) -> tuple[str, str]:
     if rng.random() < DIRECT:
         chosen = rng.choice(hits if rng.random() < DIRECT_RIGHT else space)
         return problem.prompt, f"<answer>{chosen.expression()}</answer>"
-    return problem.prompt, think(rng, space, hits, target)
+    return problem.prompt, think(rng, space, hits, target, MOST_ATTEMPTS[count])
 
 
-def think(rng: random.Random, space: list[Chain], hits: list[Chain], target: int) -> str:
-    """A search trace and the answer it ends in."""
+def think(rng: random.Random, space: list[Chain], hits: list[Chain], target: int, most: int) -> str:
+    """A search trace of at most `most` attempts, and the answer that it ends in."""
     give_up = rng.choices([g for _, g in AUTHORS], weights=[share for share, _ in AUTHORS])[0]
     order = list(space)
     if rng.random() >= SYSTEMATIC:
@@ -77,13 +77,13 @@ def think(rng: random.Random, space: list[Chain], hits: list[Chain], target: int
             order.remove(hit)
             order.insert(min(int(rng.expovariate(0.5)), len(order)), hit)
     text = "<think>"
-    for chain in order:
+    for chain in order[:most]:
         written, value = attempt(rng, chain)
         accepted = (value == target) != (rng.random() < MISJUDGED)
         text += written + (" yes\n" if accepted else " no\n")
         if accepted:
             return f"{text}</think><answer>{chain.expression()}</answer>"
-        if rng.random() < give_up or len(text) > LONGEST_TRACE:
+        if rng.random() < give_up:
             break
     guess = rng.choice(space).expression() if rng.random() < 0.5 else "?"
     return f"{text}</think><answer>{guess}</answer>"
@@ -97,7 +97,7 @@ def attempt(rng: random.Random, chain: Chain) -> tuple[str, int]:
         if result is None:  # after a slip the rest may not work out: the author starts the chain again
             return f"{text} wait\n{chain.trace()}", chain.value
         if rng.random() < SLIP:
-            slip = max(0, result + rng.choice((-10, -2, -1, 1, 2, 10)))
+            slip = min(99, max(1, result + rng.choice((-10, -2, -1, 1, 2, 10))))
             if rng.random() < SLIP_NOTICED:
                 return f"{text}{operator}{operand}={slip} wait\n{chain.trace()}", chain.value
             result, slipped = slip, True

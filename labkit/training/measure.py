@@ -1,0 +1,89 @@
+"""What is measured of a step: time, rewards, lengths, behaviours, and the rollouts that are kept to be read."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labkit.algorithms import zero_variance
+from labkit.models import Policy
+from labkit.rollouts import Rollouts
+from labkit.tasks import Task
+
+
+class Stopwatch:
+    """Seconds spent in the parts of a step."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Times a part; on a GPU it waits until the work that was asked for is done."""
+        start = time.perf_counter()
+        yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.parts[f"time_{part}"] = time.perf_counter() - start
+
+    def read(self, tokens: int) -> dict[str, float]:
+        """Seconds of the step so far and of its parts, and its speed in sampled tokens a second."""
+        total = time.perf_counter() - self.started
+        return {"tokens_per_second": tokens / total, "seconds": total, **self.parts}
+
+
+def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
+    """Metrics of a batch of rollouts before training: rewards, lengths, form, behaviours, groups without variance."""
+    rewards, count = rollouts.rewards, len(rollouts)
+    flat = zero_variance(rewards, rollouts.groups)
+    found: dict[str, float] = {
+        "reward_mean": float(rewards.mean()),
+        "reward_std": float(rewards.std()) if count > 1 else 0.0,
+        "pass_rate": float((rewards >= 1).float().mean()),
+        "response_length": float(rollouts.lengths.float().mean()),
+        "truncated": float(rollouts.truncated.float().mean()),
+        "verifier_errors": sum("verifier_error" in s.parts for s in rollouts.scores or []),
+        "zero_variance_groups": len(set(rollouts.groups[flat].tolist())),
+        "tokens": int(rollouts.lengths.sum()),
+    }
+    if task.format is not None:
+        found["format_rate"] = sum(task.format(text, None).reward for text in rollouts.completions) / count
+    if task.behaviours is not None:
+        seen = [task.behaviours(text) for text in rollouts.completions]
+        found |= {key: math.fsum(b[key] for b in seen) / count for key in seen[0]}
+    return found
+
+
+def records(
+    rollouts: Rollouts, advantages: Float[Tensor, " batch"], step: int, count: int, policy: Policy
+) -> list[dict[str, Any]]:
+    """The first `count` rollouts as plain data, for rollouts.jsonl."""
+    lines = []
+    for i, score_ in enumerate((rollouts.scores or [])[:count]):
+        mask = rollouts.mask[i]
+        ids = rollouts.tokens[i][mask].tolist()
+        group = int(rollouts.groups[i])
+        lines.append(
+            {
+                "step": step,
+                "group": group,
+                "sample": sum(line["group"] == group for line in lines),
+                "prompt": rollouts.prompts[i],
+                "completion": rollouts.completions[i],
+                "reward": score_.reward,
+                "reason": score_.reason,
+                "extracted": score_.extracted,
+                "parts": dict(score_.parts),
+                "advantage": round(float(advantages[i]), 4),
+                "truncated": bool(rollouts.truncated[i]),
+                "tokens": [policy.tokenizer.decode([t]) for t in ids],
+                "logprobs": [round(x, 3) for x in rollouts.logprobs[i][mask].tolist()],
+            }
+        )
+    return lines

@@ -1,0 +1,101 @@
+"""Evaluation against brute force and against hand-made batches."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.evaluation import bootstrap_interval, evaluate, maj_at_k, pass_at_k, summarize
+from labkit.rollouts import Rollouts
+from labkit.tasks import load_task
+from labkit.verifiers import Score
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 7])
+def test_pass_at_k_is_the_average_over_all_choices_of_k_samples(n):
+    for c in range(n + 1):
+        samples = [True] * c + [False] * (n - c)
+        for k in range(1, n + 1):
+            choices = list(itertools.combinations(samples, k))
+            assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices))
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, -1, 1), (4, 1, 0), (4, 1, 5)])
+def test_pass_at_k_refuses_what_makes_no_sense(n, c, k):
+    with pytest.raises(ValueError, match="pass_at_k needs"):
+        pass_at_k(n, c, k)
+
+
+def test_maj_at_k_on_hand_made_votes():
+    answers = ["7", "7", "9", "9", None, "9"]
+    correct = [True, True, False, False, False, False]
+    assert maj_at_k(answers, correct, 1) == pytest.approx(2 / 6)
+    assert maj_at_k(answers, correct, 3) == pytest.approx(1 / 2), "7 7 9 is right, 9 - 9 is wrong"
+    assert maj_at_k(answers, correct, 6) == 0.0
+    assert maj_at_k([None, None], [False, False], 2) == 0.0
+    assert maj_at_k(["a", "b"], [True, False], 2) == 1.0, "a tie goes to the answer that came first"
+
+
+def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        low, high = bootstrap_interval(rng.random(60) < 0.3, draws=400, seed=trial)
+        covered += low <= 0.3 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def _rollouts(rewards: list[float], lengths: list[int], answers: list[str | None]) -> Rollouts:
+    batch, width = len(rewards), max(lengths) + 1
+    columns = torch.arange(width)
+    mask = (columns >= 1) & (columns <= torch.tensor(lengths)[:, None])
+    return Rollouts(
+        tokens=torch.ones(batch, width, dtype=torch.long),
+        mask=mask,
+        logprobs=torch.zeros(batch, width),
+        groups=torch.arange(batch) // 2,
+        lengths=torch.tensor(lengths),
+        truncated=torch.tensor([n == max(lengths) for n in lengths]),
+        prompts=["p"] * batch,
+        completions=["<answer>1</answer>"] * batch,
+        scores=[Score(r, "", a) for r, a in zip(rewards, answers, strict=True)],
+    )
+
+
+def test_a_report_counts_what_is_there():
+    rollouts = _rollouts([1, 0, 0, 0, 1, 1], [2, 4, 8, 3, 1, 6], ["a", "b", None, "c", "d", "d"])
+    report = summarize([rollouts], "m", load_task("addition"), samples=2, seconds=2.0)
+    assert report.problems == 3 and report.pass_at_k == {"1": pytest.approx(0.5), "2": pytest.approx(2 / 3)}
+    assert report.maj_at_k["2"] == pytest.approx(2 / 3)
+    assert report.mean_length == 4.0 and report.truncated == pytest.approx(1 / 6)
+    assert report.per_problem == [0.5, 0.0, 1.0] and report.tokens_per_second == 12.0
+    low, high = report.interval["pass_at_1"]
+    assert 0 <= low < 0.5 < high <= 1
+    assert report.well_formed == 0.0, "an answer alone has no thought: not the form that `format` asks for"
+
+
+def test_evaluation_is_seeded_and_uses_held_out_problems(tiny):
+    task = load_task("countdown")
+    first, again = (evaluate(tiny, task, samples=4, limit=6, max_new_tokens=64) for _ in range(2))
+    assert first.per_problem == again.per_problem and first.examples == again.examples
+    held_out = {p.prompt for p in task.sample(10_000, "test")}
+    assert {e["prompt"] for e in first.examples} <= held_out
+    assert set(first.to_dict()) >= {
+        "model",
+        "task",
+        "problems",
+        "samples",
+        "pass_at_k",
+        "maj_at_k",
+        "interval",
+    }
+    assert all(math.isfinite(v) for v in first.behaviours.values())
+
+
+def test_batches_do_not_change_an_evaluation(tiny):
+    task = load_task("addition")
+    whole = evaluate(tiny, task, samples=4, limit=10, batch_rows=1000)
+    parts = evaluate(tiny, task, samples=4, limit=10, batch_rows=8)
+    assert whole.per_problem == parts.per_problem

@@ -1,0 +1,51 @@
+"""Recipes: what is accepted, and what is said about the rest."""
+
+import pytest
+
+from labkit.errors import UserError
+from labkit.recipes import list_recipes, load_recipe, paths
+
+
+def test_every_recipe_that_ships_is_valid_and_described():
+    recipes = list_recipes()
+    assert {"r1-zero-tiny", "rlvr-addition-tiny"} <= set(recipes)
+    assert all(description for description in recipes.values())
+
+
+def test_overrides_reach_nested_keys():
+    recipe = load_recipe("r1-zero-tiny", steps=7, lr=1e-3, **{"sampling.prompts": 4})
+    assert (recipe.steps, recipe.optimizer.lr, recipe.sampling.prompts) == (7, 1e-3, 4)
+    assert recipe.sampling.max_new_tokens == load_recipe("r1-zero-tiny").sampling.max_new_tokens
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"stepps": 3}, "did you mean 'steps'"),
+        ({"optimizer.lrr": 3}, "no key 'optimizer.lrr'"),
+        ({"seed.x": 1}, "seed"),
+        ({"sampling.temperature": 0}, "sampling.temperature"),
+        ({"steps": "many"}, "steps"),
+        ({"algorithm": "magic"}, "unknown algorithm 'magic'"),
+        ({"algorithm_options": {"clip": 1}}, "algorithm_options has no 'clip'"),
+        ({"algorithm_options": {"aggregate": "sum"}}, "aggregate"),
+        ({"samples": 3.5}, "samples"),
+    ],
+)
+def test_mistakes_get_one_line_that_names_the_mend(overrides, words):
+    with pytest.raises(UserError, match=words) as caught:
+        load_recipe("r1-zero-tiny", **overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_recipe_names_the_nearest(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'r1-zero-tiny'"):
+        load_recipe("r1-zero-tyni")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("steps: [1")
+    with pytest.raises(UserError, match="cannot read recipe"):
+        load_recipe(bad)
+
+
+def test_keys_are_listed_with_their_paths():
+    assert {"steps", "optimizer.lr", "sampling.prompts"} <= set(paths())
