@@ -1,7 +1,8 @@
-"""Addition of whole numbers with 3 or 4 digits.
+"""Addition of whole numbers: three digits by default, up to six.
 
-Prompt `347+58:`-like, `347+1058:`; a right completion ends in `<answer>1405</answer>`. The base model mostly blurts
-out an answer, and seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`.
+Prompt `347+158:`; a right completion ends in `<answer>505</answer>`. The base model mostly blurts
+out an answer, and seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`. It can do so with three digits, hardly
+with four.
 """
 
 import functools
@@ -50,14 +51,14 @@ def column_steps(a: int, b: int) -> list[tuple[int, int, int, int]]:
     return steps
 
 
-def make_addition(digits: tuple[int, ...] | list[int] | int = (3, 4)) -> Task:
+def make_addition(digits: tuple[int, ...] | list[int] | int = 3) -> Task:
     """The task; `digits` says how many digits the terms may have."""
     sizes = (digits,) if isinstance(digits, int) else tuple(digits)
     if not sizes or any(not isinstance(d, int) or not 1 <= d <= 6 for d in sizes):
         raise UserError(f"addition takes terms of 1 to 6 digits, not {digits!r}")
     return Task(
         name="addition",
-        description="add two whole numbers",
+        description=f"add two whole numbers of {' or '.join(map(str, sizes))} digits",
         verifier=VERIFIERS["addition"],
         draw=functools.partial(draw, sizes),
         format=VERIFIERS["format"],

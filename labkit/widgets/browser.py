@@ -60,6 +60,7 @@ class Browser:
         self.colour = w.ToggleButtons(
             options=[("advantage", "advantage"), ("log-prob", "logprob"), ("none", None)],
             description="colour by",
+            layout=wide,
             style={"description_width": "5em", "button_width": "7em"},
         )
         self.page = w.HTML(layout=w.Layout(width="100%"))
@@ -98,13 +99,13 @@ class Browser:
 def page(row: Rollout, colour: str | None) -> str:
     """HTML of one rollout: its score with reason, parts and length, the prompt, the completion's tokens."""
     named = (row.get("parts") or {}).items()
-    parts = "".join(f"<td><b>{escape(name)}</b> {value:g}</td>" for name, value in named)
+    parts = ", ".join(f"{escape(name)} {value:g}" for name, value in named)
     answer = row.get("extracted")
     found = f"answer <code>{escape(answer)}</code>" if answer is not None else "no answer found"
     return (
         f'<div style="margin:.4em 0">{badge(row)} {escape(summary(row))}; {found}; '
         f"advantage {_advantage(row)}</div>"
-        + (f"<table><tr>{parts}</tr></table>" if parts else "")
+        + (f"<div>parts: {parts}</div>" if parts else "")
         + f'<div style="margin:.4em 0">prompt <code>{visible(row["prompt"])}</code></div>'
         + f'<div style="max-height:24em;overflow:auto">{coloured(row, colour)}</div>'
     )
