@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from labkit import algorithms, plots, verifiers
     from labkit.comparison import compare
     from labkit.errors import UserError
-    from labkit.evaluation import Report, bootstrap_interval, evaluate, maj_at_k, pass_at_k
+    from labkit.evaluation import Report, evaluate, maj_at_k, pass_at_k
     from labkit.exercises import check, hint, solution, spec
+    from labkit.intervals import bootstrap_interval, t_interval
     from labkit.lab import train
     from labkit.models import Policy, load_policy, token_logprobs
     from labkit.recipes import Recipe, list_recipes, load_recipe
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 _ROOMS = {
     "comparison": ("compare",),
     "errors": ("UserError",),
-    "evaluation": ("Report", "bootstrap_interval", "evaluate", "maj_at_k", "pass_at_k"),
+    "evaluation": ("Report", "evaluate", "maj_at_k", "pass_at_k"),
     "exercises": ("check", "hint", "solution", "spec"),
+    "intervals": ("bootstrap_interval", "t_interval"),
     "lab": ("train",),
     "models": ("Policy", "load_policy", "token_logprobs"),
     "recipes": ("Recipe", "list_recipes", "load_recipe"),

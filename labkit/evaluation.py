@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from labkit.intervals import bootstrap_interval
 from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -48,28 +48,6 @@ def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
         }
         wins.append(bool(votes) and votes.most_common(1)[0][0] in right)
     return sum(wins) / len(wins)
-
-
-def bootstrap_interval(
-    values: Float[np.ndarray, " problems"] | list[float],
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values`, one value a problem (Efron, 1979).
-
-    Resampling problems, not samples: samples of one problem are not independent. Raises ValueError without values.
-
-    >>> bootstrap_interval([0.5, 0.5, 0.5])
-    (0.5, 0.5)
-    """
-    data = np.asarray(values, dtype=float)
-    if data.size == 0:
-        raise ValueError("bootstrap_interval needs at least one value")
-    rng = np.random.default_rng(seed)
-    means = data[rng.integers(0, len(data), (draws, len(data)))].mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 @dataclass

@@ -95,7 +95,7 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json, all or nothing."""
-        write_aside(self.path / "result.json", json.dumps(_finite(result), indent=1) + "\n")
+        write_aside(self.path / "result.json", json.dumps(finite(result), indent=1) + "\n")
 
 
 def create_run(path: str | Path, recipe: dict[str, Any], environment: dict[str, Any]) -> Run:
@@ -176,17 +176,17 @@ def write_aside(file: Path, text: str) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return json.dumps(_finite(row)) + "\n"
+    return json.dumps(finite(row)) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: numbers that are not finite become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value
 
 

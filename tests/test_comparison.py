@@ -10,7 +10,7 @@ import pytest
 from mini_run import mini_recipe, save_random_model
 
 from labkit.comparison import compare, t_interval
-from labkit.comparison.student import t_quantile
+from labkit.intervals import t_quantile
 from labkit.errors import UserError
 from labkit.evaluation import bootstrap_interval
 from labkit.recipes import Recipe

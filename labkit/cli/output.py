@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit.comparison.tables import number, text_table, with_interval
-from labkit.evaluation import bootstrap_interval
-from labkit.runs import _finite
+from labkit.intervals import bootstrap_interval
+from labkit.runs import finite
 
 RATES = {"mean_length": "mean length, tokens", "truncated": "truncated", "well_formed": "well formed"}
 REST = {"attempts": "attempts", "backtracks": "backtracks", "thinks": "uses <think>"}
@@ -44,7 +44,7 @@ def console() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON document; numbers that are not finite become null."""
-    print(json.dumps(_finite(value), indent=1))
+    print(json.dumps(finite(value), indent=1))
 
 
 def quietly(work: Callable[[], Any]) -> Any:

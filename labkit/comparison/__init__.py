@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labkit.comparison.settings import BUDGET, differences, flatten, recipe_labels, run_labels
-from labkit.comparison.student import t_interval
 from labkit.comparison.tables import html_table, joined, number, text_table, with_interval
 from labkit.errors import UserError
-from labkit.evaluation import bootstrap_interval
+from labkit.intervals import bootstrap_interval, t_interval
 from labkit.runs import Run, open_run
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labkit.errors import UserError
+from labkit.intervals import t_quantile
 from labkit.plots.metrics import metric
 from labkit.plots.style import look, panels
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# 0.975 quantile of Student's t by degrees of freedom; beyond the table the normal one serves.
-_T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 FIELDS = ("pass_rate", "response_length", "entropy")
 
 
@@ -102,7 +101,7 @@ def interval_of_mean(
     seeds = len(values)
     if seeds < 2:
         raise ValueError("an interval over seeds needs at least two of them")
-    quantile = _T[seeds - 2] if seeds - 2 < len(_T) else 1.96
+    quantile = t_quantile(seeds - 1)
     half = quantile * values.std(axis=0, ddof=1) / math.sqrt(seeds)
     return values.mean(axis=0) - half, values.mean(axis=0) + half
 

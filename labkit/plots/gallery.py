@@ -38,7 +38,7 @@ class RolloutTable:
         head = "".join(f'<th style="text-align:left;width:{w}">{name}</th>' for name, w in widths.items())
         body = "".join(self._row(row) for row in self.rows)
         return (
-            f'<div><b>{escape(self.title)}</b><table style="width:100%"><thead><tr>{head}</tr></thead>'
+            f'<div><b>{visible(self._heading)}</b><table style="width:100%"><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
         )
 
@@ -52,11 +52,16 @@ class RolloutTable:
         )
 
     @property
+    def _heading(self) -> str:
+        """The title, with the prompt where it is the same in all rows."""
+        return f"{self.title}: {self.rows[0]['prompt']}" if self._same_prompt else self.title
+
+    @property
     def _same_prompt(self) -> bool:
         return len({row["prompt"] for row in self.rows}) == 1
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *(as_text(row) for row in self.rows)])
+        return "\n".join([self._heading, *(as_text(row) for row in self.rows)])
 
     __repr__ = __str__
 
@@ -99,7 +104,7 @@ def gallery(
         what = "with this prompt" if prompt is not None else "at these steps"
         raise UserError(f"no rollouts {what}; steps with some: {', '.join(map(str, there)) or 'none'}")
     rows = [_middle(by_step[step]) for step in wanted]
-    title = f"One problem through the run: {prompt}" if prompt is not None else "One rollout a step"
+    title = "One problem through the run" if prompt is not None else "One rollout a step"
     return rollout_table(rows, title, colour)
 
 

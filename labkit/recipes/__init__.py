@@ -19,7 +19,7 @@ def list_recipes() -> dict[str, str]:
     return found
 
 
-def load_recipe(name: str | Path | Recipe, **overrides: Any) -> Recipe:
+def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
     """A recipe by name or from a YAML file, with overrides.
 
     Overrides are top-level keys (`steps=20`), nested ones by their path (`{"optimizer.lr": 1e-4}`), or nested ones

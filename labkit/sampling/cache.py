@@ -1,6 +1,5 @@
 """A key-value cache whose rows can leave: allocated once, written in place, shrunk without copying what stays."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin

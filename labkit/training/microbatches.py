@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-
 # A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where its units are filled.
 DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
 
