@@ -45,7 +45,41 @@ _ROOMS = {
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = ("algorithms", "plots", "verifiers")
 
-__all__ = sorted([*_HOME, *_MODULES])
+__all__ = [
+    "TASKS",
+    "Policy",
+    "Problem",
+    "Recipe",
+    "Report",
+    "Rollouts",
+    "Run",
+    "Score",
+    "Task",
+    "UserError",
+    "algorithms",
+    "bootstrap_interval",
+    "browse",
+    "check",
+    "compare",
+    "evaluate",
+    "hint",
+    "list_recipes",
+    "load_policy",
+    "load_recipe",
+    "load_task",
+    "maj_at_k",
+    "open_run",
+    "pass_at_k",
+    "plots",
+    "sample",
+    "score",
+    "solution",
+    "spec",
+    "t_interval",
+    "token_logprobs",
+    "train",
+    "verifiers",
+]
 
 
 def __getattr__(name: str) -> Any:

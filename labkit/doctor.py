@@ -183,19 +183,11 @@ def machine(cores: int, threads: int) -> list[Finding]:
     if memory is not None:
         total, free = memory
         enough = free >= 2
-        mend = (
-            None
-            if enough
-            else "close other programs, or end other kernels (Jupyter: Kernel, Shut Down All Kernels)"
-        )
+        mend = None if enough else "close other programs, or end other kernels (Jupyter: Kernel, Shut Down All Kernels)"
         told = f"{free:.1f} of {total:.1f} GiB free"
         found.append(Finding("machine", "memory", "ok" if enough else "warning", told, mend))
     free_disk = shutil.disk_usage(".").free / GIB
-    mend = (
-        None
-        if free_disk >= 1
-        else "free some: a run of the tiny model takes about 50 MB (checkpoints: 10 MB each)"
-    )
+    mend = None if free_disk >= 1 else "free some: a run of the tiny model takes about 50 MB (checkpoints: 10 MB each)"
     status: Status = "ok" if free_disk >= 1 else "warning"
     found.append(Finding("machine", "disk", status, f"{free_disk:.1f} GiB free here", mend))
     if not os.access(".", os.W_OK):
@@ -232,9 +224,7 @@ def models_and_data() -> list[Finding]:
         found.append(Finding("models and data", "recipes", "ok", ", ".join(recipes)))
         found.append(Finding("models and data", "tasks", "ok", ", ".join(TASKS)))
     except UserError as error:
-        found.append(
-            Finding("models and data", "recipes and tasks", "missing", str(error), "reinstall labkit")
-        )
+        found.append(Finding("models and data", "recipes and tasks", "missing", str(error), "reinstall labkit"))
     recorded = sorted(path.parent.name for path in (PACKAGE.parent / "data" / "runs").glob("*/recipe.yaml"))
     told = ", ".join(recorded) or "none here: they come with a checkout of the repository"
     found.append(Finding("models and data", "recorded runs", "ok" if recorded else "note", told))
@@ -249,11 +239,7 @@ def models_at_hand() -> list[dict[str, Any]]:
         where, mend = cached.pop(name, None), None
         if name == "tiny":
             where = _tiny_folder()
-            mend = (
-                None
-                if where
-                else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
-            )
+            mend = None if where else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
         found.append(_model(name, description, where, mend))
     return found + [_model(name, "in the hub's cache", where) for name, where in cached.items()]
 
@@ -358,9 +344,7 @@ def smoke_test() -> tuple[list[Finding], dict[str, float] | None]:
         return [Finding("smoke test", "sampling", "missing", told, "reinstall torch and transformers")], None
     tokens = int(rollouts.lengths.sum())
     numbers = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds}
-    told = (
-        f"tiny on {policy.device.type}: {tokens} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
-    )
+    told = f"tiny on {policy.device.type}: {tokens} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
     return [Finding("smoke test", "sampling", "ok", told)], numbers
 
 

@@ -43,9 +43,7 @@ def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
     wins = []
     for start in range(0, len(answers) - k + 1, k):
         votes = Counter(answer for answer in answers[start : start + k] if answer is not None)
-        right = {
-            a for a, ok in zip(answers[start : start + k], correct[start : start + k], strict=True) if ok
-        }
+        right = {a for a, ok in zip(answers[start : start + k], correct[start : start + k], strict=True) if ok}
         wins.append(bool(votes) and votes.most_common(1)[0][0] in right)
     return sum(wins) / len(wins)
 

@@ -12,13 +12,14 @@ def data_folder() -> Path:
     for folder in (PACKAGE.parent / "data", PACKAGE / "_data"):
         if (folder / "models" / "tiny" / "config.json").exists():
             return folder
-    raise UserError(
-        "labkit's data folder is missing: reinstall labkit, or run `labkit pretrain tiny --out FOLDER`"
-    )
+    raise UserError("labkit's data folder is missing: reinstall labkit, or run `labkit pretrain tiny --out FOLDER`")
 
 
 def data_path(*parts: str) -> Path:
-    """A path below the data folder; raises UserError where it is not there (the big recorded runs stay in a checkout)."""
+    """A path below the data folder.
+
+    Raises UserError where it is not there: the big recorded runs stay in a checkout.
+    """
     path = data_folder().joinpath(*parts)
     if not path.exists():
         raise UserError(

@@ -62,9 +62,7 @@ class Run:
 
     def checkpoints(self) -> dict[int, Path]:
         """Checkpoint folders by step, ascending. Half-written ones have another name and do not count."""
-        found = {
-            int(p.name.removeprefix("step-")): p for p in self.path.glob("checkpoints/step-*") if p.is_dir()
-        }
+        found = {int(p.name.removeprefix("step-")): p for p in self.path.glob("checkpoints/step-*") if p.is_dir()}
         return dict(sorted(found.items()))
 
     def policy(self, step: int | None = None, device: str | None = None) -> Policy:
@@ -74,9 +72,7 @@ class Run:
             raise UserError(f"run {self.path} has no checkpoints")
         step = max(kept) if step is None else step
         if step not in kept:
-            raise UserError(
-                f"run {self.path} has no checkpoint of step {step}; it has {', '.join(map(str, kept))}"
-            )
+            raise UserError(f"run {self.path} has no checkpoint of step {step}; it has {', '.join(map(str, kept))}")
         policy = load_policy(kept[step], device=device)
         policy.name = f"{self.recipe['name']}@{step}"
         return policy
@@ -102,17 +98,13 @@ def create_run(path: str | Path, recipe: dict[str, Any], environment: dict[str, 
     """A new run folder. Raises UserError where there already is one with steps, or where it can't be written."""
     run = Run(path)
     if (run.path / "metrics.jsonl").exists():
-        raise UserError(
-            f"{run.path} already holds a run: continue it with --resume {run.path}, or name another --out"
-        )
+        raise UserError(f"{run.path} already holds a run: continue it with --resume {run.path}, or name another --out")
     try:
         (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_aside(run.path / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
         write_aside(run.path / "environment.json", json.dumps(environment, indent=1) + "\n")
     except OSError as error:
-        raise UserError(
-            f"cannot write the run folder {run.path}: {error.strerror}; name another with --out"
-        ) from None
+        raise UserError(f"cannot write the run folder {run.path}: {error.strerror}; name another with --out") from None
     return run
 
 
@@ -134,9 +126,7 @@ def environment(device: torch.device, **extra: Any) -> dict[str, Any]:
         "device": name,
         "threads": torch.get_num_threads(),
         "commit": _commit(),
-        "command": " ".join(["labkit", *sys.argv[1:]])
-        if Path(sys.argv[0]).stem == "labkit"
-        else "labkit.train",
+        "command": " ".join(["labkit", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "labkit" else "labkit.train",
         **extra,
     }
 

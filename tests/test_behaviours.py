@@ -52,9 +52,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "attempts", "backtracks", "repeats", "gave_up", "verified"), CASES)
-def test_counters(
-    text: str, attempts: int, backtracks: int, repeats: int, gave_up: bool, verified: bool
-) -> None:
+def test_counters(text: str, attempts: int, backtracks: int, repeats: int, gave_up: bool, verified: bool) -> None:
     assert b.attempts(text) == attempts
     assert b.backtracks(text) == backtracks
     assert b.repeats(text) == repeats

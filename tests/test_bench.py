@@ -60,9 +60,7 @@ def check_rows(rows: list[dict], what: str, sides: list[str]) -> dict[str, dict]
         assert 0 < low <= row["seconds"] <= high
         assert 0 < row["tokens"] <= PROMPTS * SAMPLES * LIMIT
         assert 0 <= row["ceiling_fraction"] < 1
-        expected = (
-            {peer: rates[row["side"]] / rates[peer] for peer in peers} if is_labkit(row["side"]) else {}
-        )
+        expected = {peer: rates[row["side"]] / rates[peer] for peer in peers} if is_labkit(row["side"]) else {}
         assert row["ratio"] == pytest.approx(expected)
     assert json.loads(json.dumps(rows)) == rows
     return {row["side"]: row for row in rows}
@@ -90,9 +88,7 @@ def test_full_length_leaves_the_callers_policy_as_it_was(folder: Path) -> None:
 
 
 def test_rollout_in_bfloat16(folder: Path) -> None:
-    check_rows(
-        run_bench("rollout", None, folder, dtype="bfloat16", **SMALL), "rollout", ["labkit", "transformers"]
-    )
+    check_rows(run_bench("rollout", None, folder, dtype="bfloat16", **SMALL), "rollout", ["labkit", "transformers"])
 
 
 def test_train_beside_transformers(folder: Path) -> None:
@@ -211,9 +207,7 @@ def test_rows_are_medians_and_ratios_of_rates() -> None:
         return [Trial(s, Work([3, 5], [tokens // 4] * 4)) for s in seconds]
 
     ours, theirs = trials(40, 1.0, 9.0, 2.0), trials(20, 4.0, 4.0, 5.0)
-    rows = make_rows(
-        "rollout", {"labkit": ours, "peer": theirs}, {"peer": "slow"}, lambda work: work.tokens / 80
-    )
+    rows = make_rows("rollout", {"labkit": ours, "peer": theirs}, {"peer": "slow"}, lambda work: work.tokens / 80)
     assert rows[0]["tokens_per_second"] == 20 and rows[1]["tokens_per_second"] == 5
     assert rows[0]["seconds"] == 2 and rows[0]["spread"] == [1, 9] and rows[0]["batch"] == 4
     assert rows[0]["ratio"] == {"peer": 4} and rows[1]["ratio"] == {}
@@ -241,10 +235,7 @@ def test_the_training_ceiling_by_hand() -> None:
     rates = DeviceRates(1.0, 2.0)
     both = train_seconds(Work([3], [3, 1]), costs, rates)
     assert both == (6 * 100 * (6 + 4) + 6 * 10 * (36 + 16)) / 2
-    assert (
-        train_seconds(Work([3], [3, 1], trained=[False, True]), costs, rates)
-        == (6 * 100 * 4 + 6 * 10 * 16) / 2
-    )
+    assert train_seconds(Work([3], [3, 1], trained=[False, True]), costs, rates) == (6 * 100 * 4 + 6 * 10 * 16) / 2
 
 
 def test_model_costs_count_what_a_token_is_multiplied_with(folder: Path) -> None:

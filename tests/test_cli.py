@@ -60,9 +60,7 @@ class Said:
 
 
 @pytest.fixture
-def labkit_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
+def labkit_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     def run(*arguments: str | Path) -> Said:
         monkeypatch.setattr(sys, "argv", ["labkit", *map(str, arguments)])
         capsys.readouterr()
@@ -142,17 +140,13 @@ def test_train_ends_with_the_folder_of_a_finished_run(
         assert len(report["per_problem"]) == 4
 
 
-def test_quiet_training_prints_the_folder_alone(
-    labkit_command: Callable[..., Said], recipe: Path, run_folder: Path
-):
+def test_quiet_training_prints_the_folder_alone(labkit_command: Callable[..., Said], recipe: Path, run_folder: Path):
     said = labkit_command("train", recipe, "--out", run_folder, "--quiet", "--set", "evaluation.problems=0")
     assert (said.status, said.out, said.err) == (0, f"{run_folder}\n", "")
     assert open_run(run_folder).result["after"] is None
 
 
-def test_without_evaluation_the_summary_says_so(
-    labkit_command: Callable[..., Said], recipe: Path, run_folder: Path
-):
+def test_without_evaluation_the_summary_says_so(labkit_command: Callable[..., Said], recipe: Path, run_folder: Path):
     said = labkit_command("train", recipe, "--out", run_folder, "--set", "evaluation.problems=0")
     assert said.status == 0 and "no evaluation" in said.out
 
@@ -163,9 +157,7 @@ def test_a_verifier_that_raises_does_not_end_a_run_and_is_told(
     def broken(completion: str, reference: Any) -> float:
         raise KeyError("no such column")
 
-    monkeypatch.setitem(
-        TASKS, "broken", lambda: replace(load_task("addition"), name="broken", verifier=broken)
-    )
+    monkeypatch.setitem(TASKS, "broken", lambda: replace(load_task("addition"), name="broken", verifier=broken))
     said = labkit_command("train", recipe, "--out", run_folder, "--set", "task=broken")
     assert said.status == 0, said.err
     assert "verifier was at fault for 8 answers" in said.out
@@ -269,9 +261,7 @@ def test_training_beyond_the_context(labkit_command: Callable[..., Said], recipe
     assert "exceeds the context of 1024" in said.error
 
 
-def test_a_folder_with_a_run_is_not_written_over(
-    labkit_command: Callable[..., Said], recipe: Path, run_folder: Path
-):
+def test_a_folder_with_a_run_is_not_written_over(labkit_command: Callable[..., Said], recipe: Path, run_folder: Path):
     assert labkit_command("train", recipe, "--out", run_folder, "--quiet").status == 0
     before = (run_folder / "metrics.jsonl").read_bytes()
     said = labkit_command("train", recipe, "--out", run_folder)
@@ -326,9 +316,7 @@ def test_a_disk_that_fills_up_on_the_way_loses_nothing(
     assert resumed.rollouts() == undisturbed.rollouts()
 
 
-def test_a_checkpoint_that_does_not_fit(
-    labkit_command: Callable[..., Said], long_recipe: Path, run_folder: Path
-):
+def test_a_checkpoint_that_does_not_fit(labkit_command: Callable[..., Said], long_recipe: Path, run_folder: Path):
     """A limit of the system on the size of files, smaller than the weights: the real error, not a mock."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
@@ -415,16 +403,12 @@ def test_a_verifier_that_prints_does_not_spoil_the_json(
         return 1.0
 
     monkeypatch.setitem(TASKS, "talks", lambda: replace(load_task("addition"), name="talks", verifier=talks))
-    said = labkit_command(
-        "eval", model, "talks", "--samples", "1", "--limit", "2", "--max-new-tokens", "4", "--json"
-    )
+    said = labkit_command("eval", model, "talks", "--samples", "1", "--limit", "2", "--max-new-tokens", "4", "--json")
     assert said.json["pass_at_k"] == {"1": 1.0}
     assert said.err.count("looking at it") == 2
 
 
-def test_eval_takes_a_run_folder_and_a_checkpoint(
-    labkit_command: Callable[..., Said], recipe: Path, run_folder: Path
-):
+def test_eval_takes_a_run_folder_and_a_checkpoint(labkit_command: Callable[..., Said], recipe: Path, run_folder: Path):
     assert labkit_command("train", recipe, "--out", run_folder, "--quiet").status == 0
     arguments = ["addition", "--samples", "2", "--limit", "4", "--max-new-tokens", "8", "--json"]
     after = open_run(run_folder).result["after"]
@@ -441,9 +425,7 @@ def test_sample_shows_answers_with_a_verdict_in_words(
     def verify(completion: str, reference: Any) -> float:
         return float(reference % 2)
 
-    monkeypatch.setitem(
-        TASKS, "parity", lambda: replace(load_task("addition"), name="parity", verifier=verify)
-    )
+    monkeypatch.setitem(TASKS, "parity", lambda: replace(load_task("addition"), name="parity", verifier=verify))
     arguments = ["sample", model, "parity", "-n", "4", "--samples", "2", "--max-new-tokens", "6"]
     rows = labkit_command(*arguments, "--json").json
     assert len(rows) == 8
@@ -455,9 +437,7 @@ def test_sample_shows_answers_with_a_verdict_in_words(
     assert all(row["prompt"] in said.out for row in rows)
 
 
-def test_compare_prints_tables_json_and_curves(
-    labkit_command: Callable[..., Said], recipe: Path, tmp_path: Path
-):
+def test_compare_prints_tables_json_and_curves(labkit_command: Callable[..., Said], recipe: Path, tmp_path: Path):
     folders = [tmp_path / "first", tmp_path / "second"]
     for seed, folder in enumerate(folders):
         assert labkit_command("train", recipe, "--out", folder, "--quiet", "--seed", str(seed)).status == 0
@@ -477,9 +457,7 @@ def test_compare_prints_tables_json_and_curves(
 
 def test_bench_prints_rows(labkit_command: Callable[..., Said], model: Path):
     arguments = ["--prompts", "2", "--samples", "2", "--max-new-tokens", "8", "--repeats", "1"]
-    said = labkit_command(
-        "bench", "rollout", "--model", model, "--against", "transformers", *arguments, "--json"
-    )
+    said = labkit_command("bench", "rollout", "--model", model, "--against", "transformers", *arguments, "--json")
     assert said.status == 0, said.err
     wanted = {"what", "side", "batch", "tokens_per_second", "seconds", "ratio", "ceiling_fraction"}
     assert all(wanted <= set(row) for row in said.json)

@@ -10,9 +10,9 @@ import pytest
 from mini_run import mini_recipe, save_random_model
 
 from labkit.comparison import compare, t_interval
-from labkit.intervals import t_quantile
 from labkit.errors import UserError
 from labkit.evaluation import bootstrap_interval
+from labkit.intervals import t_quantile
 from labkit.recipes import Recipe
 from labkit.runs import Run, create_run
 from labkit.training import train
@@ -119,10 +119,7 @@ def test_the_same_problems_with_more_samples_can_be_paired(tmp_path: Path):
 
 def test_seeds_of_one_recipe_are_summarised_apart_from_another(tmp_path: Path):
     plain = [make_run(tmp_path / f"p{s}", [x] * 4, seed=s) for s, x in enumerate([0.6, 0.7, 0.8])]
-    fast = [
-        make_run(tmp_path / f"f{s}", [x] * 4, seed=s, optimizer={"lr": 1e-3})
-        for s, x in enumerate([0.5, 0.9])
-    ]
+    fast = [make_run(tmp_path / f"f{s}", [x] * 4, seed=s, optimizer={"lr": 1e-3}) for s, x in enumerate([0.5, 0.9])]
     comparison = compare([*plain, *fast])
     first, second = comparison.seeds
     assert (first.recipe, first.n, first.seeds) == ("some (lr=0.0002)", 3, [0, 1, 2])
@@ -134,10 +131,7 @@ def test_seeds_of_one_recipe_are_summarised_apart_from_another(tmp_path: Path):
 
 
 def test_a_seed_that_was_run_twice_counts_once(tmp_path: Path):
-    runs = [
-        make_run(tmp_path / name, [x] * 4, seed=s)
-        for name, s, x in [("a", 0, 0.5), ("b", 0, 0.7), ("c", 1, 0.9)]
-    ]
+    runs = [make_run(tmp_path / name, [x] * 4, seed=s) for name, s, x in [("a", 0, 0.5), ("b", 0, 0.7), ("c", 1, 0.9)]]
     comparison = compare(runs)
     assert (comparison.seeds[0].n, comparison.seeds[0].after) == (2, pytest.approx(0.7))
     assert any("seed 0" in line and "2 times" in line for line in comparison.warnings)
@@ -183,9 +177,7 @@ def test_t_interval_covers_the_mean_as_often_as_it_says():
         ({"status": "interrupted"}, ["other is interrupted after 3 of 60 steps"]),
     ],
 )
-def test_runs_that_are_not_alike_are_compared_with_a_warning(
-    tmp_path: Path, changes: dict[str, Any], words: list[str]
-):
+def test_runs_that_are_not_alike_are_compared_with_a_warning(tmp_path: Path, changes: dict[str, Any], words: list[str]):
     runs = [make_run(tmp_path / "one", [0.5] * 4), make_run(tmp_path / "other", [0.5] * 4, seed=1, **changes)]
     comparison = compare(runs)
     (warning,) = comparison.warnings
@@ -243,9 +235,7 @@ def test_plot_draws_and_writes(tmp_path: Path):
 def test_really_trained_runs(tmp_path: Path):
     model = save_random_model(tmp_path / "model")
     runs = [
-        train(
-            Recipe(name="mini", **mini_recipe(model)), out=tmp_path / f"seed{seed}", seed=seed, progress=False
-        )
+        train(Recipe(name="mini", **mini_recipe(model)), out=tmp_path / f"seed{seed}", seed=seed, progress=False)
         for seed in (0, 1)
     ]
     comparison = compare(runs)

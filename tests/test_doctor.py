@@ -119,9 +119,7 @@ def test_it_looks_at_every_package_that_is_declared():
         ("torch", "2.13.0+cu128", "ok", None),
     ],
 )
-def test_packages(
-    monkeypatch: pytest.MonkeyPatch, package: str, installed: str | None, status: str, mend: str | None
-):
+def test_packages(monkeypatch: pytest.MonkeyPatch, package: str, installed: str | None, status: str, mend: str | None):
     version = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: installed if name == package else version(name))
     finding = named(doctor.packages(), package)
@@ -132,9 +130,7 @@ def test_traps():
     assert [finding.status for finding in traps(2, 2, CALM, PREFIX)] == ["ok"]
     assert named(traps(2, 8, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=2"
     assert named(traps(4, 1, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=4"
-    assert (
-        named(traps(4, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX), "threads").mend == "unset OMP_NUM_THREADS"
-    )
+    assert named(traps(4, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX), "threads").mend == "unset OMP_NUM_THREADS"
     unset = traps(2, 2, {"PATH": CALM["PATH"]}, PREFIX)
     assert named(unset, "tokenizers").mend == "export TOKENIZERS_PARALLELISM=false"
 

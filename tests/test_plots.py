@@ -205,9 +205,9 @@ def test_a_run_without_steps_is_named(tmp_path: Path):
 
 
 def test_interval_of_the_mean_is_students():
-    # Textbook: 1..5 has mean 3, standard error sqrt(2.5 / 5); t(0.975, 4) = 2.776.
+    # Textbook: 1..5 has mean 3, standard error sqrt(2.5 / 5); t(0.975, 4) = 2.7764.
     low, high = interval_of_mean(np.arange(1.0, 6.0)[:, None])
-    half = 2.776 * math.sqrt(0.5)
+    half = 2.7764 * math.sqrt(0.5)
     assert np.allclose([low[0], high[0]], [3 - half, 3 + half])
     with pytest.raises(ValueError, match="at least two"):
         interval_of_mean(np.ones((1, 4)))
@@ -293,9 +293,7 @@ def test_tokens_are_shown_as_written_and_never_run():
 
 def test_a_token_tells_its_number():
     spans = [
-        a
-        for tag, a in Reader(token_strip(["a", "b"], [1.25, None], "log-prob", legend=False)).tags
-        if tag == "span"
+        a for tag, a in Reader(token_strip(["a", "b"], [1.25, None], "log-prob", legend=False)).tags if tag == "span"
     ]
     assert [span["title"] for span in spans] == ["log-prob 1.250", "log-prob not known"]
 

@@ -393,7 +393,5 @@ def test_wheel_works_far_from_the_checkout(wheel: Path, tmp_path: Path):
 
     command = "import sys; sys.argv = ['labkit', 'recipes']; from labkit.cli import main; main()"
     assert "r1-zero-tiny" in _python(command, homework, PYTHONPATH=str(target)).stdout
-    entry = zipfile.ZipFile(wheel).read(
-        f"labkit-{PYPROJECT['project']['version']}.dist-info/entry_points.txt"
-    )
+    entry = zipfile.ZipFile(wheel).read(f"labkit-{PYPROJECT['project']['version']}.dist-info/entry_points.txt")
     assert "labkit = labkit.cli:main" in entry.decode()

@@ -98,10 +98,7 @@ def test_the_dashboard_draws_curves_progress_and_rollouts(live: Dashboard, run: 
 def test_the_third_curve_is_the_one_that_was_chosen(live: Dashboard, run: FakeRun):
     live.update({**run.metrics[0], "grad_norm": 1.5}, [])
     live._view.field.value = "grad_norm"
-    assert (
-        ElementTree.fromstring(live._view.charts[2].value).get("aria-label")
-        == "Gradient norm over steps, now 1.5"
-    )
+    assert ElementTree.fromstring(live._view.charts[2].value).get("aria-label") == "Gradient norm over steps, now 1.5"
 
 
 def test_drawing_is_not_done_more_than_once_a_second(live: Dashboard, run: FakeRun):
@@ -219,9 +216,7 @@ print(front_end())
 def test_a_stored_notebook_shows_the_run_without_a_kernel(tmp_path: Path):
     cells = [nbformat.v4.new_code_cell(FIVE_STEPS), nbformat.v4.new_code_cell("browse(run)")]
     book = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(
-        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     training, browsing = (cell.outputs for cell in book.cells)
 
     figure, html, text = training

@@ -65,9 +65,7 @@ def advantages(
     check_choice("scale", scale, get_args(Scale))
     rewards = rewards.detach()
     if not torch.isfinite(rewards).all():
-        raise ValueError(
-            "a reward is NaN or infinite: make the verifier return a finite number for every answer"
-        )
+        raise ValueError("a reward is NaN or infinite: make the verifier return a finite number for every answer")
     group = torch.unique(groups, return_inverse=True)[1]
     batch = torch.zeros_like(group)
 

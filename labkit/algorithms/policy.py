@@ -84,9 +84,7 @@ def policy_loss(
     check_choice("objective", objective, get_args(Objective))
     check_choice("ratio", ratio, get_args(Ratio))
     if clip_low < 0 or clip_high < 0:
-        raise ValueError(
-            f"clip_low={clip_low} and clip_high={clip_high} are distances from 1: they must be >= 0"
-        )
+        raise ValueError(f"clip_low={clip_low} and clip_high={clip_high} are distances from 1: they must be >= 0")
     if dual_clip is not None and dual_clip <= 1:
         raise ValueError(f"dual_clip={dual_clip} must be above 1 (3 is usual), or None to switch it off")
 

@@ -70,9 +70,7 @@ class Preset:
         for field, kind in choices.items():
             check_choice(field, getattr(self, field), get_args(kind))
         if self.kl_coef and self.kl_placement == "loss" and self.kl_kind == "k1":
-            raise ValueError(
-                "kl_kind='k1' as a loss has no gradient on average: choose k2, or kl_placement='reward'"
-            )
+            raise ValueError("kl_kind='k1' as a loss has no gradient on average: choose k2, or kl_placement='reward'")
 
     def shape_rewards(
         self,
@@ -108,9 +106,7 @@ class Preset:
             return ~zero_variance(rewards, groups)
         return torch.ones_like(groups, dtype=torch.bool)
 
-    def advantages(
-        self, rewards: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]
-    ) -> Float[Tensor, " batch"]:
+    def advantages(self, rewards: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """`labkit.algorithms.advantages` with the options of the preset, on the full batch.
 
         >>> PRESETS["rloo"].advantages(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([4, 4, 4])).tolist()

@@ -97,9 +97,7 @@ def aggregate_tokens(
         per_sequence = per_sequence / mask.sum(dim=1).clamp(min=1)
     elif aggregate == "sequence_sum_norm":
         if norm_length is None or norm_length <= 0:
-            raise ValueError(
-                "aggregate='sequence_sum_norm' needs norm_length > 0: the longest answer allowed"
-            )
+            raise ValueError("aggregate='sequence_sum_norm' needs norm_length > 0: the longest answer allowed")
         per_sequence = per_sequence / norm_length
     count = loss_normalizer(mask, aggregate) if normalizer is None else normalizer
     return per_sequence.sum() / max(count, 1)

@@ -8,9 +8,7 @@ from labkit.algorithms.kl import kl_estimate
 from labkit.algorithms.reduction import Number
 
 
-def overlong_penalty(
-    lengths: Int[Tensor, " batch"], max_length: Number, buffer: Number
-) -> Float[Tensor, " batch"]:
+def overlong_penalty(lengths: Int[Tensor, " batch"], max_length: Number, buffer: Number) -> Float[Tensor, " batch"]:
     """Soft penalty, from 0 down to -1, for an answer that comes near the longest length allowed.
 
     DAPO's overlong shaping (Yu et al. 2025, eq. 13): 0 up to max_length - buffer tokens, then falling

@@ -90,9 +90,7 @@ def _checked(what: str, against: list[str] | None, dtype: str, full_length: bool
     if dtype not in DTYPES:
         raise UserError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     if what != "rollout" and dtype != "float32":
-        raise UserError(
-            "weights are trained in float32 (under bfloat16 autocast on CUDA): leave dtype at float32"
-        )
+        raise UserError("weights are trained in float32 (under bfloat16 autocast on CUDA): leave dtype at float32")
     if what != "rollout" and full_length:
         raise UserError("full_length is for bench rollout alone")
     return peers

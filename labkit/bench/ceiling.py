@@ -96,9 +96,7 @@ def decode_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
     alive = lengths[:, None] > steps
     rows = alive.sum(0)
     context = (alive * (np.array(work.prompt_of_row)[:, None] + steps)).sum(0)
-    compute = (
-        2 * costs.matmul_parameters * rows + 4 * costs.attention_width * context
-    ) / rates.flops_per_second
+    compute = (2 * costs.matmul_parameters * rows + 4 * costs.attention_width * context) / rates.flops_per_second
     memory = (costs.weight_bytes + costs.cache_bytes * context) / rates.bytes_per_second
     return float(prefill + np.maximum(compute, memory).sum())
 

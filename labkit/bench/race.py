@@ -114,13 +114,9 @@ def is_labkit(side: str) -> bool:
     return side.split()[0] == "labkit"
 
 
-def make_rows(
-    what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float]
-) -> list[Row]:
+def make_rows(what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float]) -> list[Row]:
     """One row a side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds."""
-    rates = {
-        side: statistics.median(t.work.tokens / t.seconds for t in turns) for side, turns in trials.items()
-    }
+    rates = {side: statistics.median(t.work.tokens / t.seconds for t in turns) for side, turns in trials.items()}
     rows = []
     for side, turns in trials.items():
         seconds = [t.seconds for t in turns]

@@ -62,9 +62,7 @@ def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Si
     batches = [workload.problems(turn) for turn in range(workload.repeats + 1)]
 
     def run(turn: int) -> Stepped:
-        rollouts, advantages, _ = rl_step(
-            recipe, turn, policy, workload.task, optimizer, problems=batches[turn]
-        )
+        rollouts, advantages, _ = rl_step(recipe, turn, policy, workload.task, optimizer, problems=batches[turn])
         kept = preset.keep(rollouts.rewards, rollouts.groups)
         return Stepped(rollouts, kept if train_zero_advantage else kept & (advantages != 0))
 

@@ -18,18 +18,14 @@ from labkit.training.microbatches import token_budget
 from labkit.training.optim import apply_gradients, make_optimizer
 from labkit.training.update import update
 
-STANDSTILL = (
-    1e-9  # a learning rate at which all turns and all sides keep the same policy, and so the same lengths
-)
+STANDSTILL = 1e-9  # a learning rate at which all turns and all sides keep the same policy, and so the same lengths
 
 
 def bench_train(workload: Workload, peers: list[str]) -> list[Row]:
     """One row a side; see `run_bench`."""
     policy = workload.policy
     prompts = [problem.prompt for problem in workload.problems(0)]
-    rollouts = sample(
-        policy, prompts, n=workload.samples, max_new_tokens=workload.max_new_tokens, seed=workload.seed
-    )
+    rollouts = sample(policy, prompts, n=workload.samples, max_new_tokens=workload.max_new_tokens, seed=workload.seed)
     # Random advantages, none of them 0: what a row costs must not hang on how good the model is.
     generator = torch.Generator().manual_seed(workload.seed)
     advantages = torch.randn(len(rollouts), generator=generator).to(policy.device)
@@ -56,9 +52,7 @@ def bench_recipe(workload: Workload, train_zero_advantage: bool) -> Recipe:
     )
 
 
-def labkit_side(
-    workload: Workload, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work
-) -> Side:
+def labkit_side(workload: Workload, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work) -> Side:
     """`labkit.training.update.update`: rows sorted by length, cut into micro-batches by a token budget."""
     model, recipe = copy.deepcopy(workload.policy.model), bench_recipe(workload, train_zero_advantage=True)
     settings, preset = recipe.optimizer, recipe.preset()
@@ -73,9 +67,7 @@ def labkit_side(
     return Side("labkit", run, lambda _: work, notes)
 
 
-def transformers_side(
-    policy: Policy, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work
-) -> Side:
+def transformers_side(policy: Policy, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work) -> Side:
     """The loop that one writes first: the whole padded batch with its mask, one forward, one backward."""
     model, recipe = copy.deepcopy(policy.model), OptimizerSettings(lr=STANDSTILL, warmup=0)
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)

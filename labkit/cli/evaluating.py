@@ -141,9 +141,7 @@ def compare_command(
 
 
 def bench(
-    what: Annotated[
-        Literal["rollout", "train", "step"], typer.Argument(help="What to measure.", show_default=False)
-    ],
+    what: Annotated[Literal["rollout", "train", "step"], typer.Argument(help="What to measure.", show_default=False)],
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -208,9 +206,7 @@ def _show(rows: list[dict[str, Any]], out: Console) -> None:
         word, colour = ("RIGHT", "green") if right else ("PARTLY", "yellow") if some else ("WRONG", "red")
         cut = ", truncated" if row["truncated"] else ""
         verdict = Text(f"{word}  reward {row['reward']:g}", style=f"bold {colour}")
-        out.print(
-            verdict.append(f"  {row['reason']}  ({row['length']} tokens{cut})", style="not bold default")
-        )
+        out.print(verdict.append(f"  {row['reason']}  ({row['length']} tokens{cut})", style="not bold default"))
         for line in row["completion"].splitlines() or ["(nothing)"]:
             out.print(Text(f"    {line}", style=colour))
     share = sum(row["reward"] >= 1 for row in rows) / len(rows)

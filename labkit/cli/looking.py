@@ -49,9 +49,7 @@ def models(as_json: Json = False) -> None:
 
     Look at: "at hand"; any other causal language model of the hub works by its id where there is a network.
     """
-    rows = [
-        {key: model[key] for key in ("name", "at_hand", "where", "description")} for model in models_at_hand()
-    ]
+    rows = [{key: model[key] for key in ("name", "at_hand", "where", "description")} for model in models_at_hand()]
     if as_json:
         print_json(rows)
         return
@@ -95,10 +93,6 @@ def _show(diagnosis: Diagnosis) -> None:
         if finding.mend is not None and finding.status != "ok":
             out.print(Text(f"{'':{width + 13}}mend: {finding.mend}", style="cyan"))
     counts = {kind: sum(f.status == kind for f in diagnosis.findings) for kind in ("missing", "warning")}
-    verdict = (
-        "Everything that the lab needs is here."
-        if diagnosis.ok
-        else f"{counts['missing']} missing: see above."
-    )
+    verdict = "Everything that the lab needs is here." if diagnosis.ok else f"{counts['missing']} missing: see above."
     warned = f" Warnings: {counts['warning']}." if counts["warning"] else ""
     out.print(Text(f"\n{verdict}{warned}", style="bold green" if diagnosis.ok else "bold red"))

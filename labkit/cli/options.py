@@ -14,13 +14,9 @@ from labkit.models import Policy, load_policy
 from labkit.paths import PACKAGE
 from labkit.runs import open_run
 
-MODEL_HELP = (
-    "A model by name (`labkit models`), a folder, a checkpoint, or a run folder (its newest checkpoint)."
-)
+MODEL_HELP = "A model by name (`labkit models`), a folder, a checkpoint, or a run folder (its newest checkpoint)."
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
-TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="A task by name (`labkit tasks`).", show_default=False)
-]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task by name (`labkit tasks`).", show_default=False)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Changes a setting; may be given several times."),
@@ -75,6 +71,4 @@ def find_policy(name: str, device: str | None) -> Policy:
             return open_run(folder).policy(device=device)
         return load_policy(folder if folder.is_dir() else name, device=device)
     except SafetensorError as error:
-        raise RunError(
-            f"the weights of {name} are damaged ({error}): use another checkpoint or model"
-        ) from error
+        raise RunError(f"the weights of {name} are damaged ({error}): use another checkpoint or model") from error

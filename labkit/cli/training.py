@@ -26,12 +26,8 @@ def train(
         typer.Argument(help="A recipe by name (`labkit recipes`) or a YAML file.", show_default=False),
     ] = None,
     settings: Settings = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder to make. Default: a new one below runs/.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run folder, from its newest checkpoint.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make. Default: a new one below runs/.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its newest checkpoint.")] = None,
     seed: Annotated[int | None, typer.Option(help="The run's seed; the same as --set seed=N.")] = None,
     device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
@@ -64,9 +60,7 @@ def train(
 
 def pretrain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="What to pretrain: tiny.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The folder for the model. Default: runs/tiny-seedN.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for the model. Default: runs/tiny-seedN.")] = None,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The seed; the same as --set seed=N.")] = None,
 ) -> None:
@@ -83,9 +77,7 @@ def pretrain(
     except ValidationError as error:
         first = error.errors()[0]
         known = ", ".join(pretraining.PretrainSettings.model_fields)
-        raise UserError(
-            f"pretraining: {'.'.join(map(str, first['loc']))}: {first['msg']} (keys: {known})"
-        ) from None
+        raise UserError(f"pretraining: {'.'.join(map(str, first['loc']))}: {first['msg']} (keys: {known})") from None
     folder = out or Path("runs") / f"tiny-seed{chosen.seed}"
     if (folder / "config.json").exists():
         raise UserError(f"{folder} already holds a model: name another --out")
@@ -136,9 +128,7 @@ def _summarize(run: Run) -> None:
     """The closing summary: what changed, what to worry about, where things are, what to do next."""
     out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
     where, task = shlex.quote(str(run.path)), recipe["task"]
-    steps = (
-        f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
-    )
+    steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
     title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
     reports = {"before": result.get("before"), "after": result.get("after")}
     if any(reports.values()):
@@ -169,9 +159,7 @@ def _worries(run: Run, metrics: list[dict[str, Any]]) -> list[str]:
         example = f", for instance: {judged[0]['reason']}" if judged else ""
         found.append(f"the verifier was at fault for {faults} answers, which scored 0{example}")
     if skipped:
-        found.append(
-            f"{skipped} optimiser steps were skipped because their gradient was not finite: lower the lr"
-        )
+        found.append(f"{skipped} optimiser steps were skipped because their gradient was not finite: lower the lr")
     last = metrics[-1] if metrics else {}
     if (last.get("truncated") or 0) > 0.2:
         found.append(f"{last['truncated']:.0%} of the last step's answers were cut off: raise max_new_tokens")

@@ -153,10 +153,7 @@ class Comparison:
         return "\n\n".join([*parts, *(f"warning: {line}" for line in self.warnings)])
 
     def _repr_html_(self) -> str:
-        parts = [
-            f"<h4>{html.escape(title)}</h4>{html_table(header, rows)}"
-            for title, header, rows in self.tables()
-        ]
+        parts = [f"<h4>{html.escape(title)}</h4>{html_table(header, rows)}" for title, header, rows in self.tables()]
         return "".join([*parts, *(f"<p><b>Warning:</b> {html.escape(line)}</p>" for line in self.warnings)])
 
 
@@ -172,9 +169,7 @@ def compare(runs: Run | str | Path | Sequence[Run | str | Path]) -> Comparison:
     opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
     labels = run_labels(opened)
     rows = [_row(run, label) for run, label in zip(opened, labels, strict=True)]
-    pairs = [
-        _pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)
-    ]
+    pairs = [_pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)]
     recipes = [flatten(run.recipe) for run in opened]
     return Comparison(
         rows,
@@ -246,8 +241,7 @@ def _evaluation_facts(run: Run) -> dict[str, Any]:
         "problems": len(_after(run)["per_problem"]),
         "evaluation seed": settings.get("seed"),
         "temperature": settings.get("temperature"),
-        "longest completion": settings.get("max_new_tokens")
-        or recipe.get("sampling", {}).get("max_new_tokens"),
+        "longest completion": settings.get("max_new_tokens") or recipe.get("sampling", {}).get("max_new_tokens"),
     }
 
 
@@ -265,9 +259,7 @@ def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
         before = [row.before for row in members.values() if row.before is not None]
         mean_before = math.fsum(before) / len(before) if before else None
         mean_after = math.fsum(after) / len(after)
-        found.append(
-            Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after)))
-        )
+        found.append(Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after))))
     return found
 
 
@@ -276,9 +268,7 @@ def _warnings(opened: list[Run], rows: list[RunRow], recipes: list[dict[str, Any
     found = []
     prints = [run.environment.get("data_fingerprint") for run in opened]
     if len(set(prints)) > 1:
-        found.append(
-            f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things"
-        )
+        found.append(f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things")
     budget = {key: values for key, values in differences(recipes).items() if key.startswith(BUDGET)}
     if budget:
         told = "; ".join(f"{key} ({joined(values)})" for key, values in budget.items())

@@ -111,9 +111,7 @@ def hint(name: str, n: int | None = None) -> Card:
         _hints_given[name] = n
     if not 1 <= n <= len(hints):
         raise UserError(f"exercise {name!r} has hints 1 to {len(hints)}, not {n!r}")
-    more = (
-        f"\n\nThat was the last one; `lk.solution({name!r})` shows labkit's own." if n == len(hints) else ""
-    )
+    more = f"\n\nThat was the last one; `lk.solution({name!r})` shows labkit's own." if n == len(hints) else ""
     return Card(f"**Hint {n} of {len(hints)}.** {hints[n - 1]}{more}")
 
 

@@ -48,9 +48,7 @@ def _clip_loss(
 ) -> Callable[..., Tensor]:
     """The loss with one part exchanged; without arguments it is right."""
 
-    def loss(
-        logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2
-    ) -> Tensor:
+    def loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2) -> Tensor:
         r = ratio(logprobs, old_logprobs)
         a = advantages[:, None] if column else advantages
         return mean(sign * objective(r, r.clamp(1 - clip, 1 + clip), a), mask)
@@ -102,9 +100,7 @@ EXERCISE = Exercise(
     ),
     reference=clipped_policy_loss,
     literal=(
-        _one_row(
-            [1.0, 1.0], 1.0, "on-policy: all ratios are 1, so the loss is -A and the gradient -A/2 a token"
-        ),
+        _one_row([1.0, 1.0], 1.0, "on-policy: all ratios are 1, so the loss is -A and the gradient -A/2 a token"),
         _one_row([1.5], 1.0, "A > 0 and r = 1.5: clipped to 1.2, no gradient"),
         _one_row([0.5], 1.0, "A > 0 and r = 0.5: not clipped, the token must come back up"),
         _one_row([1.5], -1.0, "A < 0 and r = 1.5: not clipped, the token must come down"),
@@ -196,8 +192,7 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Start with the ratio [batch, time], and make the advantages a column, so that they broadcast over "
-        "time.",
+        "Start with the ratio [batch, time], and make the advantages a column, so that they broadcast over time.",
         "Two products, r·A and clip(r)·A (`Tensor.clamp`); `torch.minimum` of the two; a minus sign.",
         "The mean over the tokens of the mask: `(per_token * mask).sum() / mask.sum()`.",
     ),

@@ -93,8 +93,7 @@ EXERCISE = Exercise(
         Misconception(
             "without-eos",
             _without_eos,
-            "The eos is left out. The policy chose it: without it in the mask nothing teaches the policy "
-            "when to stop.",
+            "The eos is left out. The policy chose it: without it in the mask nothing teaches the policy when to stop.",
         ),
         Misconception(
             "not-eos",
@@ -113,14 +112,11 @@ EXERCISE = Exercise(
         Misconception(
             "eos-of-the-prompt",
             _eos_of_prompt,
-            "An eos inside the prompt ends the completion before it begins. Look for the first eos AFTER "
-            "the prompt.",
+            "An eos inside the prompt ends the completion before it begins. Look for the first eos AFTER the prompt.",
         ),
         Misconception(
             "starts-late",
-            lambda tokens, lengths, eos: (
-                completion_mask(tokens, lengths, eos) & (_columns(tokens) > lengths[:, None])
-            ),
+            lambda tokens, lengths, eos: completion_mask(tokens, lengths, eos) & (_columns(tokens) > lengths[:, None]),
             "The first token of the completion is missing: columns count from 0, so it stands at column "
             "`prompt_lengths` (`>=`, not `>`).",
             (lambda tokens, lengths, eos: completion_mask(tokens, lengths + 1, eos),),
@@ -138,11 +134,8 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "with-prompt",
-            lambda tokens, lengths, eos: (
-                completion_mask(tokens, lengths, eos) | ~_after_prompt(tokens, lengths)
-            ),
-            "The prompt is in the mask. The user wrote it: training on it teaches the policy to ask, not to "
-            "answer.",
+            lambda tokens, lengths, eos: completion_mask(tokens, lengths, eos) | ~_after_prompt(tokens, lengths),
+            "The prompt is in the mask. The user wrote it: training on it teaches the policy to ask, not to answer.",
             (
                 lambda tokens, lengths, eos: completion_mask(tokens, torch.zeros_like(lengths), eos),
                 lambda tokens, lengths, eos: torch.ones_like(tokens, dtype=torch.bool),
@@ -150,8 +143,7 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "`torch.arange(time)` compared with `prompt_lengths[:, None]` says which columns lie behind the "
-        "prompt.",
+        "`torch.arange(time)` compared with `prompt_lengths[:, None]` says which columns lie behind the prompt.",
         "Mark the eos tokens behind the prompt, and take `cumsum(1)` of the marks: what is it before, at "
         "and after the first one?",
         "The first eos has to stay in: count the marks strictly BEFORE each column, `marks.cumsum(1) - "

@@ -62,9 +62,7 @@ EXERCISE = Exercise(
         Case(("<answer>6*5*1</answer>",), "no thought at all"),
         Case(("<think>1+6=7 no\n</think>",), "it said no and gave up: nothing follows"),
         Case(("<think>1+6=8 wait\n1+6=7 no\n6*5=30 yes\n</think>",), "wait, then no, then yes"),
-        Case(
-            ("<think>6*5=30 yes\n6*5=30*1=30 yes\n</think>",), "a second attempt, though none was abandoned"
-        ),
+        Case(("<think>6*5=30 yes\n6*5=30*1=30 yes\n</think>",), "a second attempt, though none was abandoned"),
         Case(("<think>1+6=7 no\n6*5=3",), "cut off in the middle of the second attempt"),
         Case(("<think>1+6=7 not bad\n6*5=30 yes\n</think>",), "not is another word than no"),
         Case(
@@ -120,9 +118,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "needs-closing-tag",
-            lambda text: _abandoned(
-                _attempts("".join(re.findall(r"<think>(.*?)</think>", text, re.DOTALL)))[:-1]
-            ),
+            lambda text: _abandoned(_attempts("".join(re.findall(r"<think>(.*?)</think>", text, re.DOTALL)))[:-1]),
             "A thought that was cut off, without `</think>`, is not read at all. Those are the longest "
             "ones: leaving them out makes the rate look lower than it is.",
         ),

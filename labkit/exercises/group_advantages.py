@@ -18,9 +18,7 @@ def _tensor(values: list, grad: bool = False) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
 
 
-def group_advantages(
-    rewards: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
+def group_advantages(rewards: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     from labkit.algorithms import advantages
 
     return advantages(rewards, groups, baseline="group_mean", scale="group_std", ddof=1, eps=1e-6)
@@ -103,8 +101,7 @@ EXERCISE = Exercise(
             "as one to a hard prompt.",
             (
                 lambda rewards, groups: (
-                    (rewards - rewards.mean())
-                    / (_by_group(lambda r: r.std().expand(len(r)))(rewards, groups) + 1e-6)
+                    (rewards - rewards.mean()) / (_by_group(lambda r: r.std().expand(len(r)))(rewards, groups) + 1e-6)
                 ),
                 lambda rewards, groups: rewards - rewards.mean(),
             ),
@@ -118,8 +115,7 @@ EXERCISE = Exercise(
         Misconception(
             "not-centred",
             _by_group(lambda r: r / (r.std() + 1e-6)),
-            "The mean is not subtracted: without a baseline every rewarded answer is pushed up, the common "
-            "ones most.",
+            "The mean is not subtracted: without a baseline every rewarded answer is pushed up, the common ones most.",
         ),
         Misconception(
             "ddof-0",

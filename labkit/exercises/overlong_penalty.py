@@ -38,10 +38,7 @@ EXERCISE = Exercise(
         "- then falling in a straight line to −1 at `max_length`,\n"
         "- −1 beyond. (0 < buffer ≤ max_length.)"
     ),
-    stub=(
-        "def overlong_penalty(length: int, max_length: int, buffer: int) -> float:\n"
-        "    raise NotImplementedError\n"
-    ),
+    stub=("def overlong_penalty(length: int, max_length: int, buffer: int) -> float:\n    raise NotImplementedError\n"),
     reference=overlong_penalty,
     literal=(
         Case((90, 100, 20), "half of the way through the buffer of 80 to 100"),
@@ -56,8 +53,7 @@ EXERCISE = Exercise(
         Misconception(
             "positive",
             lambda length, max_length, buffer: -min(0.0, max(-1.0, _ramp(length, max_length, buffer))),
-            "The sign: this is added to the reward, so a penalty is negative. As it stands long answers are "
-            "rewarded.",
+            "The sign: this is added to the reward, so a penalty is negative. As it stands long answers are rewarded.",
         ),
         Misconception(
             "hard-cutoff",
@@ -73,14 +69,11 @@ EXERCISE = Exercise(
         Misconception(
             "starts-at-the-limit",
             lambda length, max_length, buffer: min(0.0, max(-1.0, (max_length - length) / buffer)),
-            "The slope begins at `max_length`, one buffer too late. It ends there: it begins at max_length "
-            "- buffer.",
+            "The slope begins at `max_length`, one buffer too late. It ends there: it begins at max_length - buffer.",
         ),
         Misconception(
             "wrong-slope",
-            lambda length, max_length, buffer: min(
-                0.0, max(-1.0, (max_length - buffer - length) / max_length)
-            ),
+            lambda length, max_length, buffer: min(0.0, max(-1.0, (max_length - buffer - length) / max_length)),
             "The slope is too flat: it has to fall by 1 over `buffer` tokens, not over `max_length`.",
             (
                 lambda length, max_length, buffer: (

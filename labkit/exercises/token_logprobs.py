@@ -161,8 +161,7 @@ EXERCISE = Exercise(
     hints=(
         "Which position's logits forecast `tokens[:, 1]`? Line both up with slices: one loses its last "
         "column, the other its first.",
-        "`logits.log_softmax(-1)` has a log-prob for every word; `.gather(-1, index[..., None])` picks one "
-        "a position.",
+        "`logits.log_softmax(-1)` has a log-prob for every word; `.gather(-1, index[..., None])` picks one a position.",
         "With t - 1 columns in hand, `torch.cat` a column of zeros in FRONT.",
     ),
     sources=("labkit.models.logprobs:token_logprobs_and_entropy",),

@@ -70,9 +70,7 @@ class Policy:
             )
         if self.tokenizer.chat_template:
             messages = [{"role": "user", "content": prompt}]
-            encoded = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_dict=True
-            )
+            encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
             return list(encoded["input_ids"])
         return list(self.tokenizer(prompt)["input_ids"])
 

@@ -58,17 +58,13 @@ def learning_curves(
     known = {key for members in groups.values() for lines in members for line in lines for key in line}
     missing = [field for field in fields if field not in known]
     if missing:
-        raise UserError(
-            f"no run has logged {', '.join(missing)}; there is: {', '.join(sorted(known - {'step'}))}"
-        )
+        raise UserError(f"no run has logged {', '.join(missing)}; there is: {', '.join(sorted(known - {'step'}))}")
     with panels(len(fields), columns=2 if len(fields) in (2, 4) else 3) as (figure, axes):
         for axis, field in zip(axes, fields, strict=True):
             for number, (label, members) in enumerate(groups.items()):
                 _draw(axis, field, label, members, smooth, number)
             _finish(axis, field)
-        figure.suptitle(
-            title or "Learning curves: " + ", ".join(groups), fontweight="bold", x=0.01, ha="left"
-        )
+        figure.suptitle(title or "Learning curves: " + ", ".join(groups), fontweight="bold", x=0.01, ha="left")
         _legend(figure, axes)
     return figure
 
@@ -151,9 +147,7 @@ def _draw(
     # Seeds that stopped early would bend the mean: it goes as far as all of them do.
     common = sorted(set.intersection(*[set(steps.tolist()) for steps, _ in curves]))
     if not common:
-        raise UserError(
-            f"the runs of {label} have no step in common, so they have no mean: give them other labels"
-        )
+        raise UserError(f"the runs of {label} have no step in common, so they have no mean: give them other labels")
     at = [values[np.isin(steps, common)] for steps, values in curves]
     table = np.stack([running_mean(values, window) for values in at])
     axis.plot(common, table.mean(axis=0), linewidth=2, label=f"{label}, mean of {len(curves)} seeds", **style)
@@ -161,9 +155,7 @@ def _draw(
         low, high = interval_of_mean(table)
         if metric(field).share:
             low, high = low.clip(0, 1), high.clip(0, 1)
-        axis.fill_between(
-            common, low, high, color=style["color"], alpha=0.18, linewidth=0, label="95 % interval"
-        )
+        axis.fill_between(common, low, high, color=style["color"], alpha=0.18, linewidth=0, label="95 % interval")
 
 
 def _finish(axis: Axes, field: str) -> None:

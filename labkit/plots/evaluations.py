@@ -30,9 +30,7 @@ def before_after(reports: Mapping[str, Any], title: str | None = None) -> Figure
     plain = {label: _plain(report) for label, report in reports.items()}
     found = {label: report for label, report in plain.items() if report and "pass_at_k" in report}
     if not found:
-        raise UserError(
-            'no evaluation to draw: before_after needs reports such as {"before": ..., "after": ...}'
-        )
+        raise UserError('no evaluation to draw: before_after needs reports such as {"before": ..., "after": ...}')
     only_one = all(set(report["pass_at_k"]) == {"1"} for report in found.values())
     with panels(1, size=(5.5, 3.4)) as (figure, (axis,)):
         (_bars if only_one else _pass_curves)(axis, found)

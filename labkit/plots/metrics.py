@@ -58,16 +58,10 @@ METRICS: dict[str, Metric] = {
     # How it thought
     "thinks": Metric("Thinks first", _SAMPLES, "Share of samples that open a thought before the answer."),
     "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, judged or not."),
-    "backtracks": Metric(
-        "Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'
-    ),
+    "backtracks": Metric("Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'),
     "repeats": Metric("Repeated attempts", _EACH, "Attempts that are exactly an earlier one: effort lost."),
-    "reflections": Metric(
-        "Reflections", _EACH, 'Phrases of second thoughts: "wait", "hmm", "let me try", ...'
-    ),
-    "gave_up": Metric(
-        "Gave up", _SAMPLES, "Share of thoughts that tried, accepted nothing, and closed all the same."
-    ),
+    "reflections": Metric("Reflections", _EACH, 'Phrases of second thoughts: "wait", "hmm", "let me try", ...'),
+    "gave_up": Metric("Gave up", _SAMPLES, "Share of thoughts that tried, accepted nothing, and closed all the same."),
     "verified": Metric("Verified", _SAMPLES, 'Share of thoughts whose last attempt was accepted with "yes".'),
     # The policy's distribution
     "entropy": Metric(
@@ -75,9 +69,7 @@ METRICS: dict[str, Metric] = {
         "nats per token",
         "Mean entropy of the next-token distribution: how much is still being explored.",
     ),
-    "kl": Metric(
-        "KL to the reference", "nats per token", "Estimated KL divergence from the reference policy."
-    ),
+    "kl": Metric("KL to the reference", "nats per token", "Estimated KL divergence from the reference policy."),
     "ratio_mean": Metric(
         "Importance ratio",
         "",
@@ -98,12 +90,8 @@ METRICS: dict[str, Metric] = {
         "Largest such distance of the step: above 1 something is wrong.",
     ),
     # The optimiser
-    "loss": Metric(
-        "Policy loss", "", "What the optimiser lowers; its value does not tell how good the policy is."
-    ),
-    "grad_norm": Metric(
-        "Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."
-    ),
+    "loss": Metric("Policy loss", "", "What the optimiser lowers; its value does not tell how good the policy is."),
+    "grad_norm": Metric("Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."),
     "lr": Metric("Learning rate", "", "Learning rate of the step, warm-up and schedule included."),
     "zero_variance_groups": Metric(
         "Groups without variance",
@@ -111,9 +99,7 @@ METRICS: dict[str, Metric] = {
         "Groups with equal rewards: all advantages are 0, nothing is learnt there.",
     ),
     "trained_rows": Metric("Trained samples", "samples", "Samples that carried a gradient in this step."),
-    "skipped": Metric(
-        "Skipped updates", "updates", "Updates left out because loss or gradient was not finite."
-    ),
+    "skipped": Metric("Skipped updates", "updates", "Updates left out because loss or gradient was not finite."),
     # What it cost
     "tokens": Metric("Sampled tokens", "tokens", "Tokens that the policy wrote in this step."),
     "tokens_per_second": Metric(
@@ -122,13 +108,9 @@ METRICS: dict[str, Metric] = {
     "seconds": Metric("Time of a step", "s", "Wall-clock time of the whole step."),
     "time_sample": Metric("Time: sampling", "s", "Seconds of the step spent on writing completions."),
     "time_verify": Metric("Time: verifying", "s", "Seconds of the step spent on scoring completions."),
-    "time_logprobs": Metric(
-        "Time: log-probs", "s", "Seconds of the step spent on the reference's log-probs."
-    ),
+    "time_logprobs": Metric("Time: log-probs", "s", "Seconds of the step spent on the reference's log-probs."),
     "time_train": Metric("Time: training", "s", "Seconds of the step spent on loss, gradient and optimiser."),
-    "elapsed": Metric(
-        "Time so far", "s", "Wall-clock time of all steps up to this one, evaluations left out."
-    ),
+    "elapsed": Metric("Time so far", "s", "Wall-clock time of all steps up to this one, evaluations left out."),
 }
 
 

@@ -53,9 +53,7 @@ def panels(
     rows = -(-count // columns)
     width = max(size[0] * columns, 5.5)
     with plt.rc_context(_STYLE):
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(width, size[1] * rows), squeeze=False, layout="constrained"
-        )
+        figure, grid = plt.subplots(rows, columns, figsize=(width, size[1] * rows), squeeze=False, layout="constrained")
         axes = list(grid.flat)
         for spare in axes[count:]:
             spare.set_visible(False)

@@ -48,9 +48,7 @@ def token_strip(
     else:
         numbers = list(values)
     if len(numbers) != len(tokens):
-        raise ValueError(
-            f"token_strip got {len(tokens)} tokens and {len(numbers)} values: it needs one value a token"
-        )
+        raise ValueError(f"token_strip got {len(tokens)} tokens and {len(numbers)} values: it needs one value a token")
     finite = [abs(v) for v in numbers if v is not None and math.isfinite(v)]
     full = limit if limit is not None else max(finite, default=0.0)
     if values is None:
@@ -67,9 +65,7 @@ def visible(text: str) -> str:
     >>> visible("<think>\nx\x07")
     '&lt;think&gt;⏎<br>x\\x07'
     """
-    shown = "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
+    shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
     return escape(shown).replace("\n", "⏎<br>")
 
 

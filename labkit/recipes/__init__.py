@@ -23,8 +23,8 @@ def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
     """A recipe by name or from a YAML file, with overrides.
 
     Overrides are top-level keys (`steps=20`), nested ones by their path (`{"optimizer.lr": 1e-4}`), or nested ones
-    by their last part alone (`lr=1e-4`; what training and evaluation both have is then training's). Raises UserError with one line that says what is
-    wrong: an unknown recipe, an unknown key, a value out of range.
+    by their last part alone (`lr=1e-4`; what training and evaluation both have is then training's). Raises UserError
+    with one line that says what is wrong: an unknown recipe, an unknown key, a value out of range.
     """
     raw = name.model_dump() if isinstance(name, Recipe) else _read(name)
     for key, value in overrides.items():
@@ -88,9 +88,7 @@ def _full_path(key: str) -> str:
 
 def _did_you_mean(key: str) -> str:
     names = paths() + [path.split(".")[-1] for path in paths()]
-    close = difflib.get_close_matches(key, names, n=1) or difflib.get_close_matches(
-        key.split(".")[-1], names, n=1
-    )
+    close = difflib.get_close_matches(key, names, n=1) or difflib.get_close_matches(key.split(".")[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(paths())}"
 
 

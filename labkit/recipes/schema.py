@@ -34,9 +34,7 @@ class OptimizerSettings(_Settings):
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
-    updates: int = Field(
-        1, ge=1, description="passes over each batch; from the second on the ratio is clipped"
-    )
+    updates: int = Field(1, ge=1, description="passes over each batch; from the second on the ratio is clipped")
     minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
     microbatch_tokens: int | None = Field(
         None, ge=1, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
@@ -75,9 +73,7 @@ class Recipe(_Settings):
     )
     checkpoint_every: int = Field(10, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
-    rollouts_logged: int = Field(
-        16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl"
-    )
+    rollouts_logged: int = Field(16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl")
 
     @model_validator(mode="after")
     def _preset_exists(self) -> "Recipe":

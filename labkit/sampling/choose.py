@@ -102,9 +102,7 @@ def uniforms(prompts: list[list[int]], n: int, steps: int, seed: int) -> Float[T
         key = tuple(prompt)
         for _ in range(n):
             text = f"{seed}:{seen[key]}:{key}".encode()
-            stream = np.random.Philox(
-                key=int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "big")
-            )
+            stream = np.random.Philox(key=int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "big"))
             rows.append(np.random.Generator(stream).random(steps, dtype=np.float32))
             seen[key] += 1
     return torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, steps)

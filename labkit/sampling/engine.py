@@ -22,9 +22,7 @@ from labkit.sampling.choose import SamplingOptions, choose, uniforms
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.stopping import StopStrings
 
-COMPACT_SHARE = (
-    32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
-)
+COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
 
 
 @dataclass
@@ -157,9 +155,7 @@ class DecodingState:
         """Next-token logits after `tokens`; the cache grows."""
         extra = {"position_ids": positions} if self.takes_positions else {}
         with autocast(tokens.device):
-            out = self.model(
-                input_ids=tokens, attention_mask=mask, past_key_values=self.cache, use_cache=True, **extra
-            )
+            out = self.model(input_ids=tokens, attention_mask=mask, past_key_values=self.cache, use_cache=True, **extra)
         return out.logits[:, -1]
 
     def expand(self, n: int, steps: int) -> None:

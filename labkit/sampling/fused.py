@@ -1,7 +1,7 @@
 """A decoding step of Llama-shaped models with fewer, larger operations than transformers' own.
 
-On a small model a step spends as much time in the overhead of many small operations as in arithmetic. Here queries, keys
-and values come from one matrix product, gate and up from another; heads that share keys attend together; the
+On a small model a step spends as much time in the overhead of many small operations as in arithmetic. Here queries,
+keys and values come from one matrix product, gate and up from another; heads that share keys attend together; the
 normalisation is one operation. The numbers are the same up to rounding (tested).
 
 Families: Llama, Qwen2 and Qwen3 on the CPU. All others, and CUDA, take transformers' own forward pass.
@@ -71,9 +71,7 @@ class FusedDecoder:
         cos, sin = (t[:, 0, None, :] for t in self.body.rotary_emb(x, positions[:, None]))
         bias = None
         if columns is not None:
-            bias = torch.zeros(columns.shape, dtype=x.dtype).masked_fill_(~columns, float("-inf"))[
-                :, None, None
-            ]
+            bias = torch.zeros(columns.shape, dtype=x.dtype).masked_fill_(~columns, float("-inf"))[:, None, None]
         for layer, past in zip(self.layers, cache.layers, strict=True):
             qkv = F.linear(self._norm(layer.input_norm, x), layer.qkv, layer.qkv_bias)
             qkv = qkv.view(rows, self.heads + 2 * self.kv_heads, self.head_dim)

@@ -28,7 +28,6 @@ class StopStrings:
         now = self.tokenizer.batch_decode(recent)
         before = self.tokenizer.batch_decode([ids[:-1] for ids in recent])
         found = [
-            any(text.count(s) > earlier.count(s) for s in self.stop)
-            for text, earlier in zip(now, before, strict=True)
+            any(text.count(s) > earlier.count(s) for s in self.stop) for text, earlier in zip(now, before, strict=True)
         ]
         return torch.tensor(found, dtype=torch.bool, device=tokens.device)

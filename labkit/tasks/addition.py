@@ -1,8 +1,8 @@
 """Addition of whole numbers: three digits by default, up to six.
 
-Prompt `347+158:`; a right completion ends in `<answer>505</answer>`. The base model mostly blurts
-out an answer, and seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`. It can do so with three digits, hardly
-with four.
+Prompt `347+158:`; a right completion ends in `<answer>505</answer>`. The base model mostly blurts out an answer, and
+seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`. It can do so with three
+digits, hardly with four.
 """
 
 import functools

@@ -86,7 +86,5 @@ class Task:
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""
         probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(32, split, seed=0)]
-        text = json.dumps(
-            [self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str
-        )
+        text = json.dumps([self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -34,9 +34,7 @@ def prompt_of(numbers: tuple[int, ...], target: int) -> str:
 def problem_of(numbers: tuple[int, ...], target: int) -> Problem:
     """The problem with these numbers and this target."""
     text = prompt_of(numbers, target)
-    return Problem(
-        prompt=text, reference={"numbers": list(numbers), "target": target}, id=f"countdown/{text}"
-    )
+    return Problem(prompt=text, reference={"numbers": list(numbers), "target": target}, id=f"countdown/{text}")
 
 
 @functools.cache

@@ -31,9 +31,9 @@ def train(
     """Runs a recipe (by name, from a file, or a Recipe), or goes on with a run folder; returns the run.
 
     Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. `out` is
-    the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a function that
-    makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop button) ends the run
-    after a checkpoint. Raises UserError for a user's mistake and for a folder that can't be written.
+    the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a function
+    that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop button)
+    ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake and for a folder that can't be written.
     """
     run, settings = _open(recipe, out, resume, model, task, overrides, device)
     policy = _fresh_copy(model if isinstance(model, Policy) else settings.model, device)
@@ -48,9 +48,7 @@ def train(
         ) from error
 
 
-def _train(
-    run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Observer | None, progress: bool
-) -> Run:
+def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Observer | None, progress: bool) -> Run:
     started = time.perf_counter()
     result = run.result or {"recipe": recipe.name, "seed": recipe.seed, "status": "running"}
     if "before" not in result:

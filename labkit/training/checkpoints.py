@@ -55,9 +55,7 @@ def restore_checkpoint(run: Run, policy: Policy, optimizer: torch.optim.Optimize
         damaged.append(f"{folder}: {problem}")
         print(f"labkit: damaged checkpoint passed over: {damaged[-1]}", file=sys.stderr)
     if damaged:
-        raise RunError(
-            f"all checkpoints of {run.path} are damaged; start the run anew (metrics and rollouts are kept)"
-        )
+        raise RunError(f"all checkpoints of {run.path} are damaged; start the run anew (metrics and rollouts are kept)")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The one optimiser step that every trainer of the lab shares: schedule, clipping, and a guard against bad gradients."""
+"""The one optimiser step that every trainer shares: schedule, clipping, and a guard against bad gradients."""
 
 import math
 from typing import Literal
@@ -44,7 +44,7 @@ def learning_rate(
 def apply_gradients(
     model: nn.Module, optimizer: torch.optim.Optimizer, lr: float, max_grad_norm: float = 1.0
 ) -> tuple[float, bool]:
-    """Clips the gradients to a norm, takes one optimiser step, and clears them; returns (norm before clipping, skipped).
+    """Clips the gradients to a norm, takes one optimiser step, clears them; returns (norm before clipping, skipped).
 
     A step whose gradient norm is not finite is skipped whole: the weights and the optimiser's moments stay as they
     are, since one NaN in Adam's moments would spoil every later step.

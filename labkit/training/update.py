@@ -97,9 +97,7 @@ def update(
                 loss.backward()
                 loss_sum += float(loss.detach())
                 tokens = int(mask.sum())
-                stats = {
-                    key: stats[key] for key in ("ratio_mean", "clip_fraction", "kl", "ess") if key in stats
-                }
+                stats = {key: stats[key] for key in ("ratio_mean", "clip_fraction", "kl", "ess") if key in stats}
                 tally.add({**stats, "entropy": entropy[mask].mean()}, {}, tokens)
                 if updates == 0:  # the weights are still those that sampled
                     gap = (logprobs.detach() - old)[mask].abs()

@@ -52,9 +52,7 @@ class Browser:
         words = {"style": {"description_width": "5em"}}
         wide = w.Layout(width="min(100%, 44em)")
         steps = list(self.by_step)
-        self.step = w.SelectionSlider(
-            options=steps, value=steps[-1], description="step", layout=wide, **words
-        )
+        self.step = w.SelectionSlider(options=steps, value=steps[-1], description="step", layout=wide, **words)
         self.group = w.Dropdown(description="problem", layout=wide, **words)
         self.sample = w.Dropdown(description="sample", layout=wide, **words)
         self.colour = w.ToggleButtons(

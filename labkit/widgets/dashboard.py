@@ -34,9 +34,7 @@ class Dashboard:
     KeyboardInterrupt calls `stop` and ends its step.
     """
 
-    def __init__(
-        self, total_steps: int, title: str = "Training", field: str = "entropy", show: bool = True
-    ) -> None:
+    def __init__(self, total_steps: int, title: str = "Training", field: str = "entropy", show: bool = True) -> None:
         self.total_steps = total_steps
         self.title = title
         self.metrics: list[dict[str, Any]] = []
@@ -92,9 +90,7 @@ class Dashboard:
             if self.metrics:
                 # No interval of a single run: its curves are drawn as they came.
                 fields = [f for f in dict.fromkeys((*FIXED, view.field.value)) if f in self.metrics[-1]]
-                figure = learning_curves(
-                    _Logged(self.metrics, {"name": self.title}), fields, title=self.title
-                )
+                figure = learning_curves(_Logged(self.metrics, {"name": self.title}), fields, title=self.title)
             view.replace(figure, self._closing(result or {}))
 
     def _draw(self) -> None:
@@ -110,9 +106,7 @@ class Dashboard:
             done = steps[-1] + 1 if steps else 0
             self._view.bar.value = done
             self._view.bar.max = self.total_steps
-            self._view.status.value = status(
-                done, len(steps), self.total_steps, time.monotonic() - self._started
-            )
+            self._view.status.value = status(done, len(steps), self.total_steps, time.monotonic() - self._started)
             self._view.newest.value = newest_rollouts(self.rollouts)
 
     def _closing(self, result: Mapping[str, Any]) -> str:
@@ -199,9 +193,7 @@ def status(done: int, here: int, total: int, seconds: float) -> str:
         return f"step {done} of {total}, starting"
     pace = seconds / here
     left = (total - done) * pace
-    return f"step {done} of {total}, {pace:.1f} s a step, " + (
-        f"{duration(left)} left" if left > 0 else "done"
-    )
+    return f"step {done} of {total}, {pace:.1f} s a step, " + (f"{duration(left)} left" if left > 0 else "done")
 
 
 def duration(seconds: float) -> str:
@@ -243,9 +235,7 @@ def newest_rollouts(rollouts: Sequence[Mapping[str, Any]], limit: int = _SHOWN_R
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for row in rollouts:
         groups.setdefault(row["group"], []).append(row)
-    chosen = next(
-        (g for g in groups.values() if len({r["reward"] for r in g}) > 1), next(iter(groups.values()))
-    )
+    chosen = next((g for g in groups.values() if len({r["reward"] for r in g}) > 1), next(iter(groups.values())))
     ranked = sorted(chosen, key=lambda row: -row["reward"])
     half = limit // 2
     picked = ranked if len(ranked) <= limit else [*ranked[: limit - half], *ranked[-half:]]

@@ -28,9 +28,7 @@ class Scale(NamedTuple):
         return start + (value - self.low) / (self.high - self.low) * (end - start)
 
 
-def chart(
-    steps: Sequence[int], values: Sequence[float | None], field: str, total: int, index: int = 0
-) -> str:
+def chart(steps: Sequence[int], values: Sequence[float | None], field: str, total: int, index: int = 0) -> str:
     """One metric over the steps as an `<svg>`: title, unit, axes with ticks, the line, its newest value.
 
     `total` is the number of steps at which the x axis ends; `index` chooses the colour. Values that are None

@@ -44,9 +44,7 @@ class World:
     def other_theta(self, seed: int = 7, size: float = 0.5) -> Tensor:
         """Logits of a second policy, near the first."""
         generator = torch.Generator().manual_seed(seed)
-        return self.theta.detach() + size * torch.randn(
-            self.theta.shape, generator=generator, dtype=torch.float64
-        )
+        return self.theta.detach() + size * torch.randn(self.theta.shape, generator=generator, dtype=torch.float64)
 
     def logprobs(self, theta: Tensor) -> Tensor:
         """Log-prob of every token of every answer [answers, time], 0 outside the mask."""

@@ -135,9 +135,7 @@ def test_the_order_of_rows_and_the_names_of_groups_do_not_matter(rows, baseline,
     result = advantages(rewards, groups, baseline, scale, eps=1e-3)
     assert torch.isfinite(result).all()
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    close(
-        advantages(rewards[order], groups[order] * 1000 - 7, baseline, scale, eps=1e-3), result[order], 1e-7
-    )
+    close(advantages(rewards[order], groups[order] * 1000 - 7, baseline, scale, eps=1e-3), result[order], 1e-7)
 
 
 @settings(max_examples=40, deadline=None)
@@ -146,9 +144,7 @@ def test_leave_one_out_is_the_group_mean_times_n_over_n_minus_1(rows):
     rewards, groups = d(*(r for r, _ in rows)), torch.tensor([g for _, g in rows])
     size = (groups[:, None] == groups).sum(1)
     mean = advantages(rewards, groups, "group_mean", "none")
-    close(
-        advantages(rewards, groups, "leave_one_out", "none"), mean * size / (size - 1).clamp(min=1), atol=1e-9
-    )
+    close(advantages(rewards, groups, "leave_one_out", "none"), mean * size / (size - 1).clamp(min=1), atol=1e-9)
 
 
 def test_zero_variance():

@@ -85,9 +85,7 @@ def test_group_mean_shrinks_the_gradient_by_n_minus_1_over_n(level, size):
 
 
 def test_dr_grpo_has_no_length_bias(ragged):
-    close(
-        expectation(*group_gradients(ragged, PRESETS["dr_grpo"])), ragged.exact_gradient() / 2 / NORM_LENGTH
-    )
+    close(expectation(*group_gradients(ragged, PRESETS["dr_grpo"])), ragged.exact_gradient() / 2 / NORM_LENGTH)
 
 
 def test_dr_grpo_that_keeps_the_sequence_mean_is_biased(ragged):

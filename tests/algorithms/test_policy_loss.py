@@ -140,10 +140,7 @@ def test_micro_batches_add_up_to_the_batch(aggregate, objective, ratio):
     loss, gradient = loss_and_gradient(now, old, advantage, mask, **options)
     normalizer = loss_normalizer(mask, aggregate)
     pieces = [[0], [1], [2, 3, 4], [5]]
-    parts = [
-        loss_and_gradient(now[i], old[i], advantage[i], mask[i], normalizer=normalizer, **options)
-        for i in pieces
-    ]
+    parts = [loss_and_gradient(now[i], old[i], advantage[i], mask[i], normalizer=normalizer, **options) for i in pieces]
     close(sum(part for part, _ in parts), loss)
     close(torch.cat([part for _, part in parts]), gradient)
     # Without the normaliser they do not: this is the mistake that the keyword is there for.
@@ -209,9 +206,7 @@ def test_the_length_bias_of_the_aggregates():
     now = torch.zeros(2, 10, dtype=torch.float64)
     weights = {}
     for aggregate in AGGREGATES:
-        _, gradient = loss_and_gradient(
-            now, now, -torch.ones(2, dtype=torch.float64), mask, aggregate=aggregate
-        )
+        _, gradient = loss_and_gradient(now, now, -torch.ones(2, dtype=torch.float64), mask, aggregate=aggregate)
         weights[aggregate] = (gradient[0, 0] / gradient[1, 0]).item()
     assert weights["sequence_mean"] == pytest.approx(10.0)
     for aggregate in ("token_mean", "sequence_sum", "sequence_sum_norm"):
@@ -285,9 +280,7 @@ def test_masked_mean_and_entropy():
     assert masked_mean(values, torch.zeros(2, 2, dtype=torch.bool)).item() == 0.0
     logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, math.log(3.0), -math.inf]], requires_grad=True)
     h = entropy(logits)
-    close(
-        h.detach(), torch.tensor([math.log(3), -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))]), atol=1e-6
-    )
+    close(h.detach(), torch.tensor([math.log(3), -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))]), atol=1e-6)
     assert torch.isfinite(torch.autograd.grad(h.sum(), logits)[0]).all()
 
 

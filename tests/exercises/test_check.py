@@ -102,9 +102,7 @@ def test_kinds_of_tensors():
 
 
 def test_gradients_lost_or_too_many():
-    assert "requires grad, and nothing" in message(
-        "group-advantages", lambda r, g: advantages(r, g).requires_grad_()
-    )
+    assert "requires grad, and nothing" in message("group-advantages", lambda r, g: advantages(r, g).requires_grad_())
     assert "the gradient is lost" in message("token-logprobs", lambda *args: logprobs(*args).detach())
     assert "leave torch" in message("clipped-policy-loss", lambda *args: loss(*args).item())
 

@@ -30,9 +30,7 @@ def test_logprobs_stand_at_their_own_token():
         for t in range(1, tokens.shape[1]):
             with torch.no_grad():
                 logits = policy.model(tokens[row : row + 1, :t]).logits[0, -1]
-            assert found[row, t].item() == pytest.approx(
-                logits.log_softmax(-1)[tokens[row, t]].item(), abs=1e-5
-            )
+            assert found[row, t].item() == pytest.approx(logits.log_softmax(-1)[tokens[row, t]].item(), abs=1e-5)
 
 
 def test_padding_at_the_right_changes_nothing():
@@ -119,9 +117,7 @@ def test_the_embedded_model_is_what_it_says(tiny):
     assert sum(file.stat().st_size for file in folder.rglob("*")) < 8_000_000
     assert (folder / "model.safetensors").exists()
     assert report["command"] == "labkit pretrain tiny" and report["settings"]["seed"] == 0
-    losses = [
-        json.loads(line)["loss"] for line in (folder / "pretraining_loss.jsonl").read_text().splitlines()
-    ]
+    losses = [json.loads(line)["loss"] for line in (folder / "pretraining_loss.jsonl").read_text().splitlines()]
     assert losses[0] > 4 and losses[-1] < 1 and len(losses) > 50
     assert tiny.tokenizer.get_vocab() == build_tokenizer().get_vocab()
 

@@ -44,9 +44,7 @@ def test_temperature_scales_the_distribution_and_its_logprobs():
     assert torch.allclose(logprob, torch.tensor([1.0, 0.0]).log_softmax(0)[:1])
     token, logprob = choose(logits, torch.tensor([0.999]), SamplingOptions(temperature=0))
     assert token.item() == 0
-    assert torch.allclose(logprob, logits.log_softmax(-1)[0, :1]), (
-        "greedy log-probs are those of temperature 1"
-    )
+    assert torch.allclose(logprob, logits.log_softmax(-1)[0, :1]), "greedy log-probs are those of temperature 1"
 
 
 def test_random_numbers_depend_on_seed_prompt_and_number_alone():

@@ -34,9 +34,7 @@ def test_greedy_is_what_generate_gives(architecture):
     policy = small_policy(architecture)
     ours = completions(sample(policy, RAGGED, max_new_tokens=24, temperature=0))
     assert ours == generate(policy, RAGGED, 24)
-    assert len({tuple(row) for row in ours}) > 1, (
-        "the models must react to the prompt for this to mean anything"
-    )
+    assert len({tuple(row) for row in ours}) > 1, "the models must react to the prompt for this to mean anything"
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *UNUSUAL])

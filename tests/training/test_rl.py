@@ -105,9 +105,7 @@ def test_a_verifier_that_raises_ends_nothing_and_is_counted(tmp_path):
 def test_groups_without_variance_teach_nothing_and_are_counted(tmp_path):
     policy = random_policy()
     before = [p.clone() for p in policy.model.parameters()]
-    run = mini_run(
-        tmp_path / "run", policy=policy, task=likes_fours(lambda completion, reference: 1.0), steps=2
-    )
+    run = mini_run(tmp_path / "run", policy=policy, task=likes_fours(lambda completion, reference: 1.0), steps=2)
     assert [line["zero_variance_groups"] for line in run.metrics] == [3, 3]
     assert [line["trained_rows"] for line in run.metrics] == [0, 0]
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
@@ -121,9 +119,7 @@ def test_sampler_and_trainer_agree_before_the_first_update(tmp_path):
 
 
 def test_several_updates_of_a_batch_move_the_ratio_and_clip(tmp_path):
-    run = mini_run(
-        tmp_path / "run", task=likes_fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8
-    )
+    run = mini_run(tmp_path / "run", task=likes_fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8)
     assert max(line["clip_fraction"] for line in run.metrics) > 0
     assert all(line["mismatch_max"] < 1e-4 for line in run.metrics), "measured before the first update"
 
@@ -159,9 +155,7 @@ def test_kl_keeps_the_policy_near_its_reference(tmp_path, placement):
 def _batch(policy, rewards=None):
     task = likes_fours()
     problems = task.sample(4)
-    rollouts = score(
-        sample(policy, [p.prompt for p in problems], n=4, max_new_tokens=8, seed=0), task, problems
-    )
+    rollouts = score(sample(policy, [p.prompt for p in problems], n=4, max_new_tokens=8, seed=0), task, problems)
     if rewards is not None:
         rollouts = replace(rollouts, scores=[Score(r, "") for r in rewards])
     return rollouts
@@ -171,9 +165,7 @@ def _gradient(budget: int, train_zero: bool) -> torch.Tensor:
     """The gradient of one update, recovered from a plain gradient step."""
     policy = random_policy()
     rollouts = _batch(policy, rewards=[1.0, 0.0, 0.0, 0.0] * 2 + [1.0] * 4 + [0.0] * 4)
-    recipe = load_recipe(
-        "r1-zero-tiny", microbatch_tokens=budget, train_zero_advantage=train_zero, max_grad_norm=1e9
-    )
+    recipe = load_recipe("r1-zero-tiny", microbatch_tokens=budget, train_zero_advantage=train_zero, max_grad_norm=1e9)
     preset = recipe.preset()
     advantages = preset.advantages(rollouts.rewards, rollouts.groups)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
@@ -188,9 +180,7 @@ def test_micro_batches_and_skipped_rows_do_not_change_the_gradient():
     whole = _gradient(100_000, True)
     assert whole.norm() > 0
     assert torch.allclose(_gradient(30, True), whole, atol=1e-6)
-    assert torch.allclose(_gradient(100_000, False), whole, atol=1e-6), (
-        "rows with advantage 0 have no gradient"
-    )
+    assert torch.allclose(_gradient(100_000, False), whole, atol=1e-6), "rows with advantage 0 have no gradient"
 
 
 def test_a_step_that_is_not_finite_is_skipped_whole():
@@ -240,7 +230,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_is_used(tmp_path
     assert numbers(resumed) == expected
     for folder in resumed.checkpoints().values():
         (folder / "optimizer.safetensors").write_bytes(b"not a tensor")
-    with pytest.raises(UserError, match="all checkpoints .* damaged"):
+    with pytest.raises(UserError, match=r"all checkpoints .* damaged"):
         train(resume=whole.path, progress=False)
     assert numbers(open_run(whole.path)) == expected, "nothing logged is lost"
 
@@ -259,7 +249,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, monkeypatch):
         append(file, rows)
 
     monkeypatch.setattr(runs, "append_lines", full)
-    with pytest.raises(UserError, match="No space left on device.*--resume"):
+    with pytest.raises(UserError, match=r"No space left on device.*--resume"):
         mini_run(tmp_path / "run", model=base)
     monkeypatch.undo()
     assert len(open_run(tmp_path / "run").metrics) == 3

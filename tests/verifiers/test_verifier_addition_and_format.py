@@ -44,9 +44,7 @@ def test_addition(completion: str, reference: int | str, reward: float, words: s
     assert words in score.reason and score.reason.isprintable() and len(score.reason) < 200
 
 
-@pytest.mark.parametrize(
-    "reference", [None, True, 4.0, "", "4.0", "x", [4], {"a": 1}, "1" * 5000, 10**5000], ids=short
-)
+@pytest.mark.parametrize("reference", [None, True, 4.0, "", "4.0", "x", [4], {"a": 1}, "1" * 5000, 10**5000], ids=short)
 def test_a_malformed_reference_of_addition(reference: object) -> None:
     with pytest.raises(UserError, match="an addition reference is a whole number"):
         addition.verify("<answer>4</answer>", reference)
@@ -105,9 +103,7 @@ def test_format_says_nothing_about_the_answer_but_quotes_it() -> None:
     assert format.verify("<think></think><answer> any </answer>").extracted == "any"
 
 
-@pytest.mark.parametrize(
-    "reference", [{}, {"style": "r1"}, {"style": None}, {"style": []}, "answer", 1, []], ids=short
-)
+@pytest.mark.parametrize("reference", [{}, {"style": "r1"}, {"style": None}, {"style": []}, "answer", 1, []], ids=short)
 def test_a_malformed_reference_of_format(reference: object) -> None:
     with pytest.raises(UserError, match="a format reference is null"):
         format.verify("<think>a</think><answer>b</answer>", reference)

@@ -166,9 +166,7 @@ def test_the_verifier_and_its_scores_travel_to_another_process() -> None:
     assert pickle.loads(pickle.dumps(score)) == score and isinstance(hash(score), int)
 
 
-ALPHABET = st.sampled_from(
-    ["<answer>", "</answer>", "<think>", "</think>", "\\boxed{", "}", *"0156+-*/()=. \n\x00"]
-)
+ALPHABET = st.sampled_from(["<answer>", "</answer>", "<think>", "</think>", "\\boxed{", "}", *"0156+-*/()=. \n\x00"])
 
 
 @given(st.text() | st.lists(ALPHABET, max_size=40).map("".join))
@@ -237,8 +235,6 @@ def test_random_expressions_verify_exactly_when_their_value_is_the_target(tree, 
         return
     nearest = int(value)
     assert verify(completion, {"numbers": numbers, "target": nearest}).reward == float(value == nearest)
-    assert verify(completion, {"numbers": numbers, "target": nearest + 1}).reward == float(
-        value == nearest + 1
-    )
+    assert verify(completion, {"numbers": numbers, "target": nearest + 1}).reward == float(value == nearest + 1)
     for other in ([*numbers, 31], [31, *numbers[1:]], [*numbers, numbers[0]]):
         assert verify(completion, {"numbers": other, "target": nearest}).parts["numbers"] == 0.0

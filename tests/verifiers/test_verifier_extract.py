@@ -128,9 +128,7 @@ def test_what_stands_in_a_closed_or_open_thought_changes_nothing(before: str, in
     assert extract_answer(f"{before}<think>{inside}") == extract_answer(f"{before}<think>")
 
 
-TAGGED = st.lists(
-    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "1", "\\boxed{", "}", "#### "])
-)
+TAGGED = st.lists(st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "1", "\\boxed{", "}", "#### "]))
 
 
 @given(TAGGED.map("".join))

@@ -143,7 +143,5 @@ def test_the_verifiers_themselves_import_the_standard_library_alone() -> None:
         "print([name for name in ('torch', 'numpy', 'transformers', 'sympy') if name in sys.modules])"
     )
     root = __file__.rpartition("/tests/")[0]
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60
-    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
