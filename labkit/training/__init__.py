@@ -33,7 +33,8 @@ def train(
     Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. `out` is
     the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a function
     that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop button)
-    ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake and for a folder that can't be written.
+    ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError (a
+    UserError too) for a folder that can't be written.
     """
     run, settings = _open(recipe, out, resume, model, task, overrides, device)
     policy = _fresh_copy(model if isinstance(model, Policy) else settings.model, device)
