@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 # 0.975 quantiles of Student's t for 1 to 10 degrees of freedom; beyond them a series serves.
 _T_975 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, " problems"] | list[float],
+    values: Shaped[np.ndarray, " problems"] | list[float],
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from labkit.errors import UserError
+from labkit.errors import RunError, UserError
 from labkit.paths import data_folder
 
 MODELS = {
@@ -117,7 +117,9 @@ def load_policy(
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where)
             model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype or torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise RunError(f"the weights of model {str(name)!r} are damaged: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"cannot load model {str(name)!r}: {first[:200]} (`labkit models` lists what is at hand offline)"

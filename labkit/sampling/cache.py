@@ -82,6 +82,7 @@ def compaction(alive: Tensor) -> tuple[int, Tensor, Tensor]:
 
     Only as many rows are copied as finished in the front part, so that leaving costs next to nothing.
 
+    >>> import torch
     >>> compaction(torch.tensor([True, False, True, False, True]))
     (3, tensor([1]), tensor([4]))
     """

@@ -23,6 +23,8 @@ SMALL = {
     "prompts": 3,
     "samples": 4,
     "max_new_tokens": 8,
+    "minibatches": 1,
+    "schedule": "constant",
     "checkpoint_every": 2,
     "evaluation.problems": 0,
     "progress": False,

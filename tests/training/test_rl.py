@@ -8,6 +8,7 @@ import torch
 from mini import mini_run, numbers, random_policy
 
 from labkit.errors import UserError
+from labkit.models import token_logprobs
 from labkit.recipes import load_recipe
 from labkit.rollouts import score
 from labkit.runs import open_run
@@ -165,7 +166,9 @@ def _gradient(budget: int, train_zero: bool) -> torch.Tensor:
     """The gradient of one update, recovered from a plain gradient step."""
     policy = random_policy()
     rollouts = _batch(policy, rewards=[1.0, 0.0, 0.0, 0.0] * 2 + [1.0] * 4 + [0.0] * 4)
-    recipe = load_recipe("r1-zero-tiny", microbatch_tokens=budget, train_zero_advantage=train_zero, max_grad_norm=1e9)
+    recipe = load_recipe(
+        "r1-zero-tiny", minibatches=1, microbatch_tokens=budget, train_zero_advantage=train_zero, max_grad_norm=1e9
+    )
     preset = recipe.preset()
     advantages = preset.advantages(rollouts.rewards, rollouts.groups)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
@@ -187,7 +190,7 @@ def test_a_step_that_is_not_finite_is_skipped_whole():
     policy = random_policy()
     optimizer = make_optimizer(policy.model, 1e-2)
     rollouts = _batch(policy)
-    recipe = load_recipe("r1-zero-tiny")
+    recipe = load_recipe("r1-zero-tiny", minibatches=1)
     advantages = torch.ones(len(rollouts))
     advantages[0] = math.nan
     before = [p.clone() for p in policy.model.parameters()]
@@ -196,6 +199,22 @@ def test_a_step_that_is_not_finite_is_skipped_whole():
     assert stats["skipped"] == 1
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
     assert not optimizer.state, "no moment was touched"
+
+
+def test_a_bf16_sampler_beside_an_fp32_trainer_is_measured():
+    """The same weights in two precisions are two policies: the metrics say how far apart."""
+    policy, half = random_policy(), random_policy()
+    half.model.to(torch.bfloat16)
+    rollouts = _batch(half)
+    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=50)
+    advantages, kept = torch.ones(len(rollouts)), torch.ones(len(rollouts), dtype=torch.bool)
+    optimizer = make_optimizer(policy.model, 1e-9)
+    stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), 1e-9)
+    with torch.no_grad():
+        gap = (token_logprobs(policy.model, rollouts.tokens) - rollouts.logprobs)[rollouts.mask].abs()
+    assert stats["mismatch_max"] > 1e-4 and stats["ess"] < 1
+    assert stats["mismatch_mean"] == pytest.approx(float(gap.mean()), rel=1e-3)
+    assert stats["mismatch_max"] == pytest.approx(float(gap.max()), rel=1e-3)
 
 
 def test_gradient_clipping_bounds_the_norm():
