@@ -55,8 +55,10 @@ notebooks: $(READY)
 		$(BIN)/python -m nbconvert --log-level=WARN --to notebook --execute --inplace \
 			--ExecutePreprocessor.timeout=900 \
 			--ExecutePreprocessor.record_timing=False \
+			--ExecutePreprocessor.store_widget_state=False \
+			--CoalesceStreamsPreprocessor.enabled=True \
 			--ClearMetadataPreprocessor.enabled=True \
-			--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', 'widgets', ('language_info', 'name')}" \
+			--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}" \
 			--ClearMetadataPreprocessor.preserve_cell_metadata_mask="{'tags', 'jupyter'}" \
 			"$$notebook" || exit 1; \
 	done

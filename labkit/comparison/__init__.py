@@ -24,6 +24,9 @@ from labkit.runs import Run, open_run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# What a comparison draws, where all runs have logged it.
+CURVES = ("pass_rate", "response_length", "backtracks", "truncated")
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -109,7 +112,8 @@ class Comparison:
             groups: dict[str, list[Run]] = {}
             for label, run in zip(recipe_labels(self._opened), self._opened, strict=True):
                 groups.setdefault(label, []).append(run)
-            figure = learning_curves(groups)
+            logged = [{key for line in run.metrics for key in line} for run in self._opened]
+            figure = learning_curves(groups, [f for f in CURVES if all(f in keys for keys in logged)])
         except ModuleNotFoundError as error:
             raise UserError(f"curves need the package {error.name}: pip install {error.name}") from None
         if file is not None:
