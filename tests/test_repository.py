@@ -120,7 +120,7 @@ def test_machine_paths_are_recognised():
         "saved in /tmp/x",
         "'/home/ada'",
         "C:\\Users\\ada",
-        "(/work/main)",
+        "(/mnt/main)",
         "at:/root",
         "file:///home/a",
     ]:

@@ -64,7 +64,7 @@ def pretrain(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The seed; the same as --set seed=N.")] = None,
 ) -> None:
-    """Pretrains the base model from random weights on its small world (tiny: about a quarter of an hour).
+    """Pretrains the base model from random weights on its small world (tiny: about 20 minutes).
 
     Look at: pretraining_loss.jsonl for how the loss falls, then `labkit eval FOLDER countdown` for what the
     base can do. The last line of standard output is the folder.

@@ -12,6 +12,7 @@ from labkit.evaluation import Report, evaluate
 from labkit.models import Policy, load_policy
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
+from labkit.sampling import check_lengths
 from labkit.tasks import Task, load_task
 from labkit.training.rl import Observer, train_rl
 
@@ -99,6 +100,9 @@ def _open(
     settings = load_recipe(recipe, **overrides)
     world = task if isinstance(task, Task) else load_task(settings.task, **settings.task_options)
     policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
+    # What cannot fit into the model's context is said before a folder is made.
+    prompts = [problem.prompt for problem in world.sample(1, "train", seed=settings.seed)]
+    check_lengths(policy, prompts, [policy.encode(p) for p in prompts], settings.sampling.max_new_tokens)
     facts = environment(policy.device, data_fingerprint=world.fingerprint())
     folder = Path(out) if out is not None else _new_folder(settings)
     return create_run(folder, settings.model_dump(mode="json"), facts), settings
