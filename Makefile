@@ -40,7 +40,8 @@ lab: $(READY)
 	if [ "$$(id -u)" = 0 ]; then set -- "$$@" --allow-root; fi; \
 	if [ -n "$$CI$$SSH_CONNECTION" ] || { [ "$$(uname -s)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; }; then \
 		set -- "$$@" --no-browser; fi; \
-	exec $(BIN)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" "$$@" notebooks/00_start_here.ipynb
+	exec $(BIN)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb "$$@"
 
 # pytest comes last, so that the output ends with its own closing line.
 test: $(READY)
