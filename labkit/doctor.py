@@ -82,7 +82,7 @@ def examine() -> Diagnosis:
         *devices(),
         *machine(cores, threads),
         *models_and_data(),
-        *traps(cores, threads, os.environ, Path(sys.prefix)),
+        *traps(cores, threads, os.environ, Path(sys.prefix), _load()),
         *speed,
     ]
     return Diagnosis(findings, versions(), smoke)
@@ -286,9 +286,20 @@ def _model(name: str, description: str, where: str | None, mend: str | None = No
     }
 
 
-def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path) -> list[Finding]:
-    """What has cost other people an afternoon; `prefix` is the environment that this Python belongs to."""
+def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path, load: float = 0.0) -> list[Finding]:
+    """What has cost other people an afternoon.
+
+    `prefix` is the environment that this Python belongs to, `load` how many processes were busy in the last minute.
+    """
     found = []
+    if threads > 1 and load > cores - 0.5:
+        # Measured on 2 cores: beside one busy process two threads sample 7 times slower, since each waits for the
+        # other by spinning; one thread hardly feels it.
+        told = (
+            f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down"
+        )
+        mend = "if that was not your own run, stop it, or: export OMP_NUM_THREADS=1"
+        found.append(Finding("traps", "busy cores", "warning", told, mend))
     if threads > cores:
         told = f"torch uses {threads} threads on {cores} usable cores: they wait for each other"
         found.append(Finding("traps", "threads", "warning", told, f"export OMP_NUM_THREADS={cores}"))
@@ -312,6 +323,11 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
         mend = f"{sys.executable} -m ipykernel install --sys-prefix --name python3"
         found.append(Finding("traps", "kernel", "warning", told, mend))
     return found or [Finding("traps", "known traps", "ok", "none sprung")]
+
+
+def _load() -> float:
+    """The load of the last minute, 0 where the system keeps none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _kernel() -> str | None:

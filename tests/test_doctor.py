@@ -128,6 +128,9 @@ def test_packages(monkeypatch: pytest.MonkeyPatch, package: str, installed: str 
 
 def test_traps():
     assert [finding.status for finding in traps(2, 2, CALM, PREFIX)] == ["ok"]
+    assert "OMP_NUM_THREADS=1" in named(traps(2, 2, CALM, PREFIX, load=1.9), "busy cores").mend
+    assert [finding.status for finding in traps(2, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX, 5.0)] == ["warning"]
+    assert [finding.status for finding in traps(2, 2, CALM, PREFIX, load=1.2)] == ["ok"]
     assert named(traps(2, 8, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=2"
     assert named(traps(4, 1, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=4"
     assert named(traps(4, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX), "threads").mend == "unset OMP_NUM_THREADS"
