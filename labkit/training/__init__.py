@@ -37,9 +37,26 @@ def train(
     ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError (a
     UserError too) for a folder that can't be written.
     """
-    run, settings = _open(recipe, out, resume, model, task, overrides, device)
-    policy = _fresh_copy(model if isinstance(model, Policy) else settings.model, device)
+    if resume is not None:
+        named = [value for value in (recipe, out, *overrides.values()) if value is not None]
+        if named or isinstance(model, str | Path) or isinstance(task, str):
+            raise UserError(
+                "resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it"
+            )
+        run = open_run(resume)
+        settings = validate(run.recipe, str(resume))
+    elif recipe is None:
+        raise UserError("which recipe? `labkit recipes` lists them")
+    else:
+        for key, value in (("model", model), ("task", task)):
+            if value is not None:
+                overrides[key] = str(value) if isinstance(value, str | Path) else value.name
+        settings = load_recipe(recipe, **overrides)
     world = task if isinstance(task, Task) else load_task(settings.task, **settings.task_options)
+    # A policy object of the caller's is trained in place, since it is theirs.
+    policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
+    if resume is None:
+        run = _new_run(settings, out, policy, world)
     try:
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
         return _train(run, settings, policy, world, watching, progress)
@@ -76,36 +93,13 @@ def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Obser
     return run
 
 
-def _open(
-    recipe: str | Path | Recipe | None,
-    out: str | Path | None,
-    resume: str | Path | None,
-    model: str | Path | Policy | None,
-    task: str | Task | None,
-    overrides: dict[str, Any],
-    device: str | None,
-) -> tuple[Run, Recipe]:
-    if resume is not None:
-        if recipe is not None or out is not None or overrides:
-            raise UserError(
-                "resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it"
-            )
-        run = open_run(resume)
-        return run, validate(run.recipe, str(resume))
-    if recipe is None:
-        raise UserError("which recipe? `labkit recipes` lists them")
-    for key, value in (("model", model), ("task", task)):
-        if value is not None:
-            overrides[key] = str(value) if isinstance(value, str | Path) else value.name
-    settings = load_recipe(recipe, **overrides)
-    world = task if isinstance(task, Task) else load_task(settings.task, **settings.task_options)
-    policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
+def _new_run(recipe: Recipe, out: str | Path | None, policy: Policy, task: Task) -> Run:
     # What cannot fit into the model's context is said before a folder is made.
-    prompts = [problem.prompt for problem in world.sample(1, "train", seed=settings.seed)]
-    check_lengths(policy, prompts, [policy.encode(p) for p in prompts], settings.sampling.max_new_tokens)
-    facts = environment(policy.device, data_fingerprint=world.fingerprint())
-    folder = Path(out) if out is not None else _new_folder(settings)
-    return create_run(folder, settings.model_dump(mode="json"), facts), settings
+    prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
+    check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
+    facts = environment(policy.device, data_fingerprint=task.fingerprint())
+    folder = Path(out) if out is not None else _new_folder(recipe)
+    return create_run(folder, recipe.model_dump(mode="json"), facts)
 
 
 def _new_folder(recipe: Recipe) -> Path:
@@ -114,11 +108,6 @@ def _new_folder(recipe: Recipe) -> Path:
     while folder.exists():
         folder, again = Path("runs") / f"{stem}-{again}", again + 1
     return folder
-
-
-def _fresh_copy(source: str | Path | Policy, device: str | None) -> Policy:
-    """The policy to train. A policy object of the caller's is trained in place, since it is theirs."""
-    return load_policy(source, device=device)
 
 
 def _evaluate(policy: Policy, task: Task, recipe: Recipe) -> dict[str, Any] | None:
