@@ -50,5 +50,4 @@ class Rollouts:
 def score(rollouts: Rollouts, task: Task, problems: list[Problem]) -> Rollouts:
     """The same rollouts with a score for each row; `problems[g]` is the problem of group g."""
     per_row = [problems[g] for g in rollouts.groups.tolist()]
-    scores = [task.score(text, problem) for text, problem in zip(rollouts.completions, per_row, strict=True)]
-    return replace(rollouts, problems=per_row, scores=scores)
+    return replace(rollouts, problems=per_row, scores=task.score_all(rollouts.completions, per_row))

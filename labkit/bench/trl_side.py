@@ -66,7 +66,7 @@ def race_with_trl(workload: Workload, sides: list[Side], name: str) -> tuple[Tri
         asked = [p[0]["content"] if chat else p for p in prompts[:: workload.samples]]
         taker.work = Work([len(workload.policy.encode(p)) for p in asked], [len(ids) for ids in completion_ids])
         texts = [c[0]["content"] if chat else c for c in completions]
-        return [workload.task.score(text, problems[i]).reward for text, i in zip(texts, problem, strict=True)]
+        return [score.reward for score in workload.task.score_all(texts, [problems[i] for i in problem])]
 
     prompts = [[{"role": "user", "content": p.prompt}] if chat else p.prompt for p in problems]
     options = variant(name, workload.rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers import Score, safe_score
+from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
 
 SPLITS = ("train", "test")
 TEST_PERCENT = 15
@@ -42,6 +42,8 @@ class Task:
 
     `draw(split, rng)` makes one problem of a split; `pool(split)`, where there is one, is the finite list of all of
     them. `behaviours(completion)` gives extra numbers to log (attempts, backtracks, ...).
+    `batch_scorer(completions, problems)`, where there is one, scores a whole batch in the verifier's place: a reward
+    model that runs once for all rows, say. `parts["verifier_error"]` of a score is 1.0 where either was at fault.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Task:
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    batch_scorer: Callable[[list[str], list[Problem]], list[Score]] | None = None
 
     def sample(self, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
         """`n` problems of a split ("train" or "test"), the same for the same seed; without repeats while they last.
@@ -81,7 +84,21 @@ class Task:
 
     def score(self, completion: str, problem: Problem) -> Score:
         """The verifier's score; a verifier that raises gives 0 with the reason instead of ending the run."""
+        if self.batch_scorer is not None:
+            return self.score_all([completion], [problem])[0]
         return safe_score(self.verifier, completion, problem.reference)
+
+    def score_all(self, completions: list[str], problems: list[Problem]) -> list[Score]:
+        """The scores of a batch, in order; `problems[i]` is what `completions[i]` answers.
+
+        Whatever the verifier does (raise, hang, return nonsense), each completion gets a score, 0 with the reason where
+        the verifier was at fault. Raises ValueError when the two lists differ in length.
+        """
+        if len(completions) != len(problems):
+            raise ValueError(f"{len(completions)} completions for {len(problems)} problems")
+        if self.batch_scorer is not None:
+            return safe_scores(self.batch_scorer, completions, problems)
+        return run_verifier(self.verifier, completions, [problem.reference for problem in problems])
 
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from labkit.verifiers.score import Score
 
-__all__ = ["safe_score"]
+__all__ = ["fault", "safe_score", "safe_scores"]
+
+Item = TypeVar("Item")
 
 
 def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: Any) -> Score:
@@ -35,7 +37,31 @@ def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: 
     try:
         return _sound(verifier(completion, reference))
     except Exception as error:
-        return _fault(f"verifier raised {type(error).__name__}{_message(error)}")
+        return fault(f"verifier raised {type(error).__name__}{_message(error)}")
+
+
+def safe_scores(
+    scorer: Callable[[list[str], list[Item]], Any], completions: list[str], items: list[Item]
+) -> list[Score]:
+    """`safe_score` for a function that scores a whole batch at once, such as a reward model.
+
+    One result for each completion comes back, in order: each is made sound alone, so that one NaN spoils one row. When
+    the scorer raises, or returns another number of results than it was given completions, every row is 0 with the
+    reason and `parts["verifier_error"]`.
+
+    >>> safe_scores(lambda texts, items: [len(text) for text in texts], ["ab", "abc"], [None, None])[1].reward
+    3.0
+    >>> safe_scores(lambda texts, items: [1.0], ["ab", "abc"], [None, None])[0].reason
+    'batch scorer returned 1 results for 2 completions'
+    """
+    try:
+        results = list(scorer(completions, items))
+        if len(results) == len(completions):
+            return [_sound(result) for result in results]
+        reason = f"batch scorer returned {len(results)} results for {len(completions)} completions"
+    except Exception as error:
+        reason = f"batch scorer raised {type(error).__name__}{_message(error)}"
+    return [fault(reason) for _ in completions]
 
 
 def _sound(result: Any) -> Score:
@@ -45,9 +71,9 @@ def _sound(result: Any) -> Score:
     extracted = None if result.extracted is None else str(result.extracted)
     if reward is None:
         hint = " (is a return missing?)" if result.reward is None else ""
-        return _fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}")
+        return fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}")
     if not math.isfinite(reward):
-        return _fault(f"verifier returned the reward {reward}, which is not a finite number", extracted)
+        return fault(f"verifier returned the reward {reward}, which is not a finite number", extracted)
     named = {str(name): _number(part) for name, part in (result.parts or {}).items()}
     parts = {name: part for name, part in named.items() if part is not None and math.isfinite(part)}
     reason = str(result.reason)
@@ -62,7 +88,8 @@ def _number(value: Any) -> float | None:
     return float(value) if hasattr(value, "__float__") or hasattr(value, "__index__") else None
 
 
-def _fault(reason: str, extracted: str | None = None) -> Score:
+def fault(reason: str, extracted: str | None = None) -> Score:
+    """The score that says that the verifier, not the answer, was at fault: 0, counted in `parts`."""
     return Score(0.0, reason, extracted, {"verifier_error": 1.0})
 
 
