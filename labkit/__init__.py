@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.rollouts import Rollouts, score
     from labkit.runs import Run, open_run
     from labkit.sampling import sample
+    from labkit.selection import best_of_n, kl_of_best_of_n, rejection_sample
     from labkit.tasks import TASKS, Problem, Task, load_task
     from labkit.verifiers import Score
     from labkit.widgets import browse
@@ -38,6 +39,7 @@ _ROOMS = {
     "rollouts": ("Rollouts", "score"),
     "runs": ("Run", "open_run"),
     "sampling": ("sample",),
+    "selection": ("best_of_n", "kl_of_best_of_n", "rejection_sample"),
     "tasks": ("TASKS", "Problem", "Task", "load_task"),
     "verifiers": ("Score",),
     "widgets": ("browse",),
@@ -57,12 +59,14 @@ __all__ = [
     "Task",
     "UserError",
     "algorithms",
+    "best_of_n",
     "bootstrap_interval",
     "browse",
     "check",
     "compare",
     "evaluate",
     "hint",
+    "kl_of_best_of_n",
     "list_recipes",
     "load_policy",
     "load_recipe",
@@ -71,6 +75,7 @@ __all__ = [
     "open_run",
     "pass_at_k",
     "plots",
+    "rejection_sample",
     "sample",
     "score",
     "solution",
