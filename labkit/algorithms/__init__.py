@@ -1,36 +1,64 @@
 """The mathematics of reinforcement learning for language models, as pure functions on tensors.
 
 Read in this order: `advantage` (how good was an answer), `policy` (the loss), `reduction` (how tokens are
-averaged), `kl` (distance from a reference), `shaping` (changes to the reward), `presets` (algorithms as
-choices of these).
+averaged), `kl` (distance from a reference), `shaping` (changes to the reward), `gae` and `value` (credit by
+token, the critic), `controllers` (how strong the KL penalty is), `presets` (algorithms as choices of these).
+Learning from comparisons: `reward_model` (Bradley-Terry, outcome, process), `preference` (DPO's family), `kto`.
 """
 
 from labkit.algorithms.advantage import Baseline, Scale, advantages, zero_variance
+from labkit.algorithms.controllers import AdaptiveKL, FixedKL
+from labkit.algorithms.gae import gae, returns_to_go
 from labkit.algorithms.kl import KLKind, kl_estimate
+from labkit.algorithms.kto import kto_loss, kto_reference_point
 from labkit.algorithms.policy import LOG_RATIO_LIMIT, Objective, Ratio, policy_loss
+from labkit.algorithms.preference import PreferenceKind, preference_loss
 from labkit.algorithms.presets import PRESETS, KLPlacement, Preset
-from labkit.algorithms.reduction import Aggregate, aggregate_tokens, entropy, loss_normalizer, masked_mean
-from labkit.algorithms.shaping import kl_penalty, overlong_penalty
+from labkit.algorithms.reduction import (
+    Aggregate,
+    aggregate_tokens,
+    entropy,
+    loss_normalizer,
+    masked_mean,
+    whiten,
+)
+from labkit.algorithms.reward_model import bradley_terry_loss, outcome_loss, process_loss
+from labkit.algorithms.shaping import kl_penalty, overlong_penalty, token_rewards
+from labkit.algorithms.value import value_loss
 
 __all__ = [
     "LOG_RATIO_LIMIT",
     "PRESETS",
+    "AdaptiveKL",
     "Aggregate",
     "Baseline",
+    "FixedKL",
     "KLKind",
     "KLPlacement",
     "Objective",
+    "PreferenceKind",
     "Preset",
     "Ratio",
     "Scale",
     "advantages",
     "aggregate_tokens",
+    "bradley_terry_loss",
     "entropy",
+    "gae",
     "kl_estimate",
     "kl_penalty",
+    "kto_loss",
+    "kto_reference_point",
     "loss_normalizer",
     "masked_mean",
+    "outcome_loss",
     "overlong_penalty",
     "policy_loss",
+    "preference_loss",
+    "process_loss",
+    "returns_to_go",
+    "token_rewards",
+    "value_loss",
+    "whiten",
     "zero_variance",
 ]

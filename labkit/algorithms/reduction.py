@@ -1,4 +1,4 @@
-"""From per-token values to one number: masked means, entropy, and the four ways to aggregate a loss.
+"""From per-token values to one number: masked means, whitening, entropy, and the four ways to aggregate a loss.
 
 How token losses are averaged is a choice with consequences: it decides whether a long answer weighs as much
 as a short one (`sequence_mean`), more (`token_mean`, `sequence_sum`), or is compared with a fixed length
@@ -31,6 +31,39 @@ def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -
     2.0
     """
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def whiten(
+    values: Float[Tensor, "*shape"],
+    mask: Bool[Tensor, "*shape"],
+    *,
+    shift_mean: bool = True,
+    ddof: int = 1,
+    eps: Number = 1e-8,
+) -> Float[Tensor, "*shape"]:
+    """Values of mean 0 and variance 1 over the mask: (v - mean) / sqrt(variance + eps); 0 outside the mask.
+
+    shift_mean=False puts the mean back after scaling (for rewards, whose sign means something). `ddof`: 1 takes
+    Bessel's correction (veRL), 0 does not (OpenRLHF). Equal values become exactly 0 (or their mean, with
+    shift_mean=False), as does a mask of no more than `ddof` values; values outside the mask are never read.
+
+    >>> mask = torch.tensor([True, True, True, False])
+    >>> whiten(torch.tensor([1.0, 2.0, 3.0, float("nan")]), mask).tolist()  # the variance of 1, 2, 3 is 1
+    [-1.0, 0.0, 1.0, 0.0]
+    >>> whiten(torch.tensor([1.0, 2.0, 3.0, float("nan")]), mask, shift_mean=False).tolist()
+    [1.0, 2.0, 3.0, 0.0]
+    """
+    count = mask.sum()
+    if not count:
+        return torch.where(mask, values, 0.0)
+    # Measured from the least value, equal values are exactly 0: see advantage._above_least.
+    least = values[mask].min()
+    above = torch.where(mask, values - least, 0.0)
+    shift = above.sum() / count
+    centred = torch.where(mask, above - shift, 0.0)
+    variance = centred.square().sum() / (count - ddof).clamp(min=1)
+    whitened = torch.where(count > ddof, centred * torch.rsqrt(variance + eps), 0.0)
+    return whitened if shift_mean else torch.where(mask, whitened + least + shift, 0.0)
 
 
 def entropy(logits: Float[Tensor, "*shape vocabulary"]) -> Float[Tensor, "*shape"]:

@@ -1,4 +1,4 @@
-"""Changes to the reward before advantages are computed: length and distance from the reference."""
+"""Rewards before advantages are computed: length, distance from the reference, and the reward of each token."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,3 +38,29 @@ def kl_penalty(
     """
     x = kl_estimate(logprobs.detach(), ref_logprobs.detach(), "k1")
     return torch.where(mask, x, 0.0).sum(dim=1)
+
+
+def token_rewards(
+    scores: Float[Tensor, " batch"],
+    mask: Bool[Tensor, "batch time"],
+    kl: Float[Tensor, "batch time"] | None = None,
+    kl_coef: Number = 0.0,
+) -> Float[Tensor, "batch time"]:
+    """The reward of each token: the answer's score at its last token, minus kl_coef * kl at every one.
+
+    "KL in the reward" of PPO and REINFORCE++ (Ouyang et al. 2022, eq. 2; Ziegler et al. 2019, eq. 2). `scores`
+    [batch]; `kl` [batch, time] = log p_policy - log p_reference of the sampled tokens, the k1 estimate
+    (`kl_estimate`). Its sum over a row is score - kl_coef * `kl_penalty`. 0 outside the mask, where nothing is
+    read; a row without a token gets nothing. No gradient. Raises ValueError for a coefficient without `kl`.
+
+    >>> mask = torch.tensor([[True, True, False]])
+    >>> token_rewards(torch.tensor([2.0]), mask, torch.tensor([[1.0, -0.5, 9.0]]), kl_coef=0.5).tolist()
+    [[-0.5, 2.25, 0.0]]
+    """
+    last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)
+    rewards = torch.where(last, scores.detach()[:, None], 0.0)
+    if kl_coef == 0:
+        return rewards
+    if kl is None:
+        raise ValueError(f"kl_coef={kl_coef} needs kl: pass kl_estimate(logprobs, ref_logprobs, 'k1')")
+    return rewards - kl_coef * torch.where(mask, kl.detach(), 0.0)
