@@ -14,12 +14,23 @@ from __future__ import annotations
 
 from labkit.errors import UserError
 from labkit.verifiers import addition, countdown, format
-from labkit.verifiers.extract import extract_answer
+from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.runner import run_verifier
 from labkit.verifiers.score import Score, Verifier
 
-__all__ = ["VERIFIERS", "Score", "Verifier", "extract_answer", "get", "run_verifier", "safe_score", "safe_scores"]
+__all__ = [
+    "VERIFIERS",
+    "Claims",
+    "Score",
+    "Verifier",
+    "extract_answer",
+    "find_claims",
+    "get",
+    "run_verifier",
+    "safe_score",
+    "safe_scores",
+]
 
 VERIFIERS: dict[str, Verifier] = {
     "addition": addition.verify,
