@@ -2,7 +2,8 @@
 
 Read in this order: `advantage` (how good was an answer), `policy` (the loss), `reduction` (how tokens are
 averaged), `kl` (distance from a reference), `shaping` (changes to the reward), `gae` and `value` (credit by
-token, the critic), `controllers` (how strong the KL penalty is), `presets` (algorithms as choices of these).
+token, the critic), `controllers` (how strong the KL penalty is), `preset` and `presets` (algorithms as choices
+of these).
 Learning from comparisons: `reward_model` (Bradley-Terry, outcome, process), `preference` (DPO's family), `kto`.
 """
 
@@ -13,7 +14,8 @@ from labkit.algorithms.kl import KLKind, kl_estimate
 from labkit.algorithms.kto import kto_loss, kto_reference_point
 from labkit.algorithms.policy import LOG_RATIO_LIMIT, Objective, Ratio, policy_loss
 from labkit.algorithms.preference import PreferenceKind, preference_loss
-from labkit.algorithms.presets import PRESETS, KLPlacement, Preset
+from labkit.algorithms.preset import Credit, KLPlacement, Preset
+from labkit.algorithms.presets import PRESETS
 from labkit.algorithms.reduction import (
     Aggregate,
     aggregate_tokens,
@@ -32,6 +34,7 @@ __all__ = [
     "AdaptiveKL",
     "Aggregate",
     "Baseline",
+    "Credit",
     "FixedKL",
     "KLKind",
     "KLPlacement",

@@ -25,7 +25,18 @@ def batch():
 
 
 def test_the_presets_of_the_papers():
-    assert list(PRESETS) == ["reinforce", "rloo", "grpo", "dr_grpo", "dapo", "gspo", "cispo"]
+    assert list(PRESETS) == [
+        "reinforce",
+        "rloo",
+        "grpo",
+        "dr_grpo",
+        "dapo",
+        "gspo",
+        "cispo",
+        "ppo",
+        "reinforce_pp",
+        "remax",
+    ]
     for name, preset in PRESETS.items():
         assert preset.name == name and preset.source and preset.kl_coef == 0
     table = {
@@ -36,6 +47,9 @@ def test_the_presets_of_the_papers():
         "dapo": ("group_mean", "group_std", "clip", "token", "token_mean"),
         "gspo": ("group_mean", "group_std", "clip", "sequence", "sequence_mean"),
         "cispo": ("group_mean", "group_std", "cispo", "token", "token_mean"),
+        "ppo": ("none", "none", "clip", "token", "token_mean"),
+        "reinforce_pp": ("none", "none", "clip", "token", "token_mean"),
+        "remax": ("none", "none", "reinforce", "token", "sequence_sum"),
     }
     for name, row in table.items():
         p = PRESETS[name]
