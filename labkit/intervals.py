@@ -1,4 +1,4 @@
-"""Intervals: over problems by the bootstrap, over a few seeds by Student's t."""
+"""Intervals: over problems by the bootstrap, over a few seeds by Student's t, of a share by Wilson."""
 
 import math
 from collections.abc import Sequence
@@ -47,6 +47,25 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     half = t_quantile(n - 1) * spread / math.sqrt(n)
     return mean - half, mean + half
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, `successes` of `n` independent cases (Wilson, 1927).
+
+    Unlike the textbook's p +- 1.96 s.e. it holds for few cases and near 0 and 1. Raises ValueError unless
+    0 <= successes <= n and n >= 1.
+
+    >>> [round(x, 3) for x in wilson_interval(9, 10)], [round(x, 3) for x in wilson_interval(10, 10)]
+    ([0.596, 0.982], [0.722, 1.0])
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"wilson_interval needs 0 <= successes <= n and n >= 1, not {successes} of {n}")
+    z = t_quantile(10**9)
+    share, penalty = successes / n, z * z / n
+    middle = (share + penalty / 2) / (1 + penalty)
+    half = z / (1 + penalty) * math.sqrt(share * (1 - share) / n + penalty / (4 * n))
+    # At the ends the formula gives 0 and 1 up to rounding.
+    return (middle - half if successes else 0.0), (middle + half if successes < n else 1.0)
 
 
 def t_quantile(freedom: int) -> float:

@@ -8,6 +8,17 @@ from labkit.plots.curves import learning_curves
 from labkit.plots.evaluations import advantage_histogram, before_after, length_histogram
 from labkit.plots.gallery import RolloutTable, gallery, rollout_table
 from labkit.plots.metrics import METRICS, Metric, metric
+from labkit.plots.rlhf import (
+    calibration,
+    calibration_bins,
+    calibration_error,
+    logprob_curves,
+    over_optimization,
+    pair_confidence,
+    update_histograms,
+    win_rate_matrix,
+    win_rates,
+)
 from labkit.plots.style import PALETTE
 from labkit.plots.tokens import token_strip
 
@@ -18,10 +29,19 @@ __all__ = [
     "RolloutTable",
     "advantage_histogram",
     "before_after",
+    "calibration",
+    "calibration_bins",
+    "calibration_error",
     "gallery",
     "learning_curves",
     "length_histogram",
+    "logprob_curves",
     "metric",
+    "over_optimization",
+    "pair_confidence",
     "rollout_table",
     "token_strip",
+    "update_histograms",
+    "win_rate_matrix",
+    "win_rates",
 ]
