@@ -1,14 +1,43 @@
-"""One runner for batches of (completion, reference)."""
+"""One runner for batches of (completion, reference): order kept, nothing hangs, every fault of a verifier is counted.
+
+Where a verifier runs, by what it declares (attributes of the function or object):
+
+- `run_batch(completions, references, *, timeout, workers, progress)`: it scores batches itself (`math`);
+- `own_process = True`: it starts and limits a process of its own, so several are called at once from threads (`code`);
+- `needs_worker = False`: it always returns soon, and is called here. So are all other functions of labkit;
+- `needs_worker = True`, or nothing, which is the case of your own: in worker processes that are killed when over time
+  (`labkit.verifiers.pool`). It is sent there by name when it lives in a module, else, defined in a notebook, by value.
+
+A verifier that cannot be sent (it holds a lock, a file, a torch model) is called here in a thread, and asked to stop
+when over time. That ends a loop in Python, not one in C such as a regular expression that explodes: such a thread is
+left behind. What a verifier changes in a worker process (a counter, a list) stays there: set `needs_worker = False` on
+it to have it called here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import ctypes
+import functools
+import io
+import pickle
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from labkit.verifiers.guard import safe_score
+from labkit.verifiers.guard import fault, safe_score
+from labkit.verifiers.pool import GIVE_UP, CannotLoad, cores, shared_pool
 from labkit.verifiers.score import Score
 
-__all__ = ["run_verifier"]
+__all__ = ["TIMEOUT", "run_verifier"]
+
+TIMEOUT = 5.0
+"""Seconds that one completion may take, unless told otherwise."""
+MAX_PAYLOAD = 32 * 2**20
+"""Bytes of a verifier with all that it refers to; a larger one is called here."""
 
 
 def run_verifier(
@@ -16,9 +45,186 @@ def run_verifier(
     completions: list[str],
     references: list[Any],
     *,
-    timeout: float = 5.0,
+    timeout: float = TIMEOUT,
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Score]:
-    """The scores of a batch, in order; a verifier that raises gives 0 with the reason, and is counted."""
-    return [safe_score(verifier, text, reference) for text, reference in zip(completions, references, strict=True)]
+    """The scores of a batch, in order, whatever the verifier does; usable from any thread.
+
+    A verifier that raises, hangs, crashes its process or returns nonsense gives reward 0 with the reason, and
+    `parts["verifier_error"]` = 1.0 counts it. When its first 16 answers all take too long, the rest of the batch is not
+    tried: a verifier that always hangs costs a training step a minute, not an hour. `timeout` is in seconds for one
+    completion, `workers` the number of processes (default: one a core), `progress` shows a bar on standard error.
+
+    Raises ValueError when the two lists differ in length or the timeout is not positive.
+
+    >>> run_verifier(lambda completion, reference: completion == reference, ["4", "5"], ["4", "4"])
+    [Score(reward=1.0, reason='verifier returned True', extracted=None, parts={}),
+     Score(reward=0.0, reason='verifier returned False', extracted=None, parts={})]
+    """
+    if len(completions) != len(references):
+        raise ValueError(f"{len(completions)} completions for {len(references)} references")
+    if not timeout > 0:
+        raise ValueError(f"the timeout is {timeout}; it must be more than 0 seconds")
+    if not completions:
+        return []
+    run_batch = getattr(verifier, "run_batch", None)
+    if run_batch is not None:
+        return run_batch(completions, references, timeout=timeout, workers=workers, progress=progress)
+    pairs = list(zip(completions, references, strict=True))
+    if getattr(verifier, "own_process", False):
+        return _in_threads(verifier, pairs, workers or cores(), progress)
+    if not _needs_worker(verifier):
+        with _bar(len(pairs), progress) as tick:
+            return [_counted(verifier, pair, tick, i) for i, pair in enumerate(pairs)]
+    try:
+        payload, items = _pack(verifier), [pickle.dumps(pair) for pair in pairs]
+    except Exception:  # pickling runs the objects' own code, which may raise anything
+        return _here(verifier, pairs, timeout, progress)
+    try:
+        with _bar(len(pairs), progress) as tick:
+            scores, printed = shared_pool().run(payload, items, timeout, workers, tick)
+    except (CannotLoad, OSError):  # its module is not to be found there, or no process can be started
+        return _here(verifier, pairs, timeout, progress)
+    sys.stdout.write(printed)
+    return scores
+
+
+def _needs_worker(verifier: Callable[[str, Any], Any]) -> bool:
+    declared = getattr(verifier, "needs_worker", None)
+    if declared is not None:
+        return bool(declared)
+    while isinstance(verifier, functools.partial):
+        verifier = verifier.func
+    home = getattr(verifier, "__module__", None) or type(verifier).__module__
+    return home.split(".")[0] != "labkit"
+
+
+def _counted(verifier: Any, pair: tuple[str, Any], tick: Callable[[int], None], i: int) -> Score:
+    score = safe_score(verifier, *pair)
+    tick(i + 1)
+    return score
+
+
+def _in_threads(verifier: Any, pairs: list[tuple[str, Any]], workers: int, progress: bool) -> list[Score]:
+    with _bar(len(pairs), progress) as tick, ThreadPoolExecutor(workers) as threads:
+        scores = []
+        for score in threads.map(lambda pair: safe_score(verifier, *pair), pairs):
+            scores.append(score)
+            tick(len(scores))
+        return scores
+
+
+@contextlib.contextmanager
+def _bar(total: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """A function that is told how many are done."""
+    if not progress:
+        yield lambda done: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc="scoring", unit="answer", leave=False, file=sys.stderr) as bar:
+
+        def tick(done: int) -> None:
+            bar.update(done - bar.n)
+
+        yield tick
+        tick(total)
+
+
+# ------------------------------------------------------------------------------- sending a verifier elsewhere
+
+
+class _TooLarge(pickle.PicklingError):
+    pass
+
+
+class _Limited(io.BytesIO):
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > MAX_PAYLOAD:
+            raise _TooLarge(f"more than {MAX_PAYLOAD} bytes")
+        return super().write(data)
+
+
+def _pack(verifier: Any) -> bytes:
+    """The verifier as bytes for a worker process. Raises anything when that is impossible or unwise."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):
+        def persistent_id(self, item: Any) -> None:
+            # A model in a worker would be a second copy of it, on a CPU, in a process that first imports torch.
+            if type(item).__module__.split(".")[0] == "torch":
+                raise pickle.PicklingError("it refers to a torch object")
+
+    packed = _Limited()
+    Pickler(packed).dump(verifier)
+    return packed.getvalue()
+
+
+# --------------------------------------------------------------------- calling a verifier that cannot be sent
+
+
+class _Stop(BaseException):
+    """Raised inside a verifier's thread from outside."""
+
+
+class _Caller:
+    """A thread that calls a verifier, so that this one need not wait for it for ever."""
+
+    def __init__(self, verifier: Any) -> None:
+        self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
+        self._verifier = verifier
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while (pair := self._work.get()) is not None:
+            try:
+                self._results.put(safe_score(self._verifier, *pair))
+            except _Stop:
+                return
+            except BaseException as error:
+                self._results.put(error)
+
+    def score(self, pair: tuple[str, Any], timeout: float) -> Score | None:
+        """The score, or None when it is not there in time; then the thread is told to stop and must not be used again.
+
+        What stops a run on purpose (`KeyboardInterrupt`, `SystemExit`) is raised here.
+        """
+        self._work.put(pair)
+        try:
+            result = self._results.get(timeout=timeout)
+        except queue.Empty:
+            self._stop()
+            return None
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _stop(self) -> None:
+        name = ctypes.c_ulong(self._thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(name, ctypes.py_object(_Stop))
+        self._thread.join(0.5)
+
+    def close(self) -> None:
+        self._work.put(None)
+
+
+def _here(verifier: Any, pairs: list[tuple[str, Any]], timeout: float, progress: bool) -> list[Score]:
+    """The scores, one after the other in a thread of this process."""
+    late = fault(f"verifier took longer than {timeout:g} s")
+    scores: list[Score] = []
+    caller = _Caller(verifier)
+    with _bar(len(pairs), progress) as tick:
+        for pair in pairs:
+            if len(scores) >= GIVE_UP and all(score is late for score in scores):
+                reason = f"not tried: the verifier took longer than {timeout:g} s on each of {len(scores)} answers"
+                return scores + [fault(reason)] * (len(pairs) - len(scores))
+            score = caller.score(pair, timeout)
+            if score is None:
+                caller = _Caller(verifier)
+            scores.append(score or late)
+            tick(len(scores))
+    caller.close()
+    return scores
