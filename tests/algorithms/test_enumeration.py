@@ -11,7 +11,7 @@ import pytest
 import torch
 from tabular_world import bandit_world, level_world, ragged_world
 
-from labkit.algorithms import PRESETS, Preset, policy_loss
+from labkit.algorithms import PRESETS, Preset, entropy, policy_loss
 
 NORM_LENGTH = 3
 
@@ -168,6 +168,76 @@ def test_a_baseline_of_the_answer_itself_is_not_free(level):
     # batch_mean includes the answer, hence the factor 1/2 with two samples; leave-one-out removes it.
     own = dataclasses.replace(PRESETS["rloo"], baseline="group_mean")
     close(2 * expectation(*group_gradients(level, own)), level.exact_gradient())
+
+
+# Presets that give credit by token, batch by batch.
+
+
+def batch_gradients(world, preset: Preset, size: int, **given):
+    """As group_gradients, for advantages by token: every batch of `size` answers to one prompt is one batch.
+
+    `given`: the tensors [answers, ...] that the preset needs, such as `values` or `greedy`.
+    """
+    indices = torch.tensor(list(itertools.product(range(len(world.tokens)), repeat=size)))
+    logprobs, ids = world.logprobs(world.theta), torch.zeros(size, dtype=torch.long)
+    gradients = []
+    for rows in indices:
+        needed = {name: tensor[rows] for name, tensor in given.items()}
+        advantage, _ = preset.token_advantages(world.rewards[rows], ids, world.mask[rows], **needed)
+        now = logprobs[rows]
+        loss, _ = preset.loss(now, now.detach(), advantage, world.mask[rows], norm_length=NORM_LENGTH)
+        gradients.append(-torch.autograd.grad(loss, world.theta, retain_graph=True)[0])
+    return torch.stack(gradients), world.probabilities(world.theta).detach()[indices].prod(dim=1)
+
+
+def test_remax_is_unbiased_and_quieter(ragged):
+    ragged.rewards = ragged.rewards + 5.0
+    greedy = ragged.rewards[ragged.probabilities(ragged.theta).argmax()].expand(len(ragged.tokens))
+    remax = batch_gradients(ragged, PRESETS["remax"], 2, greedy=greedy)
+    close(expectation(*remax), ragged.exact_gradient())
+    reinforce = batch_gradients(ragged, PRESETS["reinforce"], 2)
+    close(expectation(*reinforce), ragged.exact_gradient())
+    assert variance(*remax) < 0.2 * variance(*reinforce)
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce_pp"])
+def test_ppo_and_reinforce_pp_with_kl_in_the_reward_are_unbiased_before_whitening(ragged, name):
+    # One batch row, summed over its tokens: the policy gradient of reward minus beta KL. PPO's critic (here: any
+    # function of the prefix) changes nothing in expectation with lambda = 1.
+    preset = dataclasses.replace(PRESETS[name], whiten=False, lam=1.0, kl_coef=0.3, aggregate="sequence_sum")
+    lp, ref = ragged.logprobs(ragged.theta), ragged.logprobs(ragged.other_theta())
+    target = ragged.gradient((lp.sum(1).exp() * (ragged.rewards - 0.3 * (lp - ref).sum(1))).sum())
+    critic = torch.randn(len(ragged.prefixes), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    given = {"kl": (lp - ref).detach(), "values": critic[ragged.prefix]}
+    close(expectation(*batch_gradients(ragged, preset, 1, **given)), target)
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce_pp"])
+def test_whitening_over_a_batch_of_two_climbs_the_win_rate(level, name):
+    # Two answers of two tokens, no KL: whitened, the four advantages are +-sqrt(3)/2 by who wins, however much
+    # better. The known bias: only the order counts, as in GRPO, and the batch's mean includes the answer itself.
+    preset = dataclasses.replace(PRESETS[name], lam=1.0)
+    p = level.probabilities(level.theta)
+    wins = torch.sign(level.rewards[:, None] - level.rewards[None, :])
+    target = level.gradient((p[:, None] * p.detach()[None, :] * wins).sum())
+    found = expectation(*batch_gradients(level, preset, 2, values=torch.zeros_like(level.logprobs(level.theta))))
+    # Both answers pull, and the mean is over four tokens: 2 / 4. The eps of whitening blurs the ninth digit.
+    close(found, math.sqrt(3) / 2 * target / 2, atol=1e-6)
+
+
+def test_the_entropy_bonus_climbs_the_entropy(bandit):
+    # Its gradient is that of the entropy of the distribution at each visited prefix, exactly.
+    preset = dataclasses.replace(PRESETS["reinforce"], entropy_coef=0.3)
+    lp = bandit.logprobs(bandit.theta)
+    h = entropy(bandit.theta)[bandit.prefix]
+    zero = torch.zeros(len(lp), dtype=torch.float64)
+    loss, stats = preset.loss(lp, lp.detach(), zero, bandit.mask, entropy=h)
+    p = torch.softmax(bandit.theta.detach(), -1)
+    by_hand = 0.3 * -p * (p.log() + entropy(bandit.theta.detach())[:, None])
+    close(-bandit.gradient(loss), by_hand)
+    close(stats["entropy"], entropy(bandit.theta.detach())[0])
+    with pytest.raises(ValueError, match="needs entropy"):
+        preset.loss(lp, lp.detach(), zero, bandit.mask)
 
 
 # Off-policy: samples of an old policy, no clipping. Everything is weighed by the old probabilities.
