@@ -7,15 +7,19 @@ Here are pure functions on strings, with the standard library alone:
 
 - `countdown`: `{"numbers": [5, 6, 1], "target": 30}`, each number exactly once;
 - `addition`: a whole number or its string;
-- `format`: None, `{"style": "think_answer"}` or `{"style": "answer"}`, apart from accuracy.
+- `number`: a number, or a string with one, however it is written;
+- `format`: None or `{"style": name}`, apart from accuracy.
+
+Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`).
 """
 
 from __future__ import annotations
 
 from labkit.errors import UserError
-from labkit.verifiers import addition, countdown, format
+from labkit.verifiers import addition, countdown, format, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
+from labkit.verifiers.leaky import LEAKY
 from labkit.verifiers.runner import run_verifier
 from labkit.verifiers.score import Score, Verifier
 
@@ -36,19 +40,20 @@ VERIFIERS: dict[str, Verifier] = {
     "addition": addition.verify,
     "countdown": countdown.verify,
     "format": format.verify,
+    "number": number.verify,
 }
 
 
 def get(name: str) -> Verifier:
-    """Return the verifier of that name; `UserError` with the choices where there is none.
+    """Return the verifier of that name, leaky twins too; `UserError` with the choices where there is none.
 
     >>> get("addition")("<answer>4</answer>", 4).reward
     1.0
     >>> get("countdwon")
     Traceback (most recent call last):
     ...
-    labkit.errors.UserError: unknown verifier 'countdwon'; choose one of: addition, countdown, format
+    labkit.errors.UserError: unknown verifier 'countdwon'; choose one of: addition, ...
     """
-    if not isinstance(name, str) or name not in VERIFIERS:
+    if not isinstance(name, str) or name not in VERIFIERS | LEAKY:
         raise UserError(f"unknown verifier {name!r}; choose one of: {', '.join(sorted(VERIFIERS))}")
-    return VERIFIERS[name]
+    return (VERIFIERS | LEAKY)[name]

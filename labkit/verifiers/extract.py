@@ -38,7 +38,7 @@ _ENDS = re.compile(r"[^A-Za-z_{\\π√∞]|$")
 _FRACTION = r"\\[dt]?frac ?(?:\{[^{}]*\}|[0-9]) ?(?:\{[^{}]*\}|[0-9])"
 _RUN = re.compile(
     rf"(?:\^\{{-?[0-9]+\}} ?|[-+−–*/×·÷^=≈<>≤≥≠±~:(] ?|\\[$%] ?|[$€£¥%°] ?|\\(?:times|cdot|div|approx) ?|{_FRACTION}|"
-    r"[0-9½¼¾⅓⅔⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{,\}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9]))? ?|\) ?)+"
+    r"[0-9½¼¾⅓⅔⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{,\}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|\) ?)+"
 )
 _HEDGE = re.compile(r"(?:\b(?:not|or|than|least|most)|n['’]t)[ $]*$", re.IGNORECASE)
 _FORMULA = re.compile(
@@ -286,7 +286,7 @@ def _last_number(line: str) -> str | None:
         if before.strip():
             return None
         run = run[1:].lstrip()  # the bullet of a list
-    glued = before[-1:].isalnum() or before[-1:] in ("_", "{", "\\")
+    glued = run[:1] not in "=≈:" and (before[-1:].isalnum() or before[-1:] in ("_", "{", "\\"))
     if glued and "=" in run:
         run, glued = run.rpartition("=")[2], False  # f(3) = 5
     if glued or _HEDGE.search(before):

@@ -14,7 +14,7 @@ from hostile import short, within
 from labkit.errors import UserError
 from labkit.verifiers import VERIFIERS, Score, get, safe_score
 
-REFERENCES = {"addition": 405, "countdown": {"numbers": [5, 6, 1], "target": 30}, "format": None}
+REFERENCES = {"addition": 405, "countdown": {"numbers": [5, 6, 1], "target": 30}, "format": None, "number": 72}
 ALWAYS = {"verifier_error": 1.0}
 
 
@@ -40,7 +40,7 @@ def test_every_verifier_keeps_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Countdown", None, 3, ["countdown"]], ids=short)
 def test_an_unknown_name_is_answered_with_the_choices(name: object) -> None:
-    with pytest.raises(UserError, match="choose one of: addition, countdown, format"):
+    with pytest.raises(UserError, match=r"choose one of: addition, .*countdown, .*format"):
         get(name)
 
 
