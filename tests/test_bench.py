@@ -135,6 +135,8 @@ def test_step_beside_trl_on_the_same_problems(folder: Path, peers: list[str]) ->
         asked.append(json.dumps(reference))
         return labkit.Score(float(len(completion) % 2), "its length is odd or not")
 
+    listening.needs_worker = False  # what it hears must be heard here
+
     rows = run_bench("step", peers, folder, dataclasses.replace(task, verifier=listening), **SMALL)
     skipping = "labkit (skips zero-advantage rows)"
     found = check_rows(rows, "step", ["labkit", skipping, *peers])
