@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-__all__ = ["FALLBACK_WINDOW", "Claims", "extract_answer", "find_claims", "split_thinking"]
+__all__ = ["FALLBACK_WINDOW", "Claims", "extract_answer", "find_boxes", "find_claims", "split_thinking"]
 
 FALLBACK_WINDOW = 50_000
 r"""Characters from the end of the visible text in which `\boxed`, `####` and "the answer is" are sought."""
@@ -175,7 +175,7 @@ def _last_answer_pair(text: str) -> str | None:
 
 def _without_tags(text: str) -> Claims:
     """The claims of a text in which there is no pair of answer tags."""
-    boxes = _boxes(text)
+    boxes = find_boxes(text)
     if boxes:
         return Claims("boxed", tuple(dict.fromkeys(boxes)))
     for kind, find in (("hashes", _last_hashes), ("sentence", _last_sentence)):
@@ -185,7 +185,7 @@ def _without_tags(text: str) -> Claims:
     return NO_CLAIM
 
 
-def _boxes(text: str) -> list[str]:
+def find_boxes(text: str) -> list[str]:
     r"""Every balanced `\boxed{...}`, in the order in which they begin; one walk over the braces, with a stack.
 
     A box around nothing but another box is no claim of its own. Where boxes stand so deep inside each other

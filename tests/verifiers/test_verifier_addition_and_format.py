@@ -103,7 +103,7 @@ def test_format_says_nothing_about_the_answer_but_quotes_it() -> None:
     assert format.verify("<think></think><answer> any </answer>").extracted == "any"
 
 
-@pytest.mark.parametrize("reference", [{}, {"style": "r1"}, {"style": None}, {"style": []}, "answer", 1, []], ids=short)
+@pytest.mark.parametrize("reference", [{}, {"style": "r2"}, {"style": None}, {"style": []}, "answer", 1, []], ids=short)
 def test_a_malformed_reference_of_format(reference: object) -> None:
     with pytest.raises(UserError, match="a format reference is null"):
         format.verify("<think>a</think><answer>b</answer>", reference)
