@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from labkit.exercises import check, hint, solution, spec
     from labkit.intervals import bootstrap_interval, t_interval
     from labkit.lab import train
-    from labkit.models import Policy, load_policy, token_logprobs
+    from labkit.models import Policy, RewardModel, load_policy, load_reward_model, token_logprobs
     from labkit.recipes import Recipe, list_recipes, load_recipe
     from labkit.rollouts import Rollouts, score
     from labkit.runs import Run, open_run
@@ -34,7 +34,7 @@ _ROOMS = {
     "exercises": ("check", "hint", "solution", "spec"),
     "intervals": ("bootstrap_interval", "t_interval"),
     "lab": ("train",),
-    "models": ("Policy", "load_policy", "token_logprobs"),
+    "models": ("Policy", "RewardModel", "load_policy", "load_reward_model", "token_logprobs"),
     "recipes": ("Recipe", "list_recipes", "load_recipe"),
     "rollouts": ("Rollouts", "score"),
     "runs": ("Run", "open_run"),
@@ -53,6 +53,7 @@ __all__ = [
     "Problem",
     "Recipe",
     "Report",
+    "RewardModel",
     "Rollouts",
     "Run",
     "Score",
@@ -70,6 +71,7 @@ __all__ = [
     "list_recipes",
     "load_policy",
     "load_recipe",
+    "load_reward_model",
     "load_task",
     "maj_at_k",
     "open_run",

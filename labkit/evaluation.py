@@ -50,7 +50,11 @@ def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
 
 @dataclass
 class Report:
-    """What `evaluate` found. Rates are shares of all samples; lengths are in completion tokens."""
+    """What `evaluate` found. Rates are shares of all samples; lengths are in completion tokens.
+
+    A sample passes with a reward of 1 or more. Where rewards are real numbers (a gold score, a reward model)
+    `mean_reward` says more; `interval["mean_reward"]` and `rewards_per_problem` belong to it.
+    """
 
     model: str
     task: str
@@ -66,6 +70,8 @@ class Report:
     tokens_per_second: float
     behaviours: dict[str, float] = field(default_factory=dict)
     per_problem: list[float] = field(default_factory=list)
+    mean_reward: float = float("nan")
+    rewards_per_problem: list[float] = field(default_factory=list)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,8 +81,11 @@ class Report:
     def __str__(self) -> str:
         low, high = self.interval["pass_at_1"]
         most = max(self.pass_at_k, key=int)
+        real = abs(self.mean_reward - self.pass_at_k["1"]) > 1e-9
+        bounds = self.interval.get("mean_reward", [float("nan")] * 2)
+        reward = f"mean reward {self.mean_reward:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}], " if real else ""
         return (
-            f"{self.model} on {self.task}: pass@1 {self.pass_at_k['1']:.3f} [{low:.3f}, {high:.3f}], "
+            f"{self.model} on {self.task}: {reward}pass@1 {self.pass_at_k['1']:.3f} [{low:.3f}, {high:.3f}], "
             f"pass@{most} {self.pass_at_k[most]:.3f}, maj@{most} {self.maj_at_k[most]:.3f}, "
             f"mean length {self.mean_length:.1f} tokens, truncated {self.truncated:.3f}, "
             f"well formed {self.well_formed:.3f} ({self.problems} problems x {self.samples} samples)"
@@ -125,6 +134,7 @@ def summarize(
     """The report over scored rollouts that have `samples` rows a problem, in order."""
     completions = [text for r in scored for text in r.completions]
     scores = [s for r in scored for s in r.scores or []]
+    rewards = np.array([s.reward for s in scores]).reshape(-1, samples).mean(1)
     rights = np.array([s.reward >= 1.0 for s in scores]).reshape(-1, samples)
     lengths = np.array([n for r in scored for n in r.lengths.tolist()])
     truncated = np.array([t for r in scored for t in r.truncated.tolist()])
@@ -153,7 +163,8 @@ def summarize(
         samples=samples,
         pass_at_k={str(k): float(v.mean()) for k, v in per_k.items()},
         maj_at_k={str(k): float(np.mean(v)) for k, v in votes.items()},
-        interval={f"pass_at_{k}": list(bootstrap_interval(v)) for k, v in per_k.items()},
+        interval={f"pass_at_{k}": list(bootstrap_interval(v)) for k, v in per_k.items()}
+        | {"mean_reward": list(bootstrap_interval(rewards))},
         mean_length=float(lengths.mean()),
         truncated=float(truncated.mean()),
         well_formed=float(np.mean(well_formed)) if well_formed else float("nan"),
@@ -161,5 +172,7 @@ def summarize(
         tokens_per_second=float(lengths.sum() / seconds),
         behaviours={key: float(np.mean([b[key] for b in seen])) for key in (seen[0] if seen else {})},
         per_problem=[float(x) for x in rights.mean(1)],
+        mean_reward=float(rewards.mean()),
+        rewards_per_problem=[float(x) for x in rewards],
         examples=rows[:: max(1, len(rows) // examples)][:examples] if examples else [],
     )

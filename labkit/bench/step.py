@@ -64,7 +64,7 @@ def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Si
     def run(turn: int) -> Stepped:
         rollouts, advantages, _ = rl_step(recipe, turn, policy, workload.task, optimizer, problems=batches[turn])
         kept = preset.keep(rollouts.rewards, rollouts.groups)
-        return Stepped(rollouts, kept if train_zero_advantage else kept & (advantages != 0))
+        return Stepped(rollouts, kept if train_zero_advantage else kept & (advantages != 0).any(1))
 
     def count(stepped: Stepped) -> Work:
         work = work_of(policy, stepped.rollouts, workload.samples)

@@ -77,12 +77,34 @@ def reports_table(reports: dict[str, dict[str, Any] | None], title: str) -> Tabl
     return table
 
 
+def held_out_table(held_out: dict[str, dict[str, Any] | None]) -> Table:
+    """A table of what was measured on held-out rows before and after; lists (a calibration curve) are left out."""
+    found = {name: report for name, report in held_out.items() if report}
+    table = Table(title="Held-out rows", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column("")
+    for name in found:
+        table.add_column(name, justify="right")
+    keys = dict.fromkeys(key for report in found.values() for key, value in report.items() if _is_single(value))
+    for key in keys:
+        bounds = "interval" if key == "accuracy" else ""
+        cells = [with_interval(report.get(key), report.get(bounds)) for report in found.values()]
+        table.add_row(key.replace("_", " "), *cells)
+    return table
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
 def _rows(reports: list[dict[str, Any]]) -> list[list[str]]:
     most = max(reports[0]["pass_at_k"], key=int)
     rows = []
     for k in dict.fromkeys(("1", most)):
         cells = [with_interval(r["pass_at_k"].get(k), r["interval"].get(f"pass_at_{k}")) for r in reports]
         rows.append([f"pass@{k}", *cells])
+    if any(_is_real(r) for r in reports):
+        cells = [with_interval(r.get("mean_reward"), r["interval"].get("mean_reward")) for r in reports]
+        rows.append(["mean reward", *cells])
     if most != "1":
         rows.append([f"maj@{most}", *(number(r["maj_at_k"].get(most)) for r in reports)])
     for key, name in RATES.items():
@@ -92,6 +114,12 @@ def _rows(reports: list[dict[str, Any]]) -> list[list[str]]:
         if all(key in r.get("behaviours", {}) for r in reports):
             rows.append([name, *(number(r["behaviours"][key], 2) for r in reports)])
     return rows
+
+
+def _is_real(report: dict[str, Any]) -> bool:
+    """Whether the rewards say more than pass@1 does: some of them are neither 0 nor 1."""
+    reward = report.get("mean_reward")
+    return _is_number(reward) and abs(reward - report["pass_at_k"]["1"]) > 1e-9
 
 
 def _change(reports: list[dict[str, Any]]) -> str | None:

@@ -11,13 +11,16 @@ from rich.markup import escape
 
 import labkit.training
 from labkit.cli.options import Device, Settings, check_device, parse_settings
-from labkit.cli.output import announce, console, note, reports_table
+from labkit.cli.output import announce, console, held_out_table, note, reports_table
 from labkit.errors import RunError, UserError
 from labkit.recipes import Recipe, load_recipe
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
+# What is drawn instead, where rewards are real numbers or the policy learned from data.
+GOLD_CURVES = ("reward_mean", "gold_mean", "kl", "response_length", "entropy", "explained_variance")
+DATA_CURVES = ("loss", "accuracy", "margin", "logprob_chosen", "logprob_rejected", "reward_chosen")
 
 
 def train(
@@ -102,9 +105,12 @@ def _plan(recipe: str, overrides: dict[str, Any]) -> Recipe:
 
 def _announcement(plan: Recipe) -> str:
     evaluated = f"{plan.evaluation.problems} held-out problems x {plan.evaluation.samples} samples"
-    first = f"; before and after: {evaluated}" if plan.evaluation.problems else ""
-    batch = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples"
-    return f"{plan.name}: {plan.model} on {plan.task}, {plan.steps} steps of {batch}{first}"
+    first = f"; before and after: {evaluated}" if plan.evaluation.problems and plan.trainer != "reward_model" else ""
+    if plan.online:
+        batch, of = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples", plan.task
+    else:
+        batch, of = f"{plan.data.batch} rows", f"{plan.data.source} ({plan.algorithm})"
+    return f"{plan.name}: {plan.model} on {of}, {plan.steps} steps of {batch}{first}"
 
 
 def _write_curves(run: Run) -> None:
@@ -116,7 +122,9 @@ def _write_curves(run: Run) -> None:
     try:
         from labkit.plots import learning_curves
 
-        figure = learning_curves([run], [field for field in CURVES if field in logged])
+        fields = CURVES if "response_length" in logged else DATA_CURVES
+        fields = GOLD_CURVES if "gold_mean" in logged else fields
+        figure = learning_curves([run], [field for field in fields if field in logged])
         figure.savefig(run.path / "curves.png", dpi=120)
     except ModuleNotFoundError as error:
         note(f"no curves.png: that needs {error.name} (pip install {error.name})")
@@ -127,7 +135,7 @@ def _write_curves(run: Run) -> None:
 def _summarize(run: Run) -> None:
     """The closing summary: what changed, what to worry about, where things are, what to do next."""
     out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
-    where, task = shlex.quote(str(run.path)), recipe["task"]
+    where, task, trainer = shlex.quote(str(run.path)), recipe["task"], recipe.get("trainer", "rl")
     steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
     title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
     reports = {"before": result.get("before"), "after": result.get("after")}
@@ -135,17 +143,22 @@ def _summarize(run: Run) -> None:
         out.print(reports_table(reports, title))
         out.print("[dim]Intervals: 95 %, over problems (bootstrap).[/dim]")
     else:
-        out.print(f"[bold]{escape(title)}[/bold] (no evaluation: evaluation.problems is 0)")
+        why = "" if trainer == "reward_model" else " (no evaluation: evaluation.problems is 0)"
+        out.print(f"[bold]{escape(title)}[/bold]{why}")
+    held_out = result.get("held_out") or {}
+    if any(held_out.values()):
+        out.print(held_out_table(held_out))
     for line in _worries(run, metrics):
         out.print(f"[yellow]warning:[/yellow] {escape(line)}")
     if result.get("status") != "finished":
         out.print(f"go on with it: labkit train --resume {where}")
     if (run.path / "curves.png").exists():
         out.print(f"curves:        {where}/curves.png", markup=False)
-    out.print(
-        f"read answers:  labkit sample {where} {task}   (in a notebook: lk.browse({str(run.path)!r}))",
-        markup=False,
-    )
+    if trainer == "reward_model":
+        out.print(f"train on it:   labkit train rloo-assistant-tiny --set reward_model={where}", markup=False)
+    else:
+        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if trainer in ("rl", "ppo") else ""
+        out.print(f"read answers:  labkit sample {where} {task}{browse}", markup=False)
     out.print(f"compare:       labkit compare {where} OTHER_RUN --plot curves.png", markup=False)
     out.print("run folder:")
 

@@ -164,5 +164,5 @@ EXERCISE = Exercise(
         "`logits.log_softmax(-1)` has a log-prob for every word; `.gather(-1, index[..., None])` picks one a position.",
         "With t - 1 columns in hand, `torch.cat` a column of zeros in FRONT.",
     ),
-    sources=("labkit.models.logprobs:token_logprobs_and_entropy",),
+    sources=("labkit.models.logprobs:token_logprobs", "labkit.models.logprobs:shifted_logits"),
 )

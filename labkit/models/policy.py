@@ -53,6 +53,14 @@ class Policy:
         return pad if pad is not None else next(iter(self.eos_ids), 0)
 
     @property
+    def eos_id(self) -> int:
+        """The id that ends a reply in training data: the tokenizer's eos, else the first that the model declares."""
+        eos = self.tokenizer.eos_token_id
+        if eos is None and not self.eos_ids:
+            raise UserError(f"model {self.name!r} declares no eos token: it could not learn where a reply ends")
+        return eos if eos is not None else min(self.eos_ids)
+
+    @property
     def context_length(self) -> int:
         """The longest sequence, prompt and completion together, that the model was made for."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 10**9)
@@ -112,7 +120,7 @@ def load_policy(
     where = data_folder() / "models" / "tiny" if str(name) == "tiny" else name
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
-        where = _model_folder(Path(where).expanduser())
+        where = model_folder(Path(where).expanduser())
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where)
@@ -127,7 +135,7 @@ def load_policy(
     return Policy(model.to(device), tokenizer, str(name))
 
 
-def _model_folder(folder: Path) -> Path:
+def model_folder(folder: Path) -> Path:
     """The folder itself, or the newest checkpoint where it is a run folder. Raises UserError where neither is there."""
     if (folder / "config.json").exists():
         return folder

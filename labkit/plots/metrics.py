@@ -36,10 +36,16 @@ METRICS: dict[str, Metric] = {
     "reward_std": Metric(
         "Spread of rewards", "", "Standard deviation of the verifier's rewards over the step's samples."
     ),
+    "gold_mean": Metric(
+        "Mean gold reward",
+        "",
+        "Mean of the task's own score where a reward model is trained on: what was meant, beside what is measured.",
+    ),
     "pass_rate": Metric(
         "Pass rate",
         _SAMPLES,
-        "Share of the step's training samples that the verifier gave the full reward of 1.",
+        "Share of the step's training samples with a reward of 1 or more: what a verifier gives for a right answer. "
+        "It says nothing of a reward model, whose numbers have no zero.",
     ),
     "response_length": Metric(
         "Response length",
@@ -69,7 +75,13 @@ METRICS: dict[str, Metric] = {
         "nats per token",
         "Mean entropy of the next-token distribution: how much is still being explored.",
     ),
-    "kl": Metric("KL to the reference", "nats per token", "Estimated KL divergence from the reference policy."),
+    "kl": Metric(
+        "KL to the reference",
+        "nats per token",
+        "KL divergence from the reference policy, estimated (k1) over the step's samples as they were drawn; times the "
+        "response length it is that of whole answers.",
+    ),
+    "kl_coef": Metric("KL coefficient", "", "What the KL is multiplied with in reward or loss; steered or fixed."),
     "ratio_mean": Metric(
         "Importance ratio",
         "",
@@ -89,8 +101,39 @@ METRICS: dict[str, Metric] = {
         "nats",
         "Largest such distance of the step: above 1 something is wrong.",
     ),
+    # The critic
+    "value_error": Metric(
+        "Squared error of the values", "", "Mean over tokens of (value - return)^2, during the updates."
+    ),
+    "value_clip_fraction": Metric(
+        "Values clipped", _TOKENS, "Share of tokens whose value has moved as far from its old one as it may."
+    ),
+    "explained_variance": Metric(
+        "Explained variance",
+        "",
+        "1 - Var(return - value) / Var(return) before the update: 1 is a perfect critic, 0 a constant one.",
+    ),
+    # Preferences and reward models
+    "accuracy": Metric(
+        "Accuracy", "share of pairs", "Share of the batch in the right order (KTO: on its side of the reference point)."
+    ),
+    "margin": Metric("Margin", "", "Mean reward of the chosen minus that of the rejected replies; of DPO: beta times."),
+    "reward_chosen": Metric("Reward, chosen", "", "Mean reward of the chosen replies; of DPO: the implicit one."),
+    "reward_rejected": Metric("Reward, rejected", "", "Mean reward of the rejected replies; of DPO: the implicit one."),
+    "reward_desirable": Metric("Reward, good", "", "KTO: mean implicit reward of replies marked good."),
+    "reward_undesirable": Metric("Reward, bad", "", "KTO: mean implicit reward of replies marked bad."),
+    "reference_point": Metric(
+        "Reference point", "nats", "KTO: mean log-ratio to the reference of mismatched replies, at least 0."
+    ),
+    "logprob_chosen": Metric("Log-prob, chosen", "nats", "Mean log-prob of the whole chosen replies."),
+    "logprob_rejected": Metric("Log-prob, rejected", "nats", "Mean log-prob of the whole rejected replies."),
+    "trained_tokens": Metric("Trained tokens", "tokens", "SFT: tokens of replies that the loss was taken over."),
     # The optimiser
-    "loss": Metric("Policy loss", "", "What the optimiser lowers; its value does not tell how good the policy is."),
+    "loss": Metric(
+        "Loss",
+        "",
+        "What the optimiser lowers. In RL its value does not tell how good the policy is; in SFT it is nats a token.",
+    ),
     "grad_norm": Metric("Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."),
     "lr": Metric("Learning rate", "", "Learning rate of the step, warm-up and schedule included."),
     "zero_variance_groups": Metric(
@@ -101,9 +144,9 @@ METRICS: dict[str, Metric] = {
     "trained_rows": Metric("Trained samples", "samples", "Samples that carried a gradient in this step."),
     "skipped": Metric("Skipped updates", "updates", "Updates left out because loss or gradient was not finite."),
     # What it cost
-    "tokens": Metric("Sampled tokens", "tokens", "Tokens that the policy wrote in this step."),
+    "tokens": Metric("Tokens", "tokens", "Tokens that the policy wrote in this step; of data: tokens that it read."),
     "tokens_per_second": Metric(
-        "Throughput", "tokens/s", "Sampled tokens over the seconds of the whole step, training included."
+        "Throughput", "tokens/s", "The step's tokens over the seconds of the whole step, training included."
     ),
     "seconds": Metric("Time of a step", "s", "Wall-clock time of the whole step."),
     "time_sample": Metric("Time: sampling", "s", "Seconds of the step spent on writing completions."),

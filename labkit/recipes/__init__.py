@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -26,7 +26,7 @@ def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
     by their last part alone (`lr=1e-4`; what training and evaluation both have is then training's). Raises UserError
     with one line that says what is wrong: an unknown recipe, an unknown key, a value out of range.
     """
-    raw = name.model_dump() if isinstance(name, Recipe) else _read(name)
+    raw = name.settings() if isinstance(name, Recipe) else _read(name)
     for key, value in overrides.items():
         _set(raw, _full_path(key), value)
     return validate(raw, str(raw.get("name", name)))
@@ -67,7 +67,9 @@ def paths() -> list[str]:
     """All keys of a recipe, nested ones with dots: what `--set` accepts."""
     found = []
     for key, info in Recipe.model_fields.items():
-        nested = getattr(info.annotation, "model_fields", None)
+        # An optional group is annotated as `Group | None`.
+        kinds = (info.annotation, *get_args(info.annotation))
+        nested = next((kind.model_fields for kind in kinds if hasattr(kind, "model_fields")), None)
         found += [f"{key}.{inner}" for inner in nested] if nested else [key]
     return found
 

@@ -1,70 +1,63 @@
 """What a recipe says: every setting of a run, with its default and its meaning."""
 
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from labkit.algorithms import PRESETS, Preset
+from labkit.recipes.options import LOSSES, check_loss
+from labkit.recipes.settings import (
+    CriticSettings,
+    DataSettings,
+    EvaluationSettings,
+    KLControl,
+    LoraSettings,
+    OptimizerSettings,
+    SamplingSettings,
+    Settings,
+)
+
+Trainer = Literal["rl", "ppo", "sft", "reward_model", "preferences"]
+ONLINE: tuple[str, ...] = ("rl", "ppo")
+OFFLINE: tuple[str, ...] = ("sft", "reward_model", "preferences")
+# Settings that only some trainers have; another's are refused rather than ignored.
+BELONGS = {
+    **dict.fromkeys(("sampling", "critic", "kl_control", "reward_model", "train_zero_advantage"), ONLINE),
+    "rollouts_logged": ONLINE,
+    "data": OFFLINE,
+}
+DEFAULT_ALGORITHM = {
+    "rl": "grpo",
+    "ppo": "ppo",
+    "sft": "sft",
+    "reward_model": "bradley_terry",
+    "preferences": "dpo",
+}
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SamplingSettings(_Settings):
-    """How rollouts are drawn during training."""
-
-    prompts: int = Field(32, ge=1, description="prompts a step")
-    samples: int = Field(8, ge=1, description="samples a prompt: the size of a group")
-    max_new_tokens: int = Field(256, ge=1, description="longest completion, tokens")
-    temperature: float = Field(1.0, gt=0, description="softmax temperature, also in the trainer's log-probs")
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0)
-    min_p: float = Field(0.0, ge=0, le=1)
-    stop: tuple[str, ...] = Field((), description="strings that end a completion")
-
-
-class OptimizerSettings(_Settings):
-    """The optimiser step."""
-
-    lr: float = Field(2e-4, gt=0, description="peak learning rate")
-    warmup: int = Field(3, ge=0, description="steps of linear warm-up")
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    updates: int = Field(1, ge=1, description="passes over each batch; from the second on the ratio is clipped")
-    minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
-    microbatch_tokens: int | None = Field(
-        None, ge=1, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
-    )
-
-
-class EvaluationSettings(_Settings):
-    """The held-out evaluation before and after training."""
-
-    problems: int = Field(128, ge=0, description="held-out problems; 0 leaves the evaluation out")
-    samples: int = Field(16, ge=1, description="samples a problem")
-    max_new_tokens: int | None = Field(None, description="default: as in training")
-    temperature: float = Field(1.0, ge=0)
-    seed: int = 1234
-
-
-class Recipe(_Settings):
-    """A whole run. `algorithm` names a preset; `algorithm_options` changes some of its fields."""
+class Recipe(Settings):
+    """A whole run. `algorithm` names a preset or a loss; `algorithm_options` changes some of its options."""
 
     name: str
     description: str = ""
-    trainer: Literal["rl"] = "rl"
+    trainer: Trainer = "rl"
     model: str = "tiny"
     task: str = "countdown"
     task_options: dict[str, Any] = {}
-    algorithm: str = "grpo"
+    algorithm: str = Field("", description="rl, ppo: a preset; preferences: dpo, ipo, kto, ...")
     algorithm_options: dict[str, Any] = {}
+    reward_model: str | None = Field(
+        None, description="folder of a reward model that is trained on in the task's place"
+    )
+    reference: str | None = Field(None, description="the frozen model of KL and DPO; default: the model as it begins")
     steps: int = Field(60, ge=1)
     seed: int = 0
     sampling: SamplingSettings = SamplingSettings()
+    data: DataSettings = DataSettings()
+    critic: CriticSettings = CriticSettings()
+    kl_control: KLControl | None = None
+    lora: LoraSettings | None = None
     optimizer: OptimizerSettings = OptimizerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     train_zero_advantage: bool = Field(
@@ -75,17 +68,54 @@ class Recipe(_Settings):
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
     rollouts_logged: int = Field(16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_algorithm(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not raw.get("algorithm"):
+            return {**raw, "algorithm": DEFAULT_ALGORITHM.get(raw.get("trainer", "rl"), "")}
+        return raw
+
     @model_validator(mode="after")
-    def _preset_exists(self) -> "Recipe":
+    def _settings_of_this_trainer(self) -> "Recipe":
+        for key, trainers in BELONGS.items():
+            if key in self.model_fields_set and self.trainer not in trainers:
+                raise ValueError(
+                    f"{key} is a setting of the trainers {', '.join(trainers)}; this one is {self.trainer}"
+                )
+        for key in ("updates", "minibatches"):
+            if self.trainer in OFFLINE and key in self.optimizer.model_fields_set and getattr(self.optimizer, key) != 1:
+                raise ValueError(f"optimizer.{key} is a setting of the trainers {', '.join(ONLINE)}; use data.batch")
+        if self.trainer in OFFLINE:
+            check_loss(self.trainer, self.algorithm, self.algorithm_options)
+            return self
         if self.algorithm not in PRESETS:
-            raise ValueError(f"unknown algorithm {self.algorithm!r}; there are {', '.join(PRESETS)}")
+            other = next((t for t, names in LOSSES.items() if self.algorithm in names), None)
+            hint = f"; {self.algorithm!r} belongs to trainer: {other}" if other else ""
+            raise ValueError(f"unknown algorithm {self.algorithm!r}; there are {', '.join(PRESETS)}{hint}")
         known = {f.name for f in fields(Preset)} - {"name", "source"}
         for key in self.algorithm_options:
             if key not in known:
                 raise ValueError(f"algorithm_options has no {key!r}; it has {', '.join(sorted(known))}")
-        self.preset()  # raises ValueError for values out of range
+        preset = self.preset()  # raises ValueError for values out of range
+        if self.trainer == "ppo" and not getattr(preset, "critic", True):
+            raise ValueError(f"algorithm {self.algorithm!r} has no critic: use trainer: rl, or algorithm: ppo")
+        if self.kl_control is not None and not preset.kl_coef:
+            raise ValueError("kl_control steers a KL coefficient: give it a start, algorithm_options: {kl_coef: 0.05}")
         return self
 
+    @property
+    def online(self) -> bool:
+        """Whether the policy learns from samples of its own (RL, PPO), and not from a data set."""
+        return self.trainer in ONLINE
+
     def preset(self) -> Preset:
-        """The algorithm: the named preset with the recipe's changes."""
+        """The algorithm of an RL run: the named preset with the recipe's changes."""
         return replace(PRESETS[self.algorithm], **self.algorithm_options)
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe as plain data, without the settings that its trainer does not have."""
+        foreign = {key for key, trainers in BELONGS.items() if self.trainer not in trainers}
+        return self.model_dump(mode="json", exclude=foreign)
+
+
+TRAINERS: tuple[str, ...] = get_args(Trainer)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from labkit.errors import UserError
-from labkit.models import Policy, autocast
+from labkit.models import Policy, autocast, merged_adapters
 from labkit.rollouts import Rollouts
 from labkit.sampling.cache import RowCache, compaction
 from labkit.sampling.choose import SamplingOptions, choose, uniforms
@@ -67,7 +67,8 @@ def sample(
         raise UserError("no prompts to sample from")
     noise = uniforms(encoded, n, max_new_tokens, seed).to(policy.device)
     stops = StopStrings(policy.tokenizer, tuple(stop)) if stop else None
-    drawn = decode(policy, encoded, n, noise, options, stops)
+    with merged_adapters(policy.model):  # for LoRA; the fused decoder reads the weights
+        drawn = decode(policy, encoded, n, noise, options, stops)
     return assemble(policy, prompts, encoded, n, drawn)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.errors import UserError
+from labkit.tasks.proxy import Scorer, with_reward_model
 from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
 
 SPLITS = ("train", "test")
@@ -99,6 +100,10 @@ class Task:
         if self.batch_scorer is not None:
             return safe_scores(self.batch_scorer, completions, problems)
         return run_verifier(self.verifier, completions, [problem.reference for problem in problems])
+
+    def with_reward_model(self, reward_model: Scorer) -> "Task":
+        """The same task, scored by a reward model; what it scored itself is `parts["gold"]` of each score."""
+        return with_reward_model(self, reward_model)
 
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""

@@ -1,5 +1,6 @@
 """Training: from a recipe to a run folder."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,18 @@ from safetensors import SafetensorError
 
 from labkit.errors import RunError, UserError
 from labkit.evaluation import Report, evaluate
-from labkit.models import Policy, load_policy
+from labkit.models import Policy, RewardModel, add_lora, load_policy, load_reward_model
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
 from labkit.tasks import Task, load_task
-from labkit.training.rl import Observer, train_rl
+from labkit.training.data import GIVEN, Given
+from labkit.training.loop import Learner, Observer, train_loop
+from labkit.training.offline import Offline
+from labkit.training.preferences import prepare_preferences
+from labkit.training.reward import prepare_reward_model
+from labkit.training.rl import make_learner, train_rl
+from labkit.training.sft import prepare_sft
 
 
 def train(
@@ -22,8 +29,11 @@ def train(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     *,
-    model: str | Path | Policy | None = None,
+    model: str | Path | Policy | Run | None = None,
     task: str | Task | None = None,
+    dataset: Given = None,
+    reward_model: str | Path | Run | RewardModel | None = None,
+    reference: str | Path | Run | Policy | None = None,
     observer: Observer | Callable[[Recipe], Observer] | None = None,
     progress: bool = True,
     device: str | None = None,
@@ -31,15 +41,21 @@ def train(
 ) -> Run:
     """Runs a recipe (by name, from a file, or a Recipe), or goes on with a run folder; returns the run.
 
-    Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. `out` is
-    the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a function
-    that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop button)
-    ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError (a
-    UserError too) for a folder that can't be written.
+    Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. What
+    learns from rows takes them as `dataset`: a source (`data.source`), a list of rows, or {"train": ..., "test": ...}.
+    `reward_model` is trained on in the task's place (RL, PPO), whose own score is logged beside it as `gold_mean`;
+    `reference` is the frozen model of a KL term or of DPO, by default the model as it begins.
+
+    `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
+    function that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop
+    button) ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError
+    (a UserError too) for a folder that can't be written and for a reward model that returns no numbers.
     """
+    models = {"model": model, "reward_model": reward_model, "reference": reference}
     if resume is not None:
         named = [value for value in (recipe, out, *overrides.values()) if value is not None]
-        if named or isinstance(model, str | Path) or isinstance(task, str):
+        texts = [x for x in (*models.values(), task, dataset) if isinstance(x, str | Path | Run)]
+        if named or texts:
             raise UserError(
                 "resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it"
             )
@@ -48,18 +64,24 @@ def train(
     elif recipe is None:
         raise UserError("which recipe? `labkit recipes` lists them")
     else:
-        for key, value in (("model", model), ("task", task)):
-            if value is not None:
-                overrides[key] = str(value) if isinstance(value, str | Path) else value.name
-        settings = load_recipe(recipe, **overrides)
-    world = task if isinstance(task, Task) else load_task(settings.task, **settings.task_options)
+        overrides |= {key: _name(value) for key, value in (*models.items(), ("task", task)) if value is not None}
+        if dataset is not None:
+            overrides["data.source"] = str(dataset) if isinstance(dataset, str | Path) else GIVEN
+        settings, run = load_recipe(recipe, **overrides), None
+    world = _world(settings, task, reward_model, device)
     # A policy object of the caller's is trained in place, since it is theirs.
     policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
-    if resume is None:
-        run = _new_run(settings, out, policy, world)
+    frozen = _reference(settings, reference, device)
+    if settings.lora is not None:
+        add_lora(policy, settings.lora.rank, settings.lora.alpha, settings.lora.targets, settings.seed)
+    given = None if isinstance(dataset, str | Path) else dataset
+    offline = _prepare(settings, policy, given, None if run is None else run.path, frozen)
+    if run is None:
+        run = _new_run(settings, out, policy, world, offline)
     try:
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
-        return _train(run, settings, policy, world, watching, progress)
+        learner = offline.learner if offline else make_learner(settings, policy, world, frozen)
+        return _train(run, settings, learner, world, offline, watching, progress)
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to {run.path}: {getattr(error, 'strerror', None) or error}; what was logged is kept, and "
@@ -67,14 +89,73 @@ def train(
         ) from error
 
 
-def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Observer | None, progress: bool) -> Run:
+def _name(value: Any) -> str:
+    """What a recipe calls a model or task: its path, or the name of the object."""
+    if isinstance(value, Run):
+        return str(value.path)
+    return str(value) if isinstance(value, str | Path) else value.name
+
+
+def _world(
+    recipe: Recipe, task: str | Task | None, reward_model: str | Path | Run | RewardModel | None, device: str | None
+) -> Task | None:
+    """The task, scored by the reward model where there is one; None where nothing is sampled."""
+    evaluated = recipe.trainer != "reward_model" and recipe.evaluation.problems > 0
+    if not (recipe.online or evaluated):
+        return None
+    world = task if isinstance(task, Task) else load_task(recipe.task, **recipe.task_options)
+    if recipe.reward_model is None:
+        return world
+    judge = reward_model if isinstance(reward_model, RewardModel) else load_reward_model(recipe.reward_model, device)
+    return world.with_reward_model(judge)
+
+
+def _reference(recipe: Recipe, given: Any, device: str | None) -> Policy | None:
+    if recipe.reference is None:
+        return None
+    # The caller's object is not trained: it may be used as it is.
+    return load_policy(given if isinstance(given, Policy) else recipe.reference, device=device)
+
+
+def _prepare(
+    recipe: Recipe, policy: Policy, given: Given, run: Path | None, reference: Policy | None
+) -> Offline | None:
+    """The prepared data and learner of a trainer that learns from rows; None for RL. Rows left out are told."""
+    if recipe.online:
+        return None
+    if recipe.trainer == "sft":
+        offline = prepare_sft(recipe, policy, given, run)
+    elif recipe.trainer == "reward_model":
+        offline = prepare_reward_model(recipe, policy, given, run)
+    else:
+        offline = prepare_preferences(recipe, policy, given, run, reference)
+    for line in offline.left.lines(len(offline.dataset.train), offline.dataset.source):
+        print(f"labkit: {line}", file=sys.stderr)
+    return offline
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    learner: Learner,
+    task: Task | None,
+    offline: Offline | None,
+    observer: Observer | None,
+    progress: bool,
+) -> Run:
     started = time.perf_counter()
+    policy = learner.policy
     result = run.result or {"recipe": recipe.name, "seed": recipe.seed, "status": "running"}
+    if offline:
+        offline.begin(run.path)
+        result["data"] = offline.describe()
     if "before" not in result:
         result["before"] = _evaluate(policy, task, recipe)
+        if offline:
+            result["held_out"] = {"before": offline.measure()}
         run.write_result(result)
     try:
-        steps = train_rl(recipe, run, policy, task, observer, progress)
+        steps = train_loop(recipe, run, learner, observer, progress)
         status = "finished" if steps == recipe.steps else "stopped"
     except KeyboardInterrupt:
         steps, status = len(run.metrics), "interrupted"
@@ -85,6 +166,8 @@ def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Obser
     result |= {"tokens_per_second": tokens / seconds if seconds else 0.0}
     if status == "finished":
         result["after"] = _evaluate(policy, task, recipe)
+        if offline:
+            result["held_out"]["after"] = offline.measure()
     result["wall_seconds"] = result.get("wall_seconds", 0.0) + time.perf_counter() - started
     run.write_result(result)
     finish = getattr(observer, "finish", None)
@@ -93,13 +176,18 @@ def _train(run: Run, recipe: Recipe, policy: Policy, task: Task, observer: Obser
     return run
 
 
-def _new_run(recipe: Recipe, out: str | Path | None, policy: Policy, task: Task) -> Run:
+def _new_run(recipe: Recipe, out: str | Path | None, policy: Policy, task: Task | None, offline: Offline | None) -> Run:
     # What cannot fit into the model's context is said before a folder is made.
-    prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
-    check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
-    facts = environment(policy.device, data_fingerprint=task.fingerprint())
+    if offline is None and task is not None:
+        prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
+        check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
+    data = offline.dataset if offline else task
+    facts = environment(policy.device, data_fingerprint=data.fingerprint() if data else None)
     folder = Path(out) if out is not None else _new_folder(recipe)
-    return create_run(folder, recipe.model_dump(mode="json"), facts)
+    run = create_run(folder, recipe.settings(), facts)
+    if offline and offline.dataset.source == GIVEN:
+        offline.dataset.keep(run.path)
+    return run
 
 
 def _new_folder(recipe: Recipe) -> Path:
@@ -110,16 +198,16 @@ def _new_folder(recipe: Recipe) -> Path:
     return folder
 
 
-def _evaluate(policy: Policy, task: Task, recipe: Recipe) -> dict[str, Any] | None:
+def _evaluate(policy: Policy, task: Task | None, recipe: Recipe) -> dict[str, Any] | None:
     settings = recipe.evaluation
-    if settings.problems == 0:
+    if settings.problems == 0 or task is None:
         return None
     report: Report = evaluate(
         policy,
         task,
         settings.samples,
         settings.problems,
-        max_new_tokens=settings.max_new_tokens or recipe.sampling.max_new_tokens,
+        max_new_tokens=settings.max_new_tokens or (recipe.sampling.max_new_tokens if recipe.online else None),
         temperature=settings.temperature,
         seed=settings.seed,
     )

@@ -4,28 +4,57 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from labkit.errors import RunError, UserError
-from labkit.models import Policy
+from labkit.models import Policy, adapter_weights, without_adapters
 from labkit.runs import Run
 
 SEAL = "state.json"
+ADAPTER = "adapter.safetensors"
 
 
-def save_checkpoint(run: Run, step: int, policy: Policy, optimizer: torch.optim.Optimizer, keep: int) -> Path:
+class Stateful(Protocol):
+    """What can be saved as named tensors: any module, a controller."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that it needs to go on, as tensors."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Takes over what `state_dict` returned."""
+        ...
+
+
+def save_checkpoint(
+    run: Run,
+    step: int,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    keep: int,
+    parts: Mapping[str, Stateful] | None = None,
+) -> Path:
     """Saves what the run needs to go on after `step` steps; drops all but the newest `keep` checkpoints.
 
     Prompts and random numbers of a step are functions of the recipe's seed and the step, so the step is the data
-    cursor; torch's own generator is kept for models that use it.
+    cursor; torch's own generator is kept for models that use it. `parts` are saved as NAME.safetensors. Of a policy
+    with LoRA adapters the model is saved merged, for whoever loads it, and the adapters beside it, to go on with.
     """
     folder = run.path / "checkpoints" / f"step-{step}"
     aside = folder.with_name(f".step-{step}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    policy.save(aside)
+    without_adapters(policy).save(aside)
+    adapters = adapter_weights(policy.model)
+    if adapters:
+        save_file(adapters, aside / ADAPTER)
+    for name, part in (parts or {}).items():
+        save_file(_own_memory(part.state_dict()), aside / f"{name}.safetensors")
     tensors = {
         f"{name}.{index}": value.contiguous()
         for index, state in optimizer.state_dict()["state"].items()
@@ -41,8 +70,10 @@ def save_checkpoint(run: Run, step: int, policy: Policy, optimizer: torch.optim.
     return folder
 
 
-def restore_checkpoint(run: Run, policy: Policy, optimizer: torch.optim.Optimizer) -> int:
-    """Loads the newest sound checkpoint into policy and optimiser; returns its step, or 0 where there is none yet.
+def restore_checkpoint(
+    run: Run, policy: Policy, optimizer: torch.optim.Optimizer, parts: Mapping[str, Stateful] | None = None
+) -> int:
+    """Loads the newest sound checkpoint into policy, optimiser and parts; returns its step, or 0 without one.
 
     A damaged checkpoint is named on standard error and the one before it is used; if all are damaged: UserError.
     """
@@ -51,6 +82,8 @@ def restore_checkpoint(run: Run, policy: Policy, optimizer: torch.optim.Optimize
         problem = _problem(folder)
         if problem is None:
             _load(folder, policy, optimizer)
+            for name, part in (parts or {}).items():
+                part.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(policy.device)))
             return step
         damaged.append(f"{folder}: {problem}")
         print(f"labkit: damaged checkpoint passed over: {damaged[-1]}", file=sys.stderr)
@@ -72,12 +105,16 @@ def _problem(folder: Path) -> str | None:
 
 
 def _load(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
-    weights = load_file(folder / "model.safetensors", device=str(policy.device))
+    # Adapters are what was trained; the weights beside them are merged, and those below them still stand.
+    with_adapters = bool(adapter_weights(policy.model))
+    file = folder / (ADAPTER if with_adapters else "model.safetensors")
+    weights = load_file(file, device=str(policy.device))
     missing = policy.model.load_state_dict(weights, strict=False)
     # Tied weights are stored once; tying them again fills in the twin.
     policy.model.tie_weights()
     tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
-    unknown = set(missing.missing_keys) - tied | set(missing.unexpected_keys)
+    absent = set() if with_adapters else set(missing.missing_keys) - tied
+    unknown = absent | set(missing.unexpected_keys)
     if unknown:
         raise UserError(f"checkpoint {folder} belongs to another model: {', '.join(sorted(unknown)[:3])}")
     tensors = load_file(folder / "optimizer.safetensors")
@@ -87,6 +124,11 @@ def _load(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> Non
         name, index = key.rsplit(".", 1)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory with one another, as the file format wants them."""
+    return {key: value.detach().clone().contiguous() for key, value in state.items()}
 
 
 def _checksum(file: Path) -> str:

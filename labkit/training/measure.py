@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.algorithms import zero_variance
+from labkit.errors import RunError
 from labkit.models import Policy
 from labkit.rollouts import Rollouts
 from labkit.tasks import Task
@@ -52,6 +53,9 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
         "zero_variance_groups": len(set(rollouts.groups[flat].tolist())),
         "tokens": int(rollouts.lengths.sum()),
     }
+    golds = [s.parts["gold"] for s in rollouts.scores or [] if "gold" in s.parts]
+    if golds:  # trained on a reward model: the task's own score beside it
+        found["gold_mean"] = math.fsum(golds) / len(golds)
     if task.format is not None:
         found["format_rate"] = sum(task.format(text, None).reward for text in rollouts.completions) / count
     if task.behaviours is not None:
@@ -60,10 +64,21 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
     return found
 
 
+def refuse_broken_rewards(rollouts: Rollouts) -> None:
+    """Raises RunError where a reward model returned no number: training on what stands in for it would be training on
+    nothing."""
+    broken = [i for i, s in enumerate(rollouts.scores or []) if "not_finite" in s.parts]
+    if broken:
+        raise RunError(
+            f"the reward model returned NaN or infinity for {len(broken)} of {len(rollouts)} answers, first for "
+            f"{rollouts.completions[broken[0]][:60]!r}: train it anew (lower its lr); the steps before are kept"
+        )
+
+
 def records(
-    rollouts: Rollouts, advantages: Float[Tensor, " batch"], step: int, count: int, policy: Policy
+    rollouts: Rollouts, advantages: Float[Tensor, "batch time"], step: int, count: int, policy: Policy
 ) -> list[dict[str, Any]]:
-    """The first `count` rollouts as plain data, for rollouts.jsonl."""
+    """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens."""
     lines = []
     for i, score_ in enumerate((rollouts.scores or [])[:count]):
         mask = rollouts.mask[i]
@@ -80,7 +95,7 @@ def records(
                 "reason": score_.reason,
                 "extracted": score_.extracted,
                 "parts": dict(score_.parts),
-                "advantage": round(float(advantages[i]), 4),
+                "advantage": round(float(advantages[i][mask].mean()) if mask.any() else 0.0, 4),
                 "truncated": bool(rollouts.truncated[i]),
                 "tokens": [policy.tokenizer.decode([t]) for t in ids],
                 "logprobs": [round(x, 3) for x in rollouts.logprobs[i][mask].tolist()],

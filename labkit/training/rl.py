@@ -1,52 +1,49 @@
-"""Reinforcement learning with verifiable rewards: the loop, whole.
+"""Reinforcement learning for language models: the loop, whole.
 
     for each step:
         draw prompts                                   task.sample
         sample a group of completions for each         sample
         score every completion                         score
-        turn scores into advantages                    preset.advantages
+        turn scores into advantages                    preset.token_advantages
         take optimiser steps on the policy loss        update
 
-There is no branch per algorithm: REINFORCE, RLOO, GRPO, Dr.GRPO and DAPO are presets of the same pure functions
-(`labkit.algorithms.PRESETS`).
+There is no branch per algorithm: REINFORCE, RLOO, GRPO, Dr.GRPO, DAPO and PPO are presets of the same pure functions
+(`labkit.algorithms.PRESETS`). Some need more than rewards: a frozen reference, a critic, a greedy answer.
 
 What is simplified, on purpose: sampling and training take turns on one device (no staleness, no weight transfer); one
-reward a completion, given at its end; no replay, no curriculum, no value function.
+reward a completion, given at its end; no replay, no curriculum.
 """
 
 import copy
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from labkit.algorithms import kl_penalty
+from labkit.algorithms import kl_estimate
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
-from labkit.training.checkpoints import restore_checkpoint, save_checkpoint
-from labkit.training.measure import Stopwatch, describe, records
+from labkit.training.critic import Critic, explained_variance
+from labkit.training.kl_control import Controller
+from labkit.training.loop import Learner, Observer, train_loop
+from labkit.training.measure import Stopwatch, describe, records, refuse_broken_rewards
 from labkit.training.optim import learning_rate, make_optimizer
-from labkit.training.update import reference_logprobs, update
+from labkit.training.update import Judged, reference_logprobs, update
 
 
-@runtime_checkable
-class Observer(Protocol):
-    """Whoever watches a run: a dashboard, a test, your own code. May also have `finish(result)`, called at the end."""
+@dataclass
+class Helpers:
+    """What some algorithms need beside the policy: a frozen reference, a critic, a steered KL coefficient."""
 
-    @property
-    def stopped(self) -> bool:
-        """True asks the run to end cleanly after the present step."""
-        ...
-
-    def update(self, metrics: dict[str, Any], rollouts: list[dict[str, Any]]) -> None:
-        """Called after every step with what was logged."""
-        ...
+    reference: nn.Module | None = None
+    critic: Critic | None = None
+    controller: Controller | None = None
 
 
 def rl_step(
@@ -55,40 +52,81 @@ def rl_step(
     policy: Policy,
     task: Task,
     optimizer: torch.optim.Optimizer,
-    reference: nn.Module | None = None,
+    helpers: Helpers | None = None,
     problems: list[Problem] | None = None,
-) -> tuple[Rollouts, Float[Tensor, " batch"], dict[str, Any]]:
-    """One step, from prompts to new weights; returns the scored rollouts, their advantages, and the metrics.
+) -> tuple[Rollouts, Float[Tensor, "batch time"], dict[str, Any]]:
+    """One step, from prompts to new weights; returns the scored rollouts, their tokens' advantages, and the metrics.
 
-    `reference` is the frozen model that a KL term needs; None without one. `problems`: instead of the step's own draw.
+    `problems`: instead of the step's own draw. Raises RunError where a reward model returns no number.
     """
+    helpers = helpers or Helpers()
     preset, drawing, settings, clock = recipe.preset(), recipe.sampling, recipe.optimizer, Stopwatch()
+    reference, critic, controller, budget = *vars(helpers).values(), settings.microbatch_tokens
+    if controller is not None:
+        preset = replace(preset, kl_coef=controller.coef)
+    seed = step_seed(recipe.seed, step)
     if problems is None:
-        problems = task.sample(drawing.prompts, "train", seed=step_seed(recipe.seed, step))
+        problems = task.sample(drawing.prompts, "train", seed=seed)
+    prompts = [problem.prompt for problem in problems]
+    options = drawing.model_dump(exclude={"prompts", "samples"})
+    greedy = ref = kl = values = None
     with clock("sample"):
-        rollouts = sample(
-            policy,
-            [problem.prompt for problem in problems],
-            n=drawing.samples,
-            seed=step_seed(recipe.seed, step),
-            **drawing.model_dump(exclude={"prompts", "samples"}),
-        )
+        rollouts = sample(policy, prompts, n=drawing.samples, seed=seed, **options)
+        if preset.greedy_baseline:
+            greedy = sample(policy, prompts, n=1, seed=seed, **options | {"temperature": 0.0})
     with clock("verify"):
         rollouts = score(rollouts, task, problems)
+        refuse_broken_rewards(rollouts)
+        if greedy is not None:
+            greedy = score(greedy, task, problems).rewards[rollouts.groups]
     with clock("logprobs"):
-        ref, kl = None, None
         if reference is not None:
-            ref = reference_logprobs(reference, rollouts, drawing.temperature, settings.microbatch_tokens)
-            kl = kl_penalty(rollouts.logprobs, ref, rollouts.mask)
-    rewards = preset.shape_rewards(rollouts.rewards, rollouts.lengths, drawing.max_new_tokens, kl)
+            ref = reference_logprobs(reference, rollouts, drawing.temperature, budget)
+            kl = torch.where(rollouts.mask, kl_estimate(rollouts.logprobs, ref, "k1"), 0.0)
+        if critic is not None:
+            values = critic.values(policy.model, rollouts, budget)
+    kl_of_rows = None if kl is None else kl.sum(1)
+    rewards = preset.shape_rewards(rollouts.rewards, rollouts.lengths, drawing.max_new_tokens, kl_of_rows)
     # Advantages come before any row is dropped: a group is judged whole.
-    advantages = preset.advantages(rewards, rollouts.groups)
+    advantages, returns = preset.token_advantages(
+        rewards, rollouts.groups, rollouts.mask, kl=kl, values=values, greedy=greedy
+    )
     kept = preset.keep(rewards, rollouts.groups)
     lr = learning_rate(step, recipe.steps, settings.lr, settings.warmup, settings.schedule)
+    judged = None if critic is None else Judged(critic, values, returns)
     with clock("train"):
-        stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, lr, ref)
+        stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, lr, ref, judged)
     metrics = {"step": step, **describe(rollouts, task), **stats, "lr": lr}
+    if kl_of_rows is not None:  # over all samples, as they were drawn
+        metrics |= {"kl": float(kl.sum() / rollouts.mask.sum()), "kl_coef": float(preset.kl_coef)}
+    if critic is not None:
+        metrics["explained_variance"] = explained_variance(values, returns, rollouts.mask)
+    if controller is not None:
+        controller.update(float(kl_of_rows.mean()), len(rollouts))
     return rollouts, advantages, metrics | clock.read(metrics["tokens"])
+
+
+def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy | None = None) -> Learner:
+    """What an RL run trains, and its step. `reference`: by default the policy as it is now, where one is needed."""
+    preset, settings, helpers = recipe.preset(), recipe.optimizer, Helpers()
+    if reference is not None:
+        helpers.reference = reference.model
+    elif preset.kl_coef or recipe.reward_model:  # with a learnt reward the distance is worth knowing anyway
+        helpers.reference = copy.deepcopy(policy.model).requires_grad_(False)
+    if preset.critic:
+        helpers.critic = Critic(policy, recipe.critic.trunk)
+    if recipe.kl_control is not None:
+        helpers.controller = Controller(preset.kl_coef, recipe.kl_control)
+    modules = nn.ModuleList([policy.model, *([helpers.critic] if helpers.critic else [])])
+    optimizer = make_optimizer(modules, settings.lr, settings.betas, settings.weight_decay)
+
+    def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        rollouts, advantages, metrics = rl_step(recipe, number, policy, task, optimizer, helpers)
+        return metrics, records(rollouts, advantages, number, recipe.rollouts_logged, policy)
+
+    parts = {"critic": helpers.critic, "kl_control": helpers.controller}
+    shown = {"reward_mean": "reward", "pass_rate": "passed", "gold_mean": "gold", "response_length": "length"}
+    return Learner(policy, optimizer, step, {name: part for name, part in parts.items() if part is not None}, shown)
 
 
 def train_rl(
@@ -98,35 +136,10 @@ def train_rl(
     task: Task,
     observer: Observer | None = None,
     progress: bool = True,
+    reference: Policy | None = None,
 ) -> int:
-    """Trains `policy` in place, from the run's newest checkpoint on; returns the number of steps done so far.
-
-    Same recipe, device and threads: same numbers, also when the run is killed and resumed on the way.
-    """
-    reference = copy.deepcopy(policy.model).requires_grad_(False) if recipe.preset().kl_coef else None
-    settings = recipe.optimizer
-    optimizer = make_optimizer(policy.model, settings.lr, settings.betas, settings.weight_decay)
-    done = restore_checkpoint(run, policy, optimizer)
-    run.forget_from(done)
-    elapsed = run.metrics[-1]["elapsed"] if done else 0.0
-    steps = range(done, recipe.steps)
-    bar = tqdm(steps, desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not progress)
-    for step in bar:
-        rollouts, advantages, metrics = rl_step(recipe, step, policy, task, optimizer, reference)
-        elapsed += metrics["seconds"]
-        metrics["elapsed"] = elapsed
-        logged = records(rollouts, advantages, step, recipe.rollouts_logged, policy)
-        run.log(metrics, logged)
-        bar.set_postfix(passed=f"{metrics['pass_rate']:.2f}", length=f"{metrics['response_length']:.0f}")
-        done, stop = step + 1, False
-        if observer is not None:
-            observer.update(metrics, logged)
-            stop = observer.stopped
-        if done % recipe.checkpoint_every == 0 or done == recipe.steps or stop:
-            save_checkpoint(run, done, policy, optimizer, recipe.keep_checkpoints)
-        if stop:
-            break
-    return done
+    """Trains `policy` in place, from the run's newest checkpoint on; returns the number of steps done so far."""
+    return train_loop(recipe, run, make_learner(recipe, policy, task, reference), observer, progress)
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -1,17 +1,41 @@
 """From scored rollouts to new weights: the second half of an RL step."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from labkit.algorithms import Preset
+from labkit.algorithms import Preset, value_loss
 from labkit.models import token_logprobs, token_logprobs_and_entropy
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
+from labkit.training.critic import Critic
 from labkit.training.microbatches import microbatches, token_budget
 from labkit.training.optim import apply_gradients
+
+SHOWN = ("ratio_mean", "clip_fraction", "kl", "ess", "entropy", "value_error", "value_clip_fraction")
+
+
+@dataclass
+class Judged:
+    """A critic with what it said of a batch when that was sampled, and with the returns that it should have said."""
+
+    critic: Critic
+    old_values: Float[Tensor, "batch time"]
+    returns: Float[Tensor, "batch time"]
+
+    def forward(self, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probs, entropy and values: `Critic.forward`."""
+        return self.critic(*inputs)
+
+    def loss(
+        self, values: Tensor, rows: Tensor, width: int, mask: Tensor, preset: Preset, **scale: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's loss on some rows: `value_loss`."""
+        old, returns = self.old_values[rows, :width], self.returns[rows, :width]
+        return value_loss(values, old, returns, mask, preset.value_clip, aggregate=preset.aggregate, **scale)
 
 
 @dataclass
@@ -52,14 +76,15 @@ def update(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     rollouts: Rollouts,
-    advantages: Float[Tensor, " batch"],
+    advantages: Float[Tensor, " batch"] | Float[Tensor, "batch time"],
     kept: Bool[Tensor, " batch"],
     recipe: Recipe,
     preset: Preset,
     lr: float,
     ref_logprobs: Float[Tensor, "batch time"] | None = None,
+    critic: Judged | None = None,
 ) -> dict[str, float]:
-    """The optimiser steps on one batch of rollouts; returns statistics.
+    """The optimiser steps on one batch of rollouts; returns statistics. `critic` learns along with the policy.
 
     `kept` leaves rows out of the loss altogether (DAPO's groups without variance). Rows with advantage 0 count in
     the loss's normaliser but have no gradient, so they are not computed unless the recipe says so or a KL loss needs
@@ -67,8 +92,10 @@ def update(
     differently (`mismatch_*`: their distance before the first optimiser step; `ess`: what it costs).
     """
     settings = recipe.optimizer
-    needs_all = recipe.train_zero_advantage or (preset.kl_coef != 0 and preset.kl_placement == "loss")
-    with_gradient = kept if needs_all else kept & (advantages != 0)
+    kl_loss = preset.kl_coef != 0 and preset.kl_placement == "loss"
+    needs_all = recipe.train_zero_advantage or kl_loss or preset.entropy_coef != 0 or critic is not None
+    by_token = advantages if advantages.dim() == 2 else advantages[:, None].expand(rollouts.mask.shape)
+    with_gradient = kept if needs_all else kept & (by_token != 0).any(1)
     budget = token_budget(settings.microbatch_tokens, rollouts.tokens.device)
     tally, mismatch = Tally(), Tally()
     norms, skipped, loss_sum, updates = [], 0, 0.0, 0
@@ -82,27 +109,32 @@ def update(
                 chosen = trained[part]
                 width = int(rollouts.total_lengths[chosen].max())
                 mask, old = rollouts.mask[chosen, :width], rollouts.logprobs[chosen, :width]
-                logprobs, entropy = token_logprobs_and_entropy(
-                    model, rollouts.tokens[chosen, :width], recipe.sampling.temperature
+                forward = token_logprobs_and_entropy if critic is None else critic.forward
+                logprobs, entropy, *values = forward(
+                    model, rollouts.tokens[chosen, :width], recipe.sampling.temperature, preset.entropy_coef != 0
                 )
+                scale = {"norm_length": recipe.sampling.max_new_tokens, "normalizer": normalizer}
                 loss, stats = preset.loss(
                     logprobs,
                     old,
-                    advantages[chosen],
+                    by_token[chosen, :width],
                     mask,
-                    norm_length=recipe.sampling.max_new_tokens,
-                    normalizer=normalizer,
                     ref_logprobs=None if ref_logprobs is None else ref_logprobs[chosen, :width],
+                    entropy=entropy,
+                    **scale,
                 )
+                if critic is not None:
+                    error, judged = critic.loss(values[0], chosen, width, mask, preset, **scale)
+                    loss, stats = loss + preset.value_coef * error, stats | judged
                 loss.backward()
                 loss_sum += float(loss.detach())
                 tokens = int(mask.sum())
-                stats = {key: stats[key] for key in ("ratio_mean", "clip_fraction", "kl", "ess") if key in stats}
-                tally.add({**stats, "entropy": entropy[mask].mean()}, {}, tokens)
+                tally.add({key: stats[key] for key in SHOWN if key in stats}, {}, tokens)
                 if updates == 0:  # the weights are still those that sampled
                     gap = (logprobs.detach() - old)[mask].abs()
                     mismatch.add({"mismatch_mean": gap.mean()}, {"mismatch_max": gap.max()}, tokens)
-            norm, bad = apply_gradients(model, optimizer, lr, settings.max_grad_norm)
+            modules = model if critic is None else nn.ModuleList([model, critic.critic])
+            norm, bad = apply_gradients(modules, optimizer, lr, settings.max_grad_norm)
             updates += 1
             skipped += bad
             norms.append(norm)

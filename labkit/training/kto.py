@@ -1,0 +1,100 @@
+"""KTO: learning from single replies that were marked good or bad.
+
+The loss compares each reply's log-ratio to the reference with a reference point, the same for a whole batch: the mean
+log-ratio of MISMATCHED rows, each prompt of the batch with the reply of the next one.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.algorithms import kto_loss, kto_reference_point
+from labkit.errors import UserError
+from labkit.intervals import wilson_interval
+from labkit.models import Encoded, Policy
+from labkit.recipes.schema import Recipe
+from labkit.training.data import Given, Left, batch, encode_rows, load_rows
+from labkit.training.loop import Learner
+from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.offline import Offline, refuse_empty
+from labkit.training.reference import Pairs, Reference, logprobs_of, reply_logprobs
+from labkit.training.supervised import optimizer_of, supervised_step
+
+COLUMNS = ("prompt", "completion", "label")
+SHOWN = ("accuracy", "margin", "reward_desirable", "reward_undesirable", "reference_point")
+
+
+def prepare_kto(
+    recipe: Recipe, policy: Policy, given: Given = None, run: Path | None = None, reference: Policy | None = None
+) -> Offline:
+    """Everything that a run of KTO needs. Raises UserError where all replies have the same mark."""
+    settings, left = recipe.data, Left()
+    data = load_rows("feedback", COLUMNS, settings, given, run)
+    rows, encoded = encode_rows(policy, data.train, ("completion",), settings.max_length, left)
+    kept, held_out = encode_rows(policy, data.test, ("completion",), settings.max_length, Left())
+    refuse_empty(rows, data.source, left)
+    good = torch.tensor([bool(row["label"]) for row in rows])
+    if good.all() or not good.any():
+        raise UserError(
+            f"all {len(rows)} rows of {data.source} have the label {bool(good[0])}: KTO learns from the difference of "
+            "good and bad answers and needs both"
+        )
+    test_good = torch.tensor([bool(row["label"]) for row in kept], dtype=torch.bool)
+    optimizer = optimizer_of(policy.model, recipe)
+    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
+    # Mismatched rows are new in every batch, so that the reference itself has to stay at hand.
+    frozen_policy = reference or Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
+    frozen = Reference(frozen_policy, {"train": encoded, "test": held_out}, budget)
+
+    def loss_of(part: tuple[list[int], Tensor], split: str = "train") -> tuple[Tensor, dict[str, Tensor]]:
+        numbers, point = part
+        source, labels = (encoded, good) if split == "train" else (held_out, test_good)
+        logprobs, _ = reply_logprobs(policy, [source[i][0] for i in numbers])
+        (ref,) = frozen.logprobs(split, numbers)
+        desirable = labels[numbers].to(policy.device)
+        loss, stats = kto_loss(logprobs, ref, desirable, point, **recipe.algorithm_options)
+        return loss, {key: stats[key] for key in SHOWN}
+
+    @torch.no_grad()
+    def point_of(numbers: list[int], source: Pairs) -> Tensor:
+        shifted = [*numbers[1:], numbers[0]]
+        rows = [mismatched(source[i][0], source[j][0]) for i, j in zip(numbers, shifted, strict=True)]
+        rows = [row for row in rows if len(row) <= policy.context_length]
+        if not rows:
+            return torch.zeros((), device=policy.device)
+        return kto_reference_point(logprobs_of(policy, rows, budget), logprobs_of(frozen_policy, rows, budget))
+
+    def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        chosen = batch(len(encoded), settings.batch, recipe.seed, number)
+        point = point_of(chosen, encoded)
+        lengths = torch.tensor([len(encoded[i][0]) for i in chosen])
+        parts = [([chosen[i] for i in part.tolist()], point) for part in microbatches(lengths, budget)]
+        sizes = [float(len(numbers)) for numbers, _ in parts]
+        tokens = int(lengths.sum())
+        return supervised_step(recipe, number, policy.model, optimizer, parts, sizes, loss_of, tokens), []
+
+    @torch.no_grad()
+    def measure() -> dict[str, Any] | None:
+        if len(held_out) < 2:
+            return None
+        everything = list(range(len(held_out)))
+        loss, stats = loss_of((everything, point_of(everything, held_out)), "test")
+        hits = float(stats["accuracy"]) * len(held_out)
+        numbers = {key: float(value) for key, value in stats.items()}
+        return {
+            "rows": len(held_out),
+            **numbers,
+            "interval": list(wilson_interval(hits, len(held_out))),
+            "loss": float(loss),
+        }
+
+    learner = Learner(policy, optimizer, step, shown={"loss": "loss", "accuracy": "accuracy", "margin": "margin"})
+    return Offline(learner, data, left, len(encoded), measure, frozen.prepare)
+
+
+def mismatched(prompt_of: Encoded, reply_of: Encoded) -> Encoded:
+    """One row's prompt with another row's reply."""
+    return Encoded(prompt_of.ids[: prompt_of.start] + reply_of.ids[reply_of.start :], prompt_of.start)
