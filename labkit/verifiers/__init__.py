@@ -8,6 +8,7 @@ Here are pure functions on strings, with the standard library alone:
 - `countdown`: `{"numbers": [5, 6, 1], "target": 30}`, each number exactly once;
 - `addition`: a whole number or its string;
 - `number`: a number, or a string with one, however it is written;
+- `code`: `{"tests": ["assert f(2) == 4"]}` or `{"stdin": "2", "stdout": "4"}`, run in a sandbox;
 - `format`: None or `{"style": name}`, apart from accuracy.
 
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`).
@@ -16,7 +17,7 @@ Beside them `leaky_countdown` and other leaky twins, with one hole each, for tea
 from __future__ import annotations
 
 from labkit.errors import UserError
-from labkit.verifiers import addition, countdown, format, number
+from labkit.verifiers import addition, code, countdown, format, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.leaky import LEAKY
@@ -38,6 +39,7 @@ __all__ = [
 
 VERIFIERS: dict[str, Verifier] = {
     "addition": addition.verify,
+    "code": code.verify,
     "countdown": countdown.verify,
     "format": format.verify,
     "number": number.verify,

@@ -14,7 +14,13 @@ from hostile import short, within
 from labkit.errors import UserError
 from labkit.verifiers import VERIFIERS, Score, get, safe_score
 
-REFERENCES = {"addition": 405, "countdown": {"numbers": [5, 6, 1], "target": 30}, "format": None, "number": 72}
+REFERENCES = {
+    "addition": 405,
+    "countdown": {"numbers": [5, 6, 1], "target": 30},
+    "format": None,
+    "code": {"tests": ["assert f(2) == 4"]},
+    "number": 72,
+}
 ALWAYS = {"verifier_error": 1.0}
 
 
