@@ -18,13 +18,17 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.exercises import (
+    bandit_gradient,
     clipped_policy_loss,
     completion_mask,
     count_backtracks,
     countdown_verifier,
     group_advantages,
+    leave_one_out,
     overlong_penalty,
     pass_at_k,
+    reinforce_estimate,
+    sample_token,
     token_logprobs,
 )
 from labkit.exercises.checking import TIME_LIMIT, check_exercise
@@ -51,6 +55,10 @@ EXERCISES: dict[str, Exercise] = {
     for module in (
         countdown_verifier,
         pass_at_k,
+        sample_token,
+        bandit_gradient,
+        reinforce_estimate,
+        leave_one_out,
         token_logprobs,
         completion_mask,
         group_advantages,

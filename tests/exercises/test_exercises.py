@@ -60,6 +60,34 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - none
 
 
+def sample_token(logits: Tensor, u: float, temperature: float) -> int:
+    p = torch.exp(logits / temperature - torch.logsumexp(logits / temperature, 0)).tolist()
+    end = 0.0
+    for token, probability in enumerate(p):
+        end += probability
+        if u < end:
+            return token
+    return len(p) - 1
+
+
+def bandit_gradient(logits: Tensor, rewards: Tensor) -> Tensor:
+    p = logits.softmax(-1)
+    return (torch.diag(p) - torch.outer(p, p)) @ rewards
+
+
+def reinforce_estimate(logits: Tensor, samples: Tensor, rewards: Tensor) -> Tensor:
+    total = torch.zeros(len(logits))
+    for sample, reward in zip(samples.tolist(), rewards.tolist(), strict=True):
+        total -= reward * logits.softmax(-1)
+        total[sample] += reward
+    return total / len(samples)
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    n = rewards.shape[1]
+    return n / (n - 1) * (rewards - rewards.mean(1, keepdim=True))
+
+
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     columns = [torch.zeros(len(tokens))]
     for t in range(1, tokens.shape[1]):
@@ -118,6 +146,10 @@ def overlong_penalty(length: int, max_length: int, buffer: int) -> float:
 ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "countdown-verifier": countdown_verifier,
     "pass-at-k": pass_at_k,
+    "sample-token": sample_token,
+    "bandit-gradient": bandit_gradient,
+    "reinforce-estimate": reinforce_estimate,
+    "leave-one-out": leave_one_out,
     "token-logprobs": token_logprobs,
     "completion-mask": mask_by_loop,
     "group-advantages": group_advantages,
@@ -154,6 +186,7 @@ def test_the_names_that_notebooks_rely_on():
     assert list(EXERCISES) == list(ALTERNATIVES)
     assert {exercise.notebook for exercise in EXERCISES.values()} == {
         "00_start_here",
+        "01_language_models_as_policies",
         "08_rlvr_from_scratch",
         "12_r1_zero",
     }
