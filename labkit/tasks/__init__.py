@@ -6,6 +6,7 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.tasks.addition import make_addition
+from labkit.tasks.assistant import make_assistant
 from labkit.tasks.base import SPLITS, Problem, Task
 from labkit.tasks.countdown import make_countdown
 
@@ -13,6 +14,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "countdown": make_countdown,
     "countdown-4": functools.partial(make_countdown, numbers=4),
     "addition": make_addition,
+    "assistant": make_assistant,
 }
 
 

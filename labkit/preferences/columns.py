@@ -1,0 +1,106 @@
+"""From the column layouts of the field to one: plain strings under `prompt`, `completion`, `chosen`, `rejected`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from labkit.errors import UserError
+
+__all__ = ["Kind", "standard_row"]
+
+Kind = Literal["demonstrations", "comparisons", "feedback"]
+
+# Other names of the same column, in the order in which they are looked for.
+PROMPTS = ("prompt", "question", "instruction", "query")
+COMPLETIONS = ("completion", "response", "answer", "output", "messages")
+LABELS = ("label", "labels")
+TURN = "\n\nAssistant:"  # hh-rlhf writes a dialogue as one string: "\n\nHuman: ...\n\nAssistant: ..."
+
+
+def standard_row(row: Any, kind: Kind, where: str) -> dict[str, Any]:
+    r"""One row in the standard columns of its kind; other columns are left out. `where` names it in errors.
+
+    >>> standard_row({"prompt": "a", "chosen": "b", "rejected": "c", "id": 7}, "comparisons", "row 1")
+    {'prompt': 'a', 'chosen': 'b', 'rejected': 'c'}
+    >>> ask = {"role": "user", "content": "hi"}
+    >>> said = [[ask, {"role": "assistant", "content": text}] for text in ("hello", "go away")]
+    >>> standard_row({"prompt": "hi", "chosen": said[0], "rejected": said[1]}, "comparisons", "row 1")
+    {'prompt': 'hi', 'chosen': 'hello', 'rejected': 'go away'}
+    >>> hh = {"chosen": "\n\nHuman: hi\n\nAssistant: hello", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
+    >>> standard_row(hh, "comparisons", "row 1")
+    {'prompt': '\n\nHuman: hi\n\nAssistant:', 'chosen': ' hello', 'rejected': ' no'}
+    """
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: a row is a table of columns, not {type(row).__name__}")
+    if kind == "comparisons":
+        return _comparison(row, where)
+    prompt = _first(row, PROMPTS)
+    history, reply = _split_messages(_required(row, COMPLETIONS, where), where)
+    found: dict[str, Any] = {"prompt": history if prompt is None else _text(prompt, where), "completion": reply}
+    if found["prompt"] is None:
+        raise UserError(f"{where}: no prompt; expected one of the columns {', '.join(PROMPTS)}")
+    if kind == "feedback":
+        label = _required(row, LABELS, where)
+        if label not in (True, False):  # 1 and 0 are equal to them
+            raise UserError(f"{where}: a label is true or false, not {label!r}")
+        found["label"] = bool(label)
+    return found
+
+
+def _comparison(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    pair = [_required(row, (name,), where) for name in ("chosen", "rejected")]
+    prompt = _first(row, PROMPTS)
+    if prompt is None and all(isinstance(side, str) for side in pair):
+        return _cut_dialogues(*pair, where)
+    (history, chosen), (_, rejected) = (_split_messages(side, where) for side in pair)
+    asked = history if prompt is None else _text(prompt, where)
+    if asked is None:
+        raise UserError(f"{where}: no prompt; expected one of the columns {', '.join(PROMPTS)}")
+    return {"prompt": asked, "chosen": chosen, "rejected": rejected}
+
+
+def _cut_dialogues(chosen: str, rejected: str, where: str) -> dict[str, str]:
+    """Two dialogues in one string each, cut after the last `Assistant:` that they share."""
+    pairs = enumerate(zip(chosen, rejected, strict=False))
+    parting = next((i for i, (a, b) in pairs if a != b), min(len(chosen), len(rejected)))
+    shared = chosen.rfind(TURN, 0, parting)
+    if shared < 0:
+        raise UserError(f"{where}: no prompt, and the two texts share no 'Assistant:' turn to cut them at")
+    start = shared + len(TURN)
+    return {"prompt": chosen[:start], "chosen": chosen[start:], "rejected": rejected[start:]}
+
+
+def _split_messages(value: Any, where: str) -> tuple[str | None, str]:
+    """What came before, as text (None: nothing did), and the reply, from a string or a list of messages."""
+    if isinstance(value, str):
+        return None, value
+    if not isinstance(value, Sequence) or not value:
+        raise UserError(f"{where}: a reply is a text or a list of messages, not {type(value).__name__}")
+    return (_text(value[:-1], where) if len(value) > 1 else None), _content(value[-1], where)
+
+
+def _text(value: Any, where: str) -> str:
+    """A prompt as text: a string as it is; one message's content; several messages with their roles before them."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence) or not value:
+        raise UserError(f"{where}: a prompt is a text or a list of messages, not {type(value).__name__}")
+    if len(value) == 1:
+        return _content(value[0], where)
+    return "\n".join(f"{message.get('role', 'user')}: {_content(message, where)}" for message in value)
+
+
+def _content(message: Any, where: str) -> str:
+    if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
+        raise UserError(f"{where}: a message is {{'role': ..., 'content': text}}, not {str(message)[:60]!r}")
+    return message["content"]
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _required(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
+    value = _first(row, names)
+    if value is None:
+        raise UserError(f"{where}: no column {' or '.join(names)}; it has {', '.join(map(str, row)) or 'none'}")
+    return value
