@@ -9,7 +9,7 @@ import torch
 import typer
 from typer.core import TyperGroup
 
-from labkit.cli import evaluating, looking, training
+from labkit.cli import evaluating, looking, training, verifying
 from labkit.errors import RunError, UserError
 
 HELP = """Reinforcement learning for language models, hands on.
@@ -45,6 +45,7 @@ for command in (
     training.train,
     evaluating.eval_command,
     evaluating.sample_command,
+    verifying.verify,
     evaluating.compare_command,
     evaluating.bench,
     training.pretrain,

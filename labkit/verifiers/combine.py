@@ -44,6 +44,12 @@ class Combination:
     gate: Part | None = None
     threshold: float = 1.0
 
+    @property
+    def needs_worker(self) -> bool:
+        """Whether a part is not the lab's own, so that `run_verifier` calls the whole in a process it can kill."""
+        everything = self.parts if self.gate is None else (self.gate, *self.parts)
+        return any(_is_foreign(part.verifier) for part in everything)
+
     def __call__(self, completion: str, reference: Any = None) -> Score:
         """The score: each part's reward under its name in `parts`, and its own parts as `name.part`.
 
@@ -101,3 +107,9 @@ def _judge(part: Part, completion: str, reference: Any) -> Score:
     result = part.verifier(completion, reference if part.reference is ... else part.reference)
     # A bare number is a verifier's result too: the guard knows how to read it.
     return result if isinstance(result, Score) else safe_score(lambda *_: result, completion, None)
+
+
+def _is_foreign(verifier: Any) -> bool:
+    declared = getattr(verifier, "needs_worker", None)
+    home = getattr(verifier, "__module__", None) or type(verifier).__module__
+    return home.split(".")[0] != "labkit" if declared is None else bool(declared)

@@ -110,7 +110,7 @@ def _read_reference(reference: Any) -> _Target:
         target = _read_value(reference)
     if target is None:
         raise UserError(
-            'a number reference is a number, or a string with one, such as 72, "3/4", "50%" or "3.14 ± 0.01", of at '
+            'a number reference is a number, or a string with one, such as 72, "3/4", "50%" or "3.14 +- 0.01", of at '
             f"most {MAX_DIGITS} digits; got a {type(reference).__name__}"
             + (f": {quote(reference)}" if isinstance(reference, str) else "")
         )

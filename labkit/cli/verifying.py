@@ -1,0 +1,120 @@
+"""The command that scores completions from a file: `verify`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from labkit.cli.output import note
+from labkit.comparison.tables import text_table
+from labkit.errors import UserError
+from labkit.runs import finite
+from labkit.verifiers import Score, get, run_verifier
+from labkit.verifiers.score import quote
+
+AT_ONCE = 2048
+WIDEST = 60
+
+
+def verify(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A verifier by name.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Option(
+            "--file",
+            metavar="CASES.jsonl",
+            help='A line a case: {"completion": ..., "reference": ...}; - is standard input.',
+            show_default=False,
+        ),
+    ],
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds that one case may take.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line a case and nothing else.")] = False,
+) -> None:
+    """Scores completions with a verifier, and says why.
+
+    Example: `labkit verify number --file cases.jsonl`
+
+    Look at: the reasons of the answers that you would have judged otherwise. A line that cannot be read is
+    reported with its number on standard error, the others are scored, and the exit status is 2.
+    """
+    verifier = get(name)
+    malformed, rewards = 0, []
+    with _opened(file) as stream:
+        lines = _cases(stream)
+        while batch := list(islice(lines, AT_ONCE)):
+            cases = []
+            for number, case in batch:
+                if isinstance(case, str):
+                    malformed += 1
+                    note(f"labkit: line {number}: {case}")
+                else:
+                    cases.append((number, *case))
+            completions, references = [case[1] for case in cases], [case[2] for case in cases]
+            progress = sys.stderr.isatty() and len(cases) > 100
+            scores = run_verifier(verifier, completions, references, timeout=timeout, progress=progress)
+            for (number, *_), score in zip(cases, scores, strict=True):
+                if score.reason.startswith("verifier raised UserError"):
+                    malformed += 1
+                    note(f"labkit: line {number}: {score.reason.removeprefix('verifier raised UserError: ')}")
+            _print([case[0] for case in cases], scores, as_json)
+            rewards += [score.reward for score in scores]
+    if not as_json:
+        mean = f", mean reward {sum(rewards) / len(rewards):.3f}" if rewards else ""
+        print(f"\n{len(rewards)} cases{mean}" + (f"; {malformed} malformed lines" if malformed else ""))
+    if malformed:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).expanduser().open("rb")
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from None
+    with stream:
+        yield stream
+
+
+def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
+    """(line number from 1, (completion, reference)) of each line, or what is wrong with it; blank lines left out."""
+    for number, raw in enumerate(stream, start=1):
+        if not raw.strip():
+            continue
+        try:
+            case = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except (ValueError, RecursionError) as error:
+            yield number, f"no JSON ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
+            continue
+        if not isinstance(case, dict) or not isinstance(case.get("completion"), str):
+            found = quote(raw[:60].decode("utf-8", "replace").strip())
+            yield number, f'no {{"completion": text, "reference": ...}}: {found}'
+            continue
+        yield number, (case["completion"], case.get("reference"))
+
+
+def _print(numbers: list[int], scores: list[Score], as_json: bool) -> None:
+    if as_json:
+        for number, score in zip(numbers, scores, strict=True):
+            row = {"reward": score.reward, "reason": score.reason, "extracted": score.extracted}
+            print(json.dumps(finite(row | {"parts": score.parts, "line": number})))
+        return
+    columns = ["line", "reward", "extracted", "reason"]
+    rows = [
+        [
+            str(number),
+            f"{score.reward:g}",
+            "" if score.extracted is None else quote(score.extracted, WIDEST),
+            score.reason,
+        ]
+        for number, score in zip(numbers, scores, strict=True)
+    ]
+    if rows:
+        print(text_table(columns, rows))
