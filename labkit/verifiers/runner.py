@@ -84,7 +84,9 @@ def run_verifier(
     try:
         with _bar(len(pairs), progress) as tick:
             scores, printed = shared_pool().run(payload, items, timeout, workers, tick)
-    except (CannotLoad, OSError):  # its module is not to be found there, or no process can be started
+    except (CannotLoad, OSError) as error:  # its module is not to be found there, or no process can be started
+        if getattr(verifier, "needs_worker", False):
+            return [fault(f"no worker process for the verifier: {error}")] * len(pairs)
         return _here(verifier, pairs, timeout, progress)
     sys.stdout.write(printed)
     return scores

@@ -19,6 +19,7 @@ REFERENCES = {
     "countdown": {"numbers": [5, 6, 1], "target": 30},
     "format": None,
     "code": {"tests": ["assert f(2) == 4"]},
+    "math": r"\frac{1}{2}",
     "number": 72,
 }
 ALWAYS = {"verifier_error": 1.0}

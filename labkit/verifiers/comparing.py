@@ -1,0 +1,184 @@
+r"""Whether two answers are the same, as far as their structure and exact normal forms tell.
+
+Brackets, order, lengths, relation signs and units are settled here; expressions by their normal forms. What is left
+open is asked of a `judge`, and the result is None where the judge does not know: three-valued logic, so that one false
+item makes a tuple false whatever the others are. Every rule treats its two sides alike.
+
+- Rounding: none. A decimal is an exact number: 1.414 is not `\sqrt2`, and 0.333 is not 1/3.
+- `(1,2)`, `(1,2]` and `[1,2]` differ, and so do a set, a tuple and a matrix. A list without brackets is the set of its
+  items (`1, 2` is `\{2, 1\}` and `2, 1`), and the tuple of them (`1, 2` is `(1, 2)`). A set of one item is that item.
+- `x = 5` is 5, and `f(x) = x^2` is `x^2`; `x = 5` is not `y = 5`. Equations are compared up to a factor.
+- `x > 2` is `(2, \infty)`, `x \ne 3` is a union of two intervals.
+- Per cent: `50%` is 50 and is 1/2, for it is written for both; two per cents are compared as written.
+- Units count when both sides have one that is known; nothing is converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from labkit.verifiers.answers import Answer, Assignment, Equation, Group, Scalar, Words
+from labkit.verifiers.expressions import negative
+from labkit.verifiers.polynomials import Form
+
+__all__ = ["Judge", "compare", "settle"]
+
+Judge = Callable[[str, Scalar, Scalar], bool | None]
+"""`judge(relation, a, b)`: are two expressions equal (relation ""), or `a = 0` and `b = 0` the same ("=", "<", "≤")?"""
+
+
+def settle(relation: str, a: Scalar, b: Scalar) -> bool | None:
+    """The judge that knows normal forms alone: None where they prove nothing."""
+    if a.source == b.source:
+        return True
+    if a.tree is None or b.tree is None:
+        return None
+    if "∞" in a.source or "∞" in b.source:
+        return a.tree == b.tree
+    if a.form is None or b.form is None:  # too large, or undefined: equal to what is spelt alike and to nothing else
+        return False
+    if _scaled(a.form, relation) == _scaled(b.form, relation):
+        return True
+    return False if a.form.complete and b.form.complete else None
+
+
+def _scaled(form: Form, relation: str) -> dict:
+    """The terms; of an equation up to a factor, of an inequality up to a positive one."""
+    if not relation or not form.terms:
+        return form.terms
+    lead = form.terms[max(form.terms)]
+    factor = lead if relation == "=" else abs(lead)
+    return {term: value / factor for term, value in form.terms.items()}
+
+
+def compare(a: Answer, b: Answer, judge: Judge = settle) -> bool | None:
+    r"""Whether two answers are the same; None where the judge is needed and does not know.
+
+    >>> from labkit.verifiers.answers import read_answer
+    >>> def same(a, b): return compare(read_answer(a), read_answer(b))
+    >>> same("x=5", "5"), same(r"\{2, 1\}", "1, 2"), same("(1,2)", "(1,2]"), same(r"\frac1{\sqrt2}", r"\frac{\sqrt2}2")
+    (True, True, False, True)
+    >>> same(r"\sin 2x", r"2 \sin x \cos x") is None
+    True
+    """
+    if a == b:
+        return True
+    match a, b:
+        case Assignment(), Assignment():
+            return _assignments(a, b, judge)
+        case (Assignment(), Equation()) | (Equation(), Assignment()):
+            named, equation = (a, b) if isinstance(a, Assignment) else (b, a)
+            as_equation = _as_equation(named)  # type: ignore[arg-type]
+            return as_equation is not None and compare(as_equation, equation, judge)
+        case Assignment(), _:
+            return compare(a.value, b, judge)
+        case _, Assignment():
+            return compare(a, b.value, judge)
+        case Equation(), Equation():
+            return a.relation == b.relation and judge(a.relation, a.left, b.left)
+        case Words(), Words():
+            return a.text == b.text
+        case (Words(), Scalar()) | (Scalar(), Words()):
+            words, scalar = (a, b) if isinstance(a, Words) else (b, a)
+            return words.text.replace(" ", "") == scalar.source.casefold()  # type: ignore[union-attr]
+        case Scalar(), Scalar():
+            return _scalars(a, b, judge)
+        case Group(), Group():
+            return _groups(a, b, judge)
+        case (Group(), Scalar() | Words()) | (Scalar() | Words(), Group()):
+            group, single = (a, b) if isinstance(a, Group) else (b, a)
+            alone = group.kind in ("{}", "list") and len(group.items) == 1  # type: ignore[union-attr]
+            return alone and compare(group.items[0], single, judge)  # type: ignore[union-attr]
+    return False
+
+
+def _all(results: Iterable[bool | None]) -> bool | None:
+    unknown = False
+    for result in results:
+        if result is False:
+            return False
+        unknown |= result is None
+    return None if unknown else True
+
+
+def _any(results: Iterable[bool | None]) -> bool | None:
+    unknown = False
+    for result in results:
+        if result:
+            return True
+        unknown |= result is None
+    return None if unknown else False
+
+
+# ---------------------------------------------------------------------------------------------- relations
+
+
+def _assignments(a: Assignment, b: Assignment, judge: Judge) -> bool | None:
+    if a.name == b.name:
+        return compare(a.value, b.value, judge)
+    if a.name.startswith("(") or b.name.startswith("("):  # (x, y) = and (y, x) =
+        return False
+    if len(a.name) > 1 or len(b.name) > 1:  # a word, f(x): another name for the same quantity
+        return compare(a.value, b.value, judge)
+    first, second = _as_equation(a), _as_equation(b)
+    return first is not None and second is not None and compare(first, second, judge)
+
+
+def _as_equation(named: Assignment) -> Equation | None:
+    value = named.value
+    if not isinstance(value, Scalar) or value.form is None or len(named.name.partition("_")[0]) > 1:
+        return None
+    term = (1, ((named.name, 1),))
+    terms = {key: -coefficient for key, coefficient in value.form.terms.items()}
+    terms[term] = terms.get(term, Fraction(0)) + 1
+    form = Form({key: coefficient for key, coefficient in terms.items() if coefficient}, value.form.complete)
+    tree = ("+", ("sym", named.name), negative(value.tree))  # type: ignore[arg-type]
+    return Equation("=", Scalar(f"{named.name}-({value.source})", tree, form))
+
+
+# ---------------------------------------------------------------------------------- scalars, and groups of them
+
+
+def _scalars(a: Scalar, b: Scalar, judge: Judge) -> bool | None:
+    if a.percent != b.percent:
+        share, plain = (a, b) if a.percent else (b, a)
+        if plain.unit:
+            return False
+        return _any([judge("", share, plain), judge("", _hundredth(share), plain)])
+    if a.unit and b.unit and a.unit != b.unit:
+        return False
+    return judge("", a, b)
+
+
+def _hundredth(share: Scalar) -> Scalar:
+    if share.tree is None or share.form is None:
+        return Scalar(f"({share.source})/100")
+    form = Form({term: value / 100 for term, value in share.form.terms.items()}, share.form.complete)
+    return Scalar(f"({share.source})/100", ("/", share.tree, ("num", Fraction(100))), form)
+
+
+def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
+    if {a.kind, b.kind} <= {"list", "{}"}:
+        if a.kind == b.kind == "list" and len(a.items) != len(b.items):
+            return False
+        return _same_items(a, b, judge)
+    if a.kind == b.kind == "union":
+        return _same_items(a, b, judge) if len(a.items) == len(b.items) else False
+    if a.kind == b.kind or {a.kind, b.kind} == {"list", "()"}:
+        if a.shape != b.shape or len(a.items) != len(b.items):
+            return False
+        return _all(compare(x, y, judge) for x, y in zip(a.items, b.items, strict=True))
+    for one, other in ((a, b), (b, a)):  # a set of one interval is no interval, but x in {(1,2)} is a tuple in a set
+        if one.kind in ("{}", "list") and len(one.items) == 1 and one.kind != other.kind:
+            return compare(one.items[0], other, judge)
+    return False
+
+
+def _same_items(a: Group, b: Group, judge: Judge) -> bool | None:
+    """Each item of one is in the other, both ways."""
+    if bool(a.items) != bool(b.items):
+        return False
+    table = [[compare(x, y, judge) for y in b.items] for x in a.items]
+    rows, columns = table, list(zip(*table, strict=True))
+    return _all([*(_any(row) for row in rows), *(_any(column) for column in columns)])

@@ -1,0 +1,334 @@
+r"""A small grammar for mathematical expressions, as people and models write them: text to a tree, or a refusal.
+
+The tree is nested tuples: `("num", Fraction)`, `("sym", name)`, `("+", a, b)`, `("*", a, b)`, `("/", a, b)`,
+`("^", a, b)`, `("fn", name, arguments...)`. Nothing is evaluated here and nothing is given to a parser that could: what
+is not in the grammar is `Unreadable`. Length and depth are bounded, and the time is linear in the text.
+
+Readings where people differ: `1/2x` is (1/2)x; `\log` is natural; `x^23` is x to the 23; `3\frac12` is three and a
+half; letters in a row are a product (`ab` is a times b), but for the names of functions.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+__all__ = ["MAX_DEPTH", "Tree", "Unreadable", "read_expression"]
+
+Tree = tuple[Any, ...]
+
+MAX_DEPTH = 40
+MAX_DIGITS = 400
+"""Digits of one number; a longer one is not read (two such numbers are still equal as strings)."""
+
+
+class Unreadable(ValueError):
+    """The text is not in the grammar."""
+
+
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|"
+    r"(?P<sign>[-+*/^_(){}\[\]|!∞°'])|(?P<other>.)",
+    re.DOTALL,
+)
+_GREEK = set(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell pi".split()
+)
+_FUNCTIONS = set("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split())
+_WORDS = _FUNCTIONS | {"sqrt", "pi", "abs", "oo", "inf", "infinity"}
+_OPENERS = {"(": ")", "{": "}", "[": "]"}
+
+
+def read_expression(text: str) -> Tree:
+    r"""The tree of an expression. Raises Unreadable, and nothing else.
+
+    >>> read_expression(r"\frac12 x")
+    ('*', ('num', Fraction(1, 2)), ('sym', 'x'))
+    >>> read_expression(r"11\frac{1}{2}")
+    ('num', Fraction(23, 2))
+    >>> read_expression("2^{10}")
+    ('^', ('num', Fraction(2, 1)), ('num', Fraction(10, 1)))
+    >>> read_expression("__import__('os')")
+    Traceback (most recent call last):
+    ...
+    labkit.verifiers.expressions.Unreadable: '_' is not expected here
+    """
+    reader = _Reader(text)
+    tree = reader.sum()
+    if reader.peek() is not None:
+        raise Unreadable(f"{reader.peek()!r} is not expected here")
+    return tree
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for match in _TOKEN.finditer(text):
+        kind, token = match.lastgroup or "", match.group()
+        if kind == "space":
+            continue
+        if kind == "other":
+            raise Unreadable(f"{token!r} is no part of an expression")
+        if kind == "number" and len(token) > MAX_DIGITS:
+            raise Unreadable(f"a number has more than {MAX_DIGITS} digits")
+        if kind == "word" and token not in _WORDS:
+            found += _letters(token)
+        else:
+            found.append((kind, token))
+    return found
+
+
+def _letters(word: str) -> list[tuple[str, str]]:
+    """A run of letters as single ones, but for a function's name at its start: `sinx`."""
+    for name in ("sqrt", "sin", "cos", "tan", "log", "ln", "pi"):
+        if word.startswith(name) and len(word) - len(name) <= 1:
+            return [("word", name), *(("word", letter) for letter in word[len(name) :])]
+    return [("word", letter) for letter in word]
+
+
+class _Reader:
+    """Recursive descent over the tokens."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = _tokens(text)
+        self.at = 0
+        self.depth = 0
+        self.bars = 0
+
+    def peek(self, ahead: int = 0) -> str | None:
+        place = self.at + ahead
+        return self.tokens[place][1] if place < len(self.tokens) else None
+
+    def kind(self, ahead: int = 0) -> str:
+        place = self.at + ahead
+        return self.tokens[place][0] if place < len(self.tokens) else ""
+
+    def next(self) -> str:
+        token = self.peek()
+        if token is None:
+            raise Unreadable("it ends too early")
+        self.at += 1
+        return token
+
+    def expect(self, token: str) -> None:
+        if self.next() != token:
+            raise Unreadable(f"{token!r} is missing")
+
+    def sum(self) -> Tree:
+        tree = self.product()
+        while self.peek() in ("+", "-"):
+            sign = self.next()
+            right = self.product()
+            tree = ("+", tree, right if sign == "+" else negative(right))
+        return tree
+
+    def product(self) -> Tree:
+        tree = self.signed()
+        while True:
+            token = self.peek()
+            if token in ("*", "/"):
+                self.next()
+                tree = (token, tree, self.signed())
+            elif self.starts_factor():
+                if self.kind() == "number":
+                    raise Unreadable("a number stands right behind another factor")
+                tree = ("*", tree, self.power())
+            else:
+                return tree
+
+    def starts_factor(self) -> bool:
+        token = self.peek()
+        if token is None or token in ("+", "-", "*", "/", "^", "_", ")", "}", "]", "[", "!", "°", "'"):
+            return False
+        return token != "|" or self.bars == 0
+
+    def signed(self) -> Tree:
+        signs = 0
+        while self.peek() in ("+", "-"):
+            signs += self.next() == "-"
+        tree = self.power()
+        return negative(tree) if signs % 2 else tree
+
+    def power(self) -> Tree:
+        base = self.atom()
+        while self.peek() == "!":
+            self.next()
+            base = ("fn", "factorial", base)
+        if self.peek() != "^":
+            return base
+        self.next()
+        tree = ("^", base, self.exponent())
+        while self.peek() == "!":
+            self.next()
+            tree = ("fn", "factorial", tree)
+        return tree
+
+    def exponent(self) -> Tree:
+        self.deeper()
+        sign = self.next() if self.peek() in ("+", "-") else "+"
+        tree = self.power()
+        self.depth -= 1
+        return tree if sign == "+" else negative(tree)
+
+    def group(self) -> Tree:
+        r"""What stands in braces or, as in `\frac12`, the next digit, letter or command."""
+        if self.peek() == "{":
+            self.next()
+            tree = self.sum()
+            self.expect("}")
+            return tree
+        if self.kind() == "number":
+            digits = self.next()
+            if len(digits) > 1 and digits.isdigit():  # \frac12 and \sqrt23 take one digit each
+                self.at -= 1
+                self.tokens[self.at : self.at + 1] = [("number", digits[0]), ("number", digits[1:])]
+                self.next()
+                digits = digits[0]
+            return ("num", Fraction(digits))
+        return self.atom()
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable(f"it is nested more than {MAX_DEPTH} deep")
+
+    def atom(self) -> Tree:
+        self.deeper()
+        tree = self.single()
+        self.depth -= 1
+        return tree
+
+    def single(self) -> Tree:
+        kind, token = self.kind(), self.next()
+        if kind == "number":
+            return self.number(token)
+        if kind == "command":
+            return self.command(token[1:])
+        if kind == "word":
+            return self.named(token)
+        if token in _OPENERS:
+            return self.inside(_OPENERS[token])
+        if token == "|" and self.bars == 0:
+            self.bars = 1
+            tree = self.sum()
+            self.expect("|")
+            self.bars = 0
+            return ("fn", "abs", tree)
+        if token == "∞":
+            return ("sym", "∞")
+        raise Unreadable(f"{token!r} is not expected here")
+
+    def inside(self, closing: str) -> Tree:
+        bars, self.bars = self.bars, 0
+        tree = self.sum()
+        self.expect(closing)
+        self.bars = bars
+        return tree
+
+    def number(self, token: str) -> Tree:
+        r"""A number, or a mixed one: `11\frac{1}{2}`, `11 1/2`."""
+        value = Fraction(token)
+        if not token.isdigit():
+            return ("num", value)
+        start = self.at
+        part = None
+        if self.peek() == "\\frac":
+            self.next()
+            top, bottom = self.group(), self.group()
+            part = (top, bottom)
+        elif self.kind() == "number" and self.peek(1) == "/" and self.kind(2) == "number":
+            top, _, bottom = self.next(), self.next(), self.next()
+            part = (("num", Fraction(top)), ("num", Fraction(bottom)))
+        if part and part[0][0] == part[1][0] == "num":
+            top, bottom = part[0][1], part[1][1]
+            if top.denominator == bottom.denominator == 1 and 0 < top < bottom:
+                return ("num", value + top / bottom)
+        self.at = start
+        return ("num", value)
+
+    def command(self, name: str) -> Tree:
+        if name == "frac":
+            top, bottom = self.group(), self.group()
+            if top[0] == bottom[0] == "num" and bottom[1] != 0:
+                return ("num", top[1] / bottom[1])
+            return ("/", top, bottom)
+        if name in ("binom", "dbinom", "tbinom"):
+            return ("fn", "binom", self.group(), self.group())
+        if name in _GREEK or name == "sqrt" or name in _FUNCTIONS:
+            return self.named(name)
+        raise Unreadable(f"\\{name} is not known")
+
+    def named(self, name: str) -> Tree:
+        if name == "sqrt":
+            return self.root()
+        if name in ("oo", "inf", "infinity"):
+            return ("sym", "∞")
+        if name == "abs":
+            self.expect("(")
+            return ("fn", "abs", self.inside(")"))
+        if name in _FUNCTIONS:
+            return self.function("log" if name == "ln" else name)
+        if self.peek() == "_":
+            self.next()
+            name += "_" + self.subscript()
+        while self.peek() == "'":
+            name += self.next()
+        return ("sym", name)
+
+    def subscript(self) -> str:
+        if self.peek() != "{":
+            return self.next()
+        self.next()
+        parts = []
+        while self.peek() not in ("}", None) and len(parts) < 8:
+            parts.append(self.next())
+        self.expect("}")
+        return "".join(parts)
+
+    def root(self) -> Tree:
+        degree: Tree = ("num", Fraction(2))
+        if self.peek() == "[":
+            self.next()
+            degree = self.inside("]")
+        radicand = self.inside(")") if self.peek() == "(" and self.next() else self.group_whole()
+        if degree == ("num", Fraction(2)):
+            return ("fn", "sqrt", radicand)
+        return ("^", radicand, ("/", ("num", Fraction(1)), degree))
+
+    def group_whole(self) -> Tree:
+        """Like `group`, but takes a number whole: the 23 of √23."""
+        return ("num", Fraction(self.next())) if self.kind() == "number" else self.group()
+
+    def function(self, name: str) -> Tree:
+        base = power = None
+        for _ in range(2):
+            if self.peek() == "_" and name == "log" and base is None:
+                self.next()
+                base = self.group_whole()
+            elif self.peek() == "^" and power is None:
+                self.next()
+                power = self.exponent()
+        argument = self.argument()
+        if power == ("num", Fraction(-1)):
+            raise Unreadable("an inverse function written as a power")
+        tree: Tree = ("fn", name, argument)
+        if base is not None:
+            tree = ("/", tree, ("fn", "log", base))
+        return tree if power is None else ("^", tree, power)
+
+    def argument(self) -> Tree:
+        """A bracket, or the product that follows without a sign: sin 2x."""
+        if self.peek() in ("(", "{", "["):
+            return self.inside(_OPENERS[self.next()])
+        tree = self.power()
+        while self.starts_factor() and self.kind() in ("word", "command") and self.peek(0) not in _FUNCTIONS:
+            if self.peek().lstrip("\\") in _FUNCTIONS:  # type: ignore[union-attr]
+                break
+            tree = ("*", tree, self.power())
+        return tree
+
+
+def negative(tree: Tree) -> Tree:
+    """Minus the tree."""
+    return ("num", -tree[1]) if tree[0] == "num" else ("*", ("num", Fraction(-1)), tree)

@@ -1,0 +1,266 @@
+r"""An exact normal form: two expressions with the same one are equal, and in a large family two different ones are not.
+
+A normal form is a sum of terms, each a rational number times the square root of a squarefree whole number times
+powers of symbols: `{(radicand, ((symbol, exponent), ...)): coefficient}`. In this family (polynomials, with square
+roots of whole numbers and negative powers of single terms) it is unique. What lies outside (sines, |x|, division by a
+sum) becomes a symbol of its own: equal forms still mean equal expressions, but different forms prove nothing, and the
+form says so by `complete = False`.
+
+Every step is bounded: a power tower, a factorial or a product that grows beyond the limits raises `TooLarge`.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+from labkit.verifiers.expressions import Tree
+
+__all__ = ["Form", "TooLarge", "normal_form"]
+
+Term = tuple[int, tuple[tuple[str, int], ...]]
+
+MAX_TERMS = 200
+MAX_BITS = 8_000
+"""Bits of a numerator or denominator."""
+MAX_EXPONENT = 1_000
+MAX_FACTORIAL = 500
+TRIALS = 2_000
+"""Largest factor that is sought in a number under a square root."""
+ONE: Term = (1, ())
+
+
+class TooLarge(ValueError):
+    """A number or expression that is larger than anything an answer needs."""
+
+
+class Form(NamedTuple):
+    """A normal form; `complete` tells whether different forms are certainly different expressions."""
+
+    terms: dict[Term, Fraction]
+    complete: bool
+
+    def constant(self) -> Fraction | None:
+        """The rational number that it is, or None."""
+        if not self.terms:
+            return Fraction(0)
+        return self.terms[ONE] if self.terms.keys() == {ONE} else None
+
+    def symbols(self) -> set[str]:
+        """The symbols in it."""
+        return {name for _, powers in self.terms for name, _ in powers}
+
+    def key(self) -> str:
+        """The same string for the same form, whatever the order in which it was built."""
+        return repr(sorted((r, p, str(c)) for (r, p), c in self.terms.items()))
+
+
+def normal_form(tree: Tree) -> Form:
+    """The normal form of a tree. Raises TooLarge, and ZeroDivisionError where it divides by zero.
+
+    >>> from labkit.verifiers.expressions import read_expression
+    >>> a, b = (normal_form(read_expression(text)) for text in ("(x+1)^2", "x^2 + 2x + 1"))
+    >>> a == b
+    True
+    >>> normal_form(read_expression("sqrt(12) / 2")).terms
+    {(3, ()): Fraction(1, 1)}
+    >>> normal_form(read_expression("9^{9^{9^9}}"))
+    Traceback (most recent call last):
+    ...
+    labkit.verifiers.polynomials.TooLarge: a power is too large
+    """
+    match tree:
+        case ("num", value):
+            return _number(value)
+        case ("sym", name):
+            return Form({(1, ((name, 1),)): Fraction(1)}, name != "∞")
+        case ("+", a, b):
+            return _add(normal_form(a), normal_form(b))
+        case ("*", a, b):
+            return _multiply(normal_form(a), normal_form(b))
+        case ("/", a, b):
+            return _multiply(normal_form(a), _invert(normal_form(b)))
+        case ("^", a, b):
+            return _power(normal_form(a), normal_form(b))
+        case ("fn", name, *arguments):
+            return _function(name, [normal_form(argument) for argument in arguments])
+    raise AssertionError(f"not a tree: {tree!r}")
+
+
+def _number(value: Fraction) -> Form:
+    return Form({ONE: _bounded(value)} if value else {}, True)
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise TooLarge("a number is too large")
+    return value
+
+
+def _add(a: Form, b: Form) -> Form:
+    terms = dict(a.terms)
+    for term, value in b.terms.items():
+        total = _bounded(terms.get(term, Fraction(0)) + value)
+        if total:
+            terms[term] = total
+        else:
+            terms.pop(term, None)
+    return _checked(terms, a.complete and b.complete)
+
+
+def _checked(terms: dict[Term, Fraction], complete: bool) -> Form:
+    if len(terms) > MAX_TERMS:
+        raise TooLarge(f"an expression has more than {MAX_TERMS} terms")
+    return Form(terms, complete)
+
+
+def _multiply(a: Form, b: Form) -> Form:
+    if len(a.terms) * len(b.terms) > 10 * MAX_TERMS:
+        raise TooLarge("a product has too many terms")
+    terms: dict[Term, Fraction] = {}
+    for (r, p), x in a.terms.items():
+        for (s, q), y in b.terms.items():
+            common = math.gcd(r, s)  # √r √s = common · √(r s / common²), and that is squarefree again
+            term, sign = _merge(p, q)
+            key = ((r // common) * (s // common), term)
+            total = _bounded(terms.get(key, Fraction(0)) + sign * x * y * common)
+            if total:
+                terms[key] = total
+            else:
+                terms.pop(key, None)
+    return _checked(terms, a.complete and b.complete)
+
+
+def _merge(p: tuple[tuple[str, int], ...], q: tuple[tuple[str, int], ...]) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The product of two lists of powers, and a sign: i² = -1."""
+    if not p or not q:
+        return p or q, 1
+    powers = dict(p)
+    for name, exponent in q:
+        powers[name] = powers.get(name, 0) + exponent
+    sign = 1
+    if "i" in powers:
+        turns = powers["i"] % 4
+        powers["i"], sign = turns % 2, -1 if turns >= 2 else 1
+    if any(abs(exponent) > MAX_EXPONENT for exponent in powers.values()):
+        raise TooLarge("a power is too large")
+    return tuple(sorted((name, exponent) for name, exponent in powers.items() if exponent)), sign
+
+
+def _invert(a: Form) -> Form:
+    if not a.terms:
+        raise ZeroDivisionError("division by zero")
+    if len(a.terms) > 1:
+        # The leading coefficient is taken out, so that 1/(2x+2) and (1/2)/(x+1) are the same.
+        lead = max(a.terms.items(), key=lambda item: item[0])[1]
+        scaled = Form({term: value / lead for term, value in a.terms.items()}, a.complete)
+        return Form({(1, ((f"1/{scaled.key()}", 1),)): 1 / lead}, False)
+    ((radicand, powers), value), *_ = a.terms.items()
+    inverse, sign = _merge((), tuple((name, -exponent) for name, exponent in powers))
+    if dict(powers).get("i"):  # 1/i = -i
+        inverse = tuple((name, 1 if name == "i" else exponent) for name, exponent in inverse)
+        sign = -1
+    # 1/√r = √r / r
+    return Form({(radicand, inverse): _bounded(sign / (value * radicand))}, a.complete)
+
+
+def _power(base: Form, exponent: Form) -> Form:
+    power = exponent.constant()
+    number = base.constant()
+    if number in (0, 1) and power is not None and power > 0:
+        return base
+    if power is not None and power.denominator == 1:
+        return _whole_power(base, int(power))
+    if power == Fraction(1, 2):
+        return _root(base)
+    if number is not None and power is not None and abs(power) > MAX_EXPONENT:
+        raise TooLarge("a power is too large")
+    return _opaque("^", [base, exponent])
+
+
+def _whole_power(base: Form, power: int) -> Form:
+    if abs(power) > MAX_EXPONENT:
+        raise TooLarge("a power is too large")
+    if power == 0 and not base.terms:
+        return _opaque("0^0", [])
+    if power < 0:
+        return _whole_power(_invert(base), -power)
+    number = base.constant()
+    if number is not None:
+        if power * max(number.numerator.bit_length(), number.denominator.bit_length()) > MAX_BITS:
+            raise TooLarge("a power is too large")
+        return _number(number**power)
+    result, square = _number(Fraction(1)), base
+    while power:
+        if power & 1:
+            result = _multiply(result, square)
+        power >>= 1
+        if power:
+            square = _multiply(square, square)
+    return result
+
+
+def _root(base: Form) -> Form:
+    """The square root; of a rational number it is a rational times the root of a squarefree number."""
+    value = base.constant()
+    if value is None:
+        return _opaque("sqrt", [base])
+    if value == 0:
+        return base
+    outside, inside = _squares(abs(value.numerator) * value.denominator)
+    if inside is None:
+        return _opaque("sqrt", [base])
+    powers: tuple[tuple[str, int], ...] = (("i", 1),) if value < 0 else ()
+    return Form({(inside, powers): Fraction(outside, value.denominator)}, True)
+
+
+def _squares(n: int) -> tuple[int, int | None]:
+    """n = outside² · inside with inside squarefree; inside is None where that would take too long to find."""
+    whole = math.isqrt(n)
+    if whole * whole == n:
+        return whole, 1
+    if n.bit_length() > 256:
+        return 1, None
+    outside, inside, k = 1, 1, 2
+    while k * k <= n and k <= TRIALS:
+        count = 0
+        while n % k == 0:
+            n //= k
+            count += 1
+        outside *= k ** (count // 2)
+        inside *= k ** (count % 2)
+        k += 1 if k == 2 else 2
+    rest = math.isqrt(n)
+    if rest * rest == n:
+        return outside * rest, inside
+    # What is left has only factors beyond TRIALS; below its cube, a square inside would have been all of it.
+    return (outside, inside * n) if n < TRIALS**3 else (1, None)
+
+
+def _function(name: str, arguments: list[Form]) -> Form:
+    values = [argument.constant() for argument in arguments]
+    if name == "sqrt":
+        return _root(arguments[0])
+    if name == "factorial" and values[0] is not None:
+        if values[0] > MAX_FACTORIAL:
+            raise TooLarge("a factorial is too large")
+        if values[0] >= 0 and values[0].denominator == 1:
+            return _number(Fraction(math.factorial(int(values[0]))))
+    if name == "binom" and None not in values:
+        top, bottom = values
+        if max(abs(top), abs(bottom)) > MAX_FACTORIAL:  # type: ignore[arg-type, operator]
+            raise TooLarge("a binomial is too large")
+        if top.denominator == bottom.denominator == 1 and top >= 0 and bottom >= 0:  # type: ignore[union-attr, operator]
+            return _number(Fraction(math.comb(int(top), int(bottom))))  # type: ignore[arg-type]
+    if name == "abs" and values[0] is not None:
+        return _number(abs(values[0]))
+    return _opaque(name, arguments)
+
+
+def _opaque(name: str, arguments: list[Form]) -> Form:
+    """A symbol that stands for a function of these forms."""
+    label = f"{name}({', '.join(argument.key() for argument in arguments)})"
+    if len(label) > 4_000:
+        raise TooLarge("an expression is too large")
+    return Form({(1, ((label, 1),)): Fraction(1)}, False)
