@@ -26,6 +26,7 @@ BELONGS = {
     **dict.fromkeys(("sampling", "critic", "kl_control", "reward_model", "train_zero_advantage"), ONLINE),
     "rollouts_logged": ONLINE,
     "data": OFFLINE,
+    "evaluation": ("rl", "ppo", "sft", "preferences"),
 }
 DEFAULT_ALGORITHM = {
     "rl": "grpo",
