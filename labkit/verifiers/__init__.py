@@ -3,13 +3,15 @@
 The contract: total in the completion (no string makes it raise), bounded in time and memory,
 deterministic, picklable; `reason` says in words why. A malformed reference raises `UserError`.
 
-Here are functions on strings, with the standard library alone (but for `math`, which asks sympy where it must):
+Here are functions on strings, with the standard library alone (`math` asks sympy where it must, `instructions`
+py3langid for languages):
 
 - `countdown`: `{"numbers": [5, 6, 1], "target": 30}`, each number exactly once;
 - `addition`: a whole number or its string;
 - `number`: a number, or a string with one, however it is written;
 - `math`: a LaTeX or plain string: expressions, sets, intervals, tuples, matrices, equations, words;
 - `code`: `{"tests": ["assert f(2) == 4"]}` or `{"stdin": "2", "stdout": "4"}`, run in a sandbox;
+- `instructions`: IFEval's `{"instruction_id_list": [...], "kwargs": [...]}`, strict or loose, all or the fraction;
 - `format`: None or `{"style": name}`, apart from accuracy.
 
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`).
@@ -18,7 +20,7 @@ Beside them `leaky_countdown` and other leaky twins, with one hole each, for tea
 from __future__ import annotations
 
 from labkit.errors import UserError
-from labkit.verifiers import addition, code, countdown, format, math, number
+from labkit.verifiers import addition, code, countdown, format, instructions, math, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.leaky import LEAKY
@@ -43,6 +45,7 @@ VERIFIERS: dict[str, Verifier] = {
     "code": code.verify,
     "countdown": countdown.verify,
     "format": format.verify,
+    "instructions": instructions.verify,
     "math": math.verify,
     "number": number.verify,
 }
