@@ -450,7 +450,7 @@ def test_anything_repeated_takes_linear_time(piece: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", [". ", "a. ", "[", "<<", "*\n", "...", "{", "the cat ", "\ud800"], ids=short)
+@pytest.mark.parametrize("piece", ["Mr. Smith went. ", "[", "<<", "*\n", "...", "{", "the cat ", "\ud800"], ids=short)
 def test_a_megabyte_is_bounded(piece: str) -> None:
     with within(15):  # 1 to 3 s
         verify(piece * (10**6 // len(piece)), EVERYTHING)

@@ -1,0 +1,104 @@
+"""Any of the procedural data sets of reasoning-gym, with that library's own scorer.
+
+`load_task("reasoning_gym:chain_sum", min_terms=2, max_terms=3)`: options are the data set's own configuration. A
+problem is a function of the data set's seed and an index. Since two seeds may make the same item, and small worlds
+repeat themselves, the split is decided by what the item says: a question is held out or not, whatever index made it.
+"""
+
+import difflib
+import functools
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+from labkit.errors import UserError
+from labkit.tasks.base import Problem, Task, split_of
+from labkit.verifiers import Score, extract_answer
+
+PREFIX = "reasoning_gym:"
+ENDING = "\n\nGive the final answer between <answer> and </answer>."
+SIZE = 1_000_000
+# Some data sets make all their items at once, or can't make so many.
+SIZES = {"acre": 2_000, "word_ladder": 2_000}
+TRIES = 2000
+
+
+def data_sets() -> dict[str, Any]:
+    """reasoning-gym's registry. Raises UserError where the package is missing."""
+    try:
+        from reasoning_gym.factory import DATASETS
+    except ImportError:
+        raise UserError("the reasoning_gym tasks need the package: pip install reasoning-gym") from None
+    return DATASETS
+
+
+@functools.lru_cache(maxsize=16)
+def _data_set(name: str, config: str) -> Any:
+    import reasoning_gym
+
+    return reasoning_gym.create_dataset(name, **json.loads(config))
+
+
+@functools.lru_cache(maxsize=4096)
+def _item(name: str, config: str, index: int) -> dict[str, Any]:
+    return _data_set(name, config)[index]
+
+
+def score_item(completion: str, reference: dict[str, Any]) -> Score:
+    """The library's own score of the answer, kept within 0 and 1; the item is made again from its seed and index.
+
+    `reference` is `{"dataset": name, "config": {...}, "index": i}`. The answer is what `extract_answer` finds; whole
+    lines of an answer over several lines are kept.
+    """
+    name, config = reference["dataset"], json.dumps(reference["config"], sort_keys=True)
+    answer = extract_answer(completion)
+    if answer is None:
+        return Score(0.0, "no answer found", None, {"value": 0.0})
+    if name not in data_sets():
+        raise UserError(f"no data set {name!r} in reasoning-gym")
+    value = float(_data_set(name, config).score_answer(answer, _item(name, config, reference["index"])))
+    value = min(max(value, 0.0), 1.0)
+    return Score(value, f"reasoning-gym's {name} gives {value:g}", answer, {"value": value})
+
+
+def _draw(name: str, config: str, split: str, rng: random.Random) -> Problem:
+    data = _data_set(name, config)
+    for _ in range(TRIES):
+        index = rng.randrange(len(data))
+        item = _item(name, config, index)
+        question = str(item["question"])
+        if split_of(["reasoning_gym", name, question]) == split:
+            reference = {"dataset": name, "config": json.loads(config), "index": index}
+            return Problem(question.rstrip() + ENDING, reference, f"{PREFIX}{name}/{question}")
+    raise UserError(f"{PREFIX}{name} has too few different questions for a split {split}: choose other options")
+
+
+def make_reasoning_gym(name: str, seed: int = 0, size: int | None = None, **options: Any) -> Task:
+    """The task of a data set, `seed` and `options` being its configuration; an item is drawn from `size` of them.
+
+    Raises UserError for an unknown data set, with the closest names, or for options that it does not take.
+    """
+    known = data_sets()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {len(known)}, such as chain_sum and gcd"
+        raise UserError(f"no data set {name!r} in reasoning-gym; {hint}")
+    size = SIZES.get(name, SIZE) if size is None else size
+    try:
+        config = json.dumps({**options, "seed": seed, "size": size}, sort_keys=True)
+        _data_set(name, config)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise UserError(f"{PREFIX}{name} does not take these options: {' '.join(str(error).split())[:200]}") from None
+    return Task(
+        name=f"{PREFIX}{name}",
+        description=f"{name} of reasoning-gym, with its own scorer",
+        verifier=score_item,
+        draw=functools.partial(_draw, name, config),
+        options=json.loads(config),
+    )
+
+
+def maker(name: str) -> Callable[..., Task]:
+    """What makes the task of this full name, `reasoning_gym:chain_sum`."""
+    return functools.partial(make_reasoning_gym, name.removeprefix(PREFIX))
