@@ -8,6 +8,7 @@ from labkit.errors import UserError
 from labkit.tasks.addition import make_addition
 from labkit.tasks.assistant import make_assistant
 from labkit.tasks.base import SPLITS, Problem, Task
+from labkit.tasks.code import make_code
 from labkit.tasks.countdown import make_countdown
 
 TASKS: dict[str, Callable[..., Task]] = {
@@ -15,6 +16,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "countdown-4": functools.partial(make_countdown, numbers=4),
     "addition": make_addition,
     "assistant": make_assistant,
+    "code": make_code,
 }
 
 

@@ -35,13 +35,13 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import UserError
+from labkit.verifiers.sandbox_scratch import scratch_folder, size
 
 __all__ = ["LEVELS", "Limits", "Outcome", "isolation", "run_inside"]
 
 LEVELS = ("bwrap", "landlock", "limits")
 MIB = 2**20
 _HERE = Path(__file__).parent
-_SCRATCH = "labkit-code-"
 _counter = itertools.count()
 
 
@@ -88,7 +88,7 @@ def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, st
         raise UserError(f"no isolation {level!r}; choose one of: {', '.join(LEVELS)}")
     with contextlib.ExitStack() as stack:
         try:
-            folder = "/scratch" if level == "bwrap" else stack.enter_context(_scratch_folder())
+            folder = "/scratch" if level == "bwrap" else stack.enter_context(scratch_folder())
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
             command = [*_command(level, limits), *_interpreter()]
             files[0].write(_letter(job, limits, level, folder, stdin))
@@ -130,7 +130,7 @@ def _wait(process: subprocess.Popen[bytes], limits: Limits, folder: str | None) 
                 return "end"
             if left <= 0:
                 return "time"
-            if folder is not None and _size(folder) > limits.disk:
+            if folder is not None and size(folder) > limits.disk:
                 return "disk"
 
 
@@ -173,20 +173,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _read(file: Any, limit: int) -> bytes:
     file.seek(0)
     return file.read(limit)
-
-
-def _size(folder: str) -> int:
-    """Bytes in a folder and one level below its folders; symbolic links are not followed."""
-    total, waiting, seen = 0, [folder], 0
-    while waiting and seen < 5000:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                seen += 1
-                with contextlib.suppress(OSError):
-                    total += 4096 + entry.stat(follow_symlinks=False).st_size
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-    return total
 
 
 # ------------------------------------------------------------------------------------------ what is started
@@ -296,51 +282,6 @@ def _command(level: str, limits: Limits) -> tuple[str, ...]:
         command += ["--tmpfs", path]
     command += ["--dev-bind", "/dev/null", "/dev/null", "--size", str(limits.disk), "--perms", "1777"]
     return (*command, "--tmpfs", "/scratch", "--remount-ro", "/", "--chdir", "/scratch", "--")
-
-
-# ------------------------------------------------------------------------------------------ scratch folders
-
-
-@contextlib.contextmanager
-def _scratch_folder() -> Any:
-    """An empty folder that is removed afterwards, whatever the program made of it."""
-    _sweep()
-    folder = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-")
-    try:
-        yield folder
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: str) -> None:
-    def again(function: Any, path: str, error: Any) -> None:
-        # A program may have taken the rights away from its own folders.
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
-
-    shutil.rmtree(folder, onerror=again)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@functools.cache
-def _sweep() -> None:
-    """Once in a process: remove the folders of labkit processes that were killed before they could."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        owner = path.name.removeprefix(_SCRATCH).split("-")[0]
-        if os.name == "posix" and owner.isdigit() and not _alive(int(owner)):
-            _remove(str(path))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 # ------------------------------------------------------------------------------------------ what is at hand

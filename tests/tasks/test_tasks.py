@@ -22,7 +22,7 @@ def test_draws_are_seeded_and_splits_do_not_overlap(name):
     assert task.sample(50, seed=3) != task.sample(50, seed=4)
     count = 400 if task.pool is None else min(400, len(task.pool("test")))
     train, test = ({p.prompt for p in task.sample(count, split, seed=1)} for split in ("train", "test"))
-    assert len(train) == len(test) == count > 100, "no problem comes twice while there are others"
+    assert len(train) == len(test) == count > 10, "no problem comes twice while there are others"
     assert not train & test
     assert task.fingerprint() == load_task(name).fingerprint()
 
