@@ -141,13 +141,16 @@ def compare_command(
 
 
 def bench(
-    what: Annotated[Literal["rollout", "train", "step"], typer.Argument(help="What to measure.", show_default=False)],
+    what: Annotated[
+        Literal["rollout", "train", "step", "verify"], typer.Argument(help="What to measure.", show_default=False)
+    ],
     against: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PEER",
             help="Who is measured beside labkit; may be given several times. rollout: transformers, "
-            "transformers-static; train: transformers; step: trl, trl-microbatch, trl-static; none: nobody.",
+            "transformers-static; train: transformers; step: trl, trl-microbatch, trl-static; verify: math-verify; "
+            "none: nobody.",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",
@@ -160,20 +163,28 @@ def bench(
     full_length: Annotated[
         bool, typer.Option("--full-length", help="rollout: no answer ends early, so none leaves the batch.")
     ] = False,
+    answers: Annotated[int, typer.Option(min=1, help="verify: answers a turn.")] = 2000,
     seed: Annotated[int, typer.Option(help="Chooses prompts and random numbers.")] = 0,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Measures speed, beside a peer in the same process: same weights, prompts, lengths, dtype.
 
-    Example: `labkit bench rollout --against transformers`
+    Examples: `labkit bench rollout --against transformers`, `labkit bench verify`
 
     Look at: the ratio; the fraction of the ceiling, which is what this device could do. Close other programs
-    first.
+    first. `verify` measures answers a second of every verifier; the options of a model do not concern it.
     """
     from labkit.bench import format_table, run_bench
 
     peers = None if against is None else [peer for peer in against if peer != "none"]
+    if what == "verify":
+        from labkit.bench.verify import bench_verify, format_verify
+
+        announce(f"measuring {what}: {answers} answers, {repeats} turns a side ...")
+        judged = quietly(lambda: bench_verify(peers, answers, repeats, seed))
+        print_json(judged) if as_json else print(format_verify(judged))
+        return
     policy = quietly(lambda: find_policy(model, device))
     announce(f"measuring {what}: {prompts} prompts x {samples} samples, {repeats} turns a side ...")
     rows = quietly(

@@ -49,7 +49,7 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def _is_unit(words: str, spaced: bool) -> bool:
-    if any(word in _MATHS for word in words.lower().split()):
+    if any(word in _MATHS or (len(word) == 1 and not canonical_unit(word)) for word in words.lower().split()):
         return False
     if canonical_unit(words):
         return spaced or len(words) > 1

@@ -1,0 +1,140 @@
+"""How many answers a second each verifier judges, `math` beside a plain loop over math-verify in the same run.
+
+A turn has answers that no turn before it had, in groups of eight to one reference, so what the verifiers remember helps
+as it does in training and no more. Verifiers that run here use one core; `math` hands what needs algebra to its worker
+processes, `code` runs each program in a sandbox, several at once.
+"""
+
+import contextlib
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from labkit.bench.verify_cases import KINDS, Case, make_cases
+from labkit.errors import UserError
+from labkit.verifiers import VERIFIERS, run_verifier
+
+PEER = "math-verify"
+FEWER = {"code": 20, "math": 4, "math algebra": 20}
+"""Kinds that take milliseconds an answer: so many times fewer answers a turn."""
+Row = dict[str, Any]
+Sides = dict[str, Callable[[list[Case]], list[float]]]
+
+
+def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: int = 5, seed: int = 0) -> list[Row]:
+    """One row a verifier of `VERIFIERS`, and one for each kind of answer of `math` by math-verify.
+
+    A row: `what` ("verify"), `side` ("labkit number", "math-verify", ...), `batch` (answers a turn),
+    `answers_per_second`, `seconds` (a turn; these are medians), `spread` ([fastest, slowest] turn), `right` (the share
+    of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`;
+    `tokens_per_second` and `ceiling_fraction` are null, for a verifier reads text and not tokens.
+
+    Raises UserError for an unknown peer, and for numbers below 1.
+    """
+    peers = [PEER] if peers is None else peers
+    if set(peers) - {PEER}:
+        raise UserError(f"bench verify knows no peer {sorted(set(peers) - {PEER})[0]!r}; there is {PEER}")
+    if min(answers, repeats) < 1:
+        raise UserError(f"answers and repeats must be 1 or more, not {answers} and {repeats}")
+    rows = []
+    for kind in [*VERIFIERS, "math algebra"]:
+        if kind not in KINDS:
+            continue
+        verifier = VERIFIERS[kind.split()[0]]
+        size = max(1, answers // FEWER.get(kind, 1))
+        sides = {f"labkit {kind}": lambda cases, verifier=verifier: _labkit(verifier, cases)}
+        if peers and kind.startswith("math"):
+            sides[PEER + kind.removeprefix("math")] = _math_verify
+        rows += _race(kind, sides, size, repeats, seed)
+    return rows
+
+
+def _race(kind: str, sides: Sides, size: int, repeats: int, seed: int) -> list[Row]:
+    """The sides take turns on the same answers, after a warm-up turn each."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    rewards: dict[str, list[float]] = {}
+    for turn in range(repeats + 1):
+        cases = make_cases(kind, size, seed=1_000 * seed + turn)
+        for side, run in sides.items():
+            start = time.perf_counter()
+            rewards[side] = run(cases)
+            if turn:
+                seconds[side].append(time.perf_counter() - start)
+    rates = {side: size / statistics.median(turns) for side, turns in seconds.items()}
+    ours, *theirs = sides
+    return [
+        {
+            "what": "verify",
+            "side": side,
+            "batch": size,
+            "answers_per_second": rates[side],
+            "tokens_per_second": None,
+            "seconds": statistics.median(turns),
+            "ratio": {peer: rates[ours] / rates[peer] for peer in theirs} if side == ours else {},
+            "ceiling_fraction": None,
+            "spread": [min(turns), max(turns)],
+            "right": statistics.mean(reward == 1.0 for reward in rewards[side]),
+            "notes": _notes(rewards[ours], rewards[side]) if side != ours else "",
+        }
+        for side, turns in seconds.items()
+    ]
+
+
+def _notes(ours: list[float], theirs: list[float]) -> str:
+    differ = sum((a == 1.0) != (b == 1.0) for a, b in zip(ours, theirs, strict=True))
+    return f"judges {differ} of {len(ours)} answers otherwise than labkit" if differ else ""
+
+
+def _labkit(verifier: Any, cases: list[Case]) -> list[float]:
+    scores = run_verifier(verifier, [text for text, _ in cases], [reference for _, reference in cases])
+    return [score.reward for score in scores]
+
+
+def _math_verify(cases: list[Case]) -> list[float]:
+    """The loop that a user of math-verify writes, without its SIGALRM: only a main thread has it, and it costs time."""
+    from math_verify import parse, verify
+
+    with _silence("math_verify"):
+        rewards = []
+        for text, reference in cases:
+            gold, answer = parse(f"${reference}$", parsing_timeout=None), parse(text, parsing_timeout=None)
+            rewards.append(float(verify(gold, answer, timeout_seconds=None)))
+        return rewards
+
+
+@contextlib.contextmanager
+def _silence(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def format_verify(rows: list[Row]) -> str:
+    """The rows as an aligned table."""
+    head = ("side", "answers", "answers/s", "seconds", "fastest..slowest", "right", "labkit is faster by")
+    lines = [head]
+    for row in rows:
+        low, high = row["spread"]
+        ratios = ", ".join(f"{value:.1f}x {peer}" for peer, value in row["ratio"].items())
+        cells = (f"{row['answers_per_second']:,.0f}", f"{row['seconds']:.4f}", f"{low:.4f}..{high:.4f}")
+        lines.append((row["side"], str(row["batch"]), *cells, f"{row['right']:.0%}", ratios))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    texts = [
+        "  ".join(
+            cell.rjust(width) if 1 <= i <= 5 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    texts.insert(1, "  ".join("-" * width for width in widths))
+    notes = [f"{row['side']}: {row['notes']}" for row in rows if row["notes"]]
+    return "\n".join([*texts, *([""] if notes else []), *notes])
+
+
+__all__ = ["bench_verify", "format_verify"]
