@@ -44,7 +44,7 @@ MAX_PROGRAM = 50_000
 """Characters of a program that is still read; the largest model's answer is far below."""
 MAX_TESTS = 1000
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^\n]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)([^\n]*)$", re.MULTILINE)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _PYTHON = frozenset({"python", "py", "python3"})
 
@@ -138,7 +138,7 @@ def _last_block(text: str) -> str | None:
     for fence in _FENCE.finditer(text):
         if language is None:
             language, begin = fence.group(1).lower(), fence.end() + 1
-        elif not fence.group(1):
+        elif not fence.group(1) and not fence.group(2).strip():
             if language in _PYTHON or not language:
                 found[language in _PYTHON] = text[begin : fence.start()]
             language = None
