@@ -265,7 +265,7 @@ class _Batch:
     def score(self, worker: Worker, chunk: list[int]) -> None:
         """Have a worker score a chunk. What it leaves undone, for it died over an item, goes back to be taken again."""
         worker.load(self.payload)
-        request = {"items": [self.items[i] for i in chunk], "limit": self.timeout + 5.0}
+        request = {"items": [self.items[i] for i in chunk], "limit": self.timeout + 2.0}
         worker.start_clock(self.timeout)
         sent = worker.send(request)
         for place, i in enumerate(chunk):
