@@ -4,12 +4,14 @@ Read in this order: `advantage` (how good was an answer), `policy` (the loss), `
 averaged), `kl` (distance from a reference), `shaping` (changes to the reward), `gae` and `value` (credit by
 token, the critic), `controllers` (how strong the KL penalty is), `preset` and `presets` (algorithms as choices
 of these).
-Learning from comparisons: `reward_model` (Bradley-Terry, outcome, process), `preference` (DPO's family), `kto`.
+Learning from comparisons: `reward_model` (Bradley-Terry, outcome, process), `preference` (DPO's family), `kto`;
+from outcomes to tokens: `implicit` (PRIME).
 """
 
 from labkit.algorithms.advantage import Baseline, Scale, advantages, zero_variance
 from labkit.algorithms.controllers import AdaptiveKL, FixedKL
 from labkit.algorithms.gae import gae, returns_to_go
+from labkit.algorithms.implicit import implicit_reward_loss, implicit_rewards, prime_advantages
 from labkit.algorithms.kl import KLKind, kl_estimate
 from labkit.algorithms.kto import kto_loss, kto_reference_point
 from labkit.algorithms.policy import LOG_RATIO_LIMIT, Objective, Ratio, policy_loss
@@ -48,6 +50,8 @@ __all__ = [
     "bradley_terry_loss",
     "entropy",
     "gae",
+    "implicit_reward_loss",
+    "implicit_rewards",
     "kl_estimate",
     "kl_penalty",
     "kto_loss",
@@ -58,6 +62,7 @@ __all__ = [
     "overlong_penalty",
     "policy_loss",
     "preference_loss",
+    "prime_advantages",
     "process_loss",
     "returns_to_go",
     "token_rewards",

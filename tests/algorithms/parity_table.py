@@ -62,7 +62,7 @@ def table() -> str:
     notes = []
 
     def cell(number: float | None, wanted: bool) -> str:
-        return "" if not wanted else "0" if number == 0 else "n/a" if number is None else f"{number:.0e}"
+        return "" if not wanted else "0" if number == 0 else "n/a" if number is None else f"{number:.1e}"
 
     for row in ROWS:
         trl = beside_trl(row) if row.trl else (None, None)
