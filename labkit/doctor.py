@@ -24,7 +24,7 @@ from labkit.paths import PACKAGE, data_folder
 from labkit.recipes import list_recipes
 from labkit.runs import processor
 from labkit.sampling import sample
-from labkit.tasks import TASKS, load_task
+from labkit.tasks import TASKS, availability, load_task
 
 Status = Literal["ok", "note", "warning", "missing"]
 GIB = 2**30
@@ -219,10 +219,14 @@ def models_and_data() -> list[Finding]:
         found.append(Finding("models and data", model["name"], status, model["where"] or "not at hand", mend))
     try:
         recipes = list_recipes()
-        for name in TASKS:
+        here = [row["name"] for row in availability() if row["name"] in TASKS and row["at_hand"]]
+        for name in here:
             load_task(name).sample(1, "test")
         found.append(Finding("models and data", "recipes", "ok", ", ".join(recipes)))
-        found.append(Finding("models and data", "tasks", "ok", ", ".join(TASKS)))
+        found.append(Finding("models and data", "tasks", "ok", ", ".join(here)))
+        for row in availability():
+            if not row["at_hand"]:
+                found.append(Finding("models and data", f"task {row['name']}", "note", f"from {row['where']}"))
     except UserError as error:
         found.append(Finding("models and data", "recipes and tasks", "missing", str(error), "reinstall labkit"))
     recorded = sorted(path.parent.name for path in (PACKAGE.parent / "data" / "runs").glob("*/recipe.yaml"))

@@ -1,5 +1,7 @@
 """Commands that tell what there is: `recipes`, `tasks`, `models`, `doctor`, `version`."""
 
+from textwrap import shorten
+
 import typer
 from rich.text import Text
 
@@ -7,8 +9,12 @@ from labkit.cli.options import Json
 from labkit.cli.output import console, print_json, print_list, quietly
 from labkit.doctor import Diagnosis, examine, models_at_hand, versions
 from labkit.recipes import list_recipes, load_recipe
-from labkit.tasks import TASKS, load_task
+from labkit.tasks import TASKS, availability, load_task
 
+PATTERNS = {
+    "reasoning_gym:NAME": "any data set of reasoning-gym with its own scorer, such as reasoning_gym:chain_sum",
+    "file:PATH": 'JSON lines {"prompt": ..., "reference": ..., "verifier": name}',
+}
 STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "missing": "bold red"}
 
 
@@ -32,16 +38,26 @@ def recipes(as_json: Json = False) -> None:
 
 
 def tasks(as_json: Json = False) -> None:
-    """Lists the tasks: prompts with a verifier.
+    """Lists the tasks: prompts with a verifier, and where they come from.
 
     Look at: the example, then `labkit sample tiny TASK` for what the base model makes of it.
     """
     rows = []
-    for name in TASKS:
-        task = load_task(name)
-        facts = {"description": task.description, "example": task.sample(1, "test")[0].prompt}
-        rows.append({"name": name, **facts, "max_new_tokens": task.max_new_tokens})
-    print_list(rows, ["name", "example", "max_new_tokens", "description"], as_json)
+    for row in availability():
+        facts = {"example": None, "max_new_tokens": None, "description": PATTERNS.get(row["name"], "")}
+        if row["at_hand"] and row["name"] in TASKS:
+            task = load_task(row["name"])
+            facts = {"description": task.description, "example": task.sample(1, "test")[0].prompt}
+            facts |= {"max_new_tokens": task.max_new_tokens}
+        rows.append(row | facts)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        row["at hand"] = "yes" if row["at_hand"] else "no"
+        row["example"] = shorten(" ".join((row["example"] or "").split()), 60, placeholder=" ...")
+        row["description"] = row["description"] or row["where"]
+    print_list(rows, ["name", "at hand", "example", "description"], False)
 
 
 def models(as_json: Json = False) -> None:

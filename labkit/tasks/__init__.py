@@ -1,15 +1,22 @@
 """Tasks: where prompts come from, and how completions are scored."""
 
+import difflib
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import UserError
+from labkit.tasks import gsm8k
 from labkit.tasks.addition import make_addition
 from labkit.tasks.assistant import make_assistant
 from labkit.tasks.base import SPLITS, Problem, Task
 from labkit.tasks.code import make_code
 from labkit.tasks.countdown import make_countdown
+from labkit.tasks.instruction_prompts import make_instructions
+from labkit.tasks.own import is_file_name, task_from_file, task_from_function
+from labkit.tasks.procedural import PREFIX, maker
+from labkit.tasks.word_problems import make_word_problems
 
 TASKS: dict[str, Callable[..., Task]] = {
     "countdown": make_countdown,
@@ -17,22 +24,48 @@ TASKS: dict[str, Callable[..., Task]] = {
     "addition": make_addition,
     "assistant": make_assistant,
     "code": make_code,
+    "gsm8k": gsm8k.make_gsm8k,
+    "instructions": make_instructions,
+    "word_problems": make_word_problems,
 }
 
 
 def load_task(name: str | Task, **options: Any) -> Task:
     """A task by name, with its options: `load_task("countdown", numbers=4)`.
 
+    Beside the names of `TASKS`: `reasoning_gym:chain_sum` (any data set of that library), and a file of JSON lines,
+    `file:PATH` or a path that ends in `.jsonl` (see `task_from_file` for its columns and options).
+
     Raises UserError for an unknown name or option.
     """
     if isinstance(name, Task):
         return name
-    if name not in TASKS:
-        raise UserError(f"no task {name!r}; there are {', '.join(TASKS)}")
+    if is_file_name(name):
+        make: Callable[..., Task] = functools.partial(task_from_file, name)
+    elif name.startswith(PREFIX):
+        make = maker(name)
+    elif name in TASKS:
+        make = TASKS[name]
+    else:
+        close = difflib.get_close_matches(name, TASKS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(f"no task {name!r}{hint}; there are {', '.join(TASKS)}, {PREFIX}NAME and file:PATH")
     try:
-        return TASKS[name](**options)
+        return make(**options)
     except TypeError as error:
         raise UserError(f"task {name!r} does not take these options: {error}") from None
 
 
-__all__ = ["SPLITS", "TASKS", "Problem", "Task", "load_task"]
+def availability() -> list[dict[str, Any]]:
+    """For `labkit tasks`: the name of each task, whether it is at hand offline, and where it comes from."""
+    rows = [{"name": name, "at_hand": True, "where": "labkit"} for name in TASKS]
+    for row in rows:
+        if row["name"] == "gsm8k":
+            row |= {"at_hand": gsm8k.at_hand(), "where": gsm8k.where()}
+    installed = importlib.util.find_spec("reasoning_gym") is not None
+    where = "the package reasoning-gym" + ("" if installed else ", not installed: pip install reasoning-gym")
+    rows.append({"name": f"{PREFIX}NAME", "at_hand": installed, "where": where})
+    return [*rows, {"name": "file:PATH", "at_hand": True, "where": "JSON lines of your own"}]
+
+
+__all__ = ["SPLITS", "TASKS", "Problem", "Task", "availability", "load_task", "task_from_file", "task_from_function"]

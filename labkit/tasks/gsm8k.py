@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import random
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from labkit.errors import UserError
 from labkit.tasks.base import SPLITS, Problem, Task, split_of
@@ -29,11 +31,17 @@ def folder() -> Path | None:
     return place if place is not None and (place / "train.jsonl").is_file() else None
 
 
+def at_hand() -> bool:
+    """Whether the task certainly loads without a network: from the folder."""
+    return folder() is not None
+
+
 def where() -> str:
     """Where the task would be read from, without reading it."""
     place = folder()
     if place is None:
-        return f"the hub ({HUB}; a network or its cache), or ${VARIABLE}/gsm8k/train.jsonl"
+        needs = "in its cache" if cached() else "needs a network"
+        return f"the hub ({HUB}, {needs}), or ${VARIABLE}/gsm8k/train.jsonl"
     held_out = "" if (place / "test.jsonl").is_file() else " (test held out of train by hash)"
     return f"${VARIABLE}/gsm8k{held_out}"
 
@@ -83,13 +91,33 @@ def _from_hub() -> dict[str, list[Row]]:
     try:
         from datasets import load_dataset
 
+        if not cached() and not _resolves():
+            raise UserError(_missing("no network"))
         data = {split: load_dataset(HUB, "main", split=split) for split in SPLITS}
+    except UserError:
+        raise
     except ImportError:
         raise UserError(_missing("the package datasets is not installed: pip install datasets")) from None
     except Exception as error:  # no network shows as one of many exceptions of several libraries
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(_missing(lines[0][:160])) from None
     return _apart({split: [dict(row) for row in data[split]] for split in SPLITS}, HUB)
+
+
+def cached() -> bool:
+    """Whether `datasets` has loaded the data from the hub before."""
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    place = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    return (place / HUB.replace("/", "___")).is_dir()
+
+
+def _resolves() -> bool:
+    """Whether the hub's name can be resolved: without a network, `datasets` would try for half a minute."""
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
 
 
 def _missing(why: str) -> str:

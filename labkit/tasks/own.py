@@ -182,8 +182,8 @@ def task_from_function(
 
     >>> task = task_from_function(lambda rng: (f"Double {(n := rng.randrange(1000))}.", 2 * n), "number")
     >>> problem = task.sample(1, seed=0)[0]
-    >>> problem.prompt, problem.reference, task.score("It is 924.", problem).reward
-    ('Double 462.', 924, 1.0)
+    >>> problem.prompt, problem.reference, task.score("It is 374.", problem).reward
+    ('Double 187.', 374, 1.0)
     """
     title = name or _name_of(make)
     return Task(
