@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from labkit.runs import Run, open_run
     from labkit.sampling import sample
     from labkit.selection import best_of_n, kl_of_best_of_n, rejection_sample
-    from labkit.tasks import TASKS, Problem, Task, load_task
+    from labkit.tasks import TASKS, Problem, Task, load_task, task_from_file, task_from_function
     from labkit.verifiers import Score
     from labkit.widgets import browse
 
@@ -40,7 +40,7 @@ _ROOMS = {
     "runs": ("Run", "open_run"),
     "sampling": ("sample",),
     "selection": ("best_of_n", "kl_of_best_of_n", "rejection_sample"),
-    "tasks": ("TASKS", "Problem", "Task", "load_task"),
+    "tasks": ("TASKS", "Problem", "Task", "load_task", "task_from_file", "task_from_function"),
     "verifiers": ("Score",),
     "widgets": ("browse",),
 }
@@ -83,6 +83,8 @@ __all__ = [
     "solution",
     "spec",
     "t_interval",
+    "task_from_file",
+    "task_from_function",
     "token_logprobs",
     "train",
     "verifiers",

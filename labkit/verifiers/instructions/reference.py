@@ -45,7 +45,9 @@ def read_reference(reference: Any) -> Asked:
     body = _unwrap(reference)
     ids = body.get("instruction_id_list", body.get("instruction_id"))
     if not isinstance(ids, list | tuple) or not ids:
-        raise UserError('an instructions reference needs "instruction_id_list", a list of ids; see `labkit tasks`')
+        raise UserError(
+            'an instructions reference needs "instruction_id_list", a list of ids such as punctuation:no_comma'
+        )
     kwargs = body.get("kwargs")
     kwargs = [{}] * len(ids) if kwargs is None else kwargs
     if not isinstance(kwargs, list | tuple) or len(kwargs) != len(ids):
