@@ -12,15 +12,17 @@ py3langid for languages):
 - `math`: a LaTeX or plain string: expressions, sets, intervals, tuples, matrices, equations, words;
 - `code`: `{"tests": ["assert f(2) == 4"]}` or `{"stdin": "2", "stdout": "4"}`, run in a sandbox;
 - `instructions`: IFEval's `{"instruction_id_list": [...], "kwargs": [...]}`, strict or loose, all or the fraction;
-- `format`: None or `{"style": name}`, apart from accuracy.
+- `format`: None or `{"style": name}`, apart from accuracy;
+- `length`: `{"max_length": 100, "buffer": 20}`, in characters, or with `"unit": "words"`.
 
+`labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`).
 """
 
 from __future__ import annotations
 
 from labkit.errors import UserError
-from labkit.verifiers import addition, code, countdown, format, instructions, math, number
+from labkit.verifiers import addition, code, countdown, format, instructions, length, math, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.leaky import LEAKY
@@ -46,6 +48,7 @@ VERIFIERS: dict[str, Verifier] = {
     "countdown": countdown.verify,
     "format": format.verify,
     "instructions": instructions.verify,
+    "length": length.verify,
     "math": math.verify,
     "number": number.verify,
 }

@@ -37,7 +37,7 @@ _WORD = re.compile(r"[A-Za-z]{2,20}\b|[mgshlLt]\b")
 _ENDS = re.compile(r"[^A-Za-z_{\\π√∞]|$")
 _FRACTION = r"\\[dt]?frac ?(?:\{[^{}]*\}|[0-9]) ?(?:\{[^{}]*\}|[0-9])"
 _RUN = re.compile(
-    rf"(?:\^\{{-?[0-9]+\}} ?|[-+−–*/×·÷^=≈<>≤≥≠±~:(] ?|\\[$%] ?|[$€£¥%°] ?|\\(?:times|cdot|div|approx) ?|{_FRACTION}|"
+    rf"(?:\^\{{-?[0-9]+\}} ?|[-+−–*/×·÷^=≈<>≤≥≠±~:(] ?|\\[$%] ?|[$€£¥%°] ?|\\(?:times|cdot|div|approx) ?|{_FRACTION} ?|"
     r"[0-9½¼¾⅓⅔⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{,\}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|\) ?)+"
 )
 _HEDGE = re.compile(r"(?:\b(?:not|or|than|least|most)|n['’]t)[ $]*$", re.IGNORECASE)

@@ -195,18 +195,19 @@ MEGABYTES = [piece * (MEGABYTE // len(piece)) for piece in SMALL_PIECES]
 """Texts of a megabyte, each one piece over and over."""
 
 
-def check_every_score(verify: Callable[[str, object], Score], reference: object, *, seconds: float = 0.3) -> None:
-    """20,000 fuzzed texts, and the megabytes with an answer before and behind: sound scores, each within its bound."""
-    for text in fuzzed(20_000, seed=len(repr(reference))):
+def check_every_score(
+    verify: Callable[[str, object], Score],
+    reference: object,
+    *,
+    seconds: float = 0.3,
+    count: int = 20_000,
+    megabytes: bool = True,
+) -> None:
+    """`count` fuzzed texts, and the megabytes with an answer before or behind: sound scores, each within its bound."""
+    for text in fuzzed(count, seed=len(repr(reference))):
         _check_one(verify, text, reference, seconds)
-    for text in MEGABYTES:
-        for completion in (
-            text,
-            f"<answer>{text}</answer>",
-            f"\\boxed{{{text[:40_000]}}}",
-            f"{text}\n72",
-            f"72 {text}",
-        ):
+    for text in MEGABYTES if megabytes else []:
+        for completion in (text, f"<answer>{text}</answer>", f"72 \\boxed{{{text[:40_000]}}}", f"{text}\n72"):
             _check_one(verify, completion, reference, 2 * seconds)
 
 

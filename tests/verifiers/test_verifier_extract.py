@@ -5,7 +5,7 @@ from hostile import short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.verifiers.extract import FALLBACK_WINDOW, extract_answer, split_thinking
+from labkit.verifiers.extract import FALLBACK_WINDOW, extract_answer, find_boxes, find_claims, split_thinking
 
 CASES = [
     # the last pair counts
@@ -77,6 +77,84 @@ def test_the_fallbacks_look_at_the_end_alone_and_the_tags_everywhere() -> None:
     assert extract_answer("<answer>5</answer>" + far) == "5"
 
 
+CLAIMS = [
+    # every box is a claim; an answer pair, four hashes and the sentence count once, the last time
+    (r"\boxed{3} or \boxed{4}", "boxed", ("3", "4")),
+    (r"\boxed{3}, yes \boxed{ 3 }", "boxed", ("3",)),
+    (r"\fbox{3}", "boxed", ("3",)),
+    (r"\boxed{\boxed{5}}", "boxed", ("5",)),
+    (r"\boxed{ \boxed{\boxed{5}} }", "boxed", ("5",)),
+    (r"\boxed{4 or \boxed{5}}", "boxed", (r"4 or \boxed{5}", "5")),
+    (r"\boxed{3} then \boxed{4", "boxed", ("3",)),
+    ("<answer>1</answer><answer>2</answer>", "answer", ("2",)),
+    (r"\boxed{1}<answer>2</answer>", "answer", ("2",)),
+    (r"<answer>\boxed{1}, \boxed{2}</answer>", "boxed", ("1", "2")),
+    ("<answer>work\n#### 2</answer>", "hashes", ("2",)),
+    ("<answer>The answer is 2.</answer>", "sentence", ("2",)),
+    ("<answer></answer> 5", "answer", ("",)),
+    ("#### 1\n#### 2", "hashes", ("2",)),
+    ("the answer is 1. the answer is 2.", "sentence", ("2",)),
+    ("The final answer is $x$. I hope it is correct.", "sentence", ("x",)),
+    ("bathe answer is 5", "number", ("5",)),
+    # then the last number, with the sum that it ends and the word behind it
+    ("it makes 72", "number", ("72",)),
+    ("it makes 72 clips.", "number", ("72 clips",)),
+    ("48 + 24 = 72 clips", "number", ("48 + 24 = 72 clips",)),
+    ("72\nas I said", "number", ("72",)),
+    ("10-3", "number", ("10-3",)),
+    ("72 (in 2 days)", "number", ("72",)),
+    ("(72)", "number", ("(72)",)),
+    ("- 5 apples", "number", ("5 apples",)),
+    ("x - 5", "none", ()),
+    ("x2", "none", ()),
+    ("\\sqrt{2}", "none", ()),
+    ("2\\pi", "none", ()),
+    ("not 72", "none", ()),
+    ("5 or 6", "none", ()),
+    ("f(3) = 5", "number", ("5",)),
+    ("2**3", "number", ("2**3",)),
+    ("**72**", "number", ("72",)),
+    ("so \\frac{1}{2} is left", "number", ("\\frac{1}{2} is",)),
+    ("no digit at all", "none", ()),
+    ("9" * 3000, "none", ()),
+    # nothing is guessed behind what was cut off
+    (r"so \boxed{7", "cut off", ()),
+    ("<answer>7", "cut off", ()),
+    ("<think>7", "none", ()),
+]
+
+
+@pytest.mark.parametrize(("completion", "kind", "texts"), CLAIMS, ids=short)
+def test_final_claims(completion: str, kind: str, texts: tuple[str, ...]) -> None:
+    assert find_claims(completion, "number") == (kind, texts)
+
+
+FORMULAS = [
+    ("so $x = 5$.", "formula", ("x = 5",)),
+    ("so $$x$$", "formula", ("x",)),
+    ("so \\(x^2\\) it is", "formula", ("x^2",)),
+    ("so \\[\nx^2\n\\]", "formula", ("x^2",)),
+    ("$x$ is not $y$", "none", ()),
+    ("$x = 5$ for 3 apples", "number", ("3 apples",)),
+    ("3 apples for $x$", "formula", ("x",)),
+    ("it costs $5 and $6", "number", ("$6",)),
+    ("$a$ or $b$", "none", ()),
+]
+
+
+@pytest.mark.parametrize(("completion", "kind", "texts"), FORMULAS, ids=short)
+def test_the_last_formula(completion: str, kind: str, texts: tuple[str, ...]) -> None:
+    assert find_claims(completion, "formula") == (kind, texts)
+    assert find_claims(completion).texts == ()
+
+
+def test_boxes_deep_inside_each_other_stay_within_bounds() -> None:
+    text = "\\boxed{1 " * 5000 + "}" * 5000
+    with within(0.5):
+        boxes = find_boxes(text)
+    assert boxes[-1] == "1" and sum(map(len, boxes)) <= 4 * FALLBACK_WINDOW
+
+
 HOSTILE = [
     "<think>",
     "</think>",
@@ -117,6 +195,9 @@ def test_a_megabyte_of_hostile_text_takes_a_moment(piece: str, tail: str) -> Non
     with within(0.8):
         answer = extract_answer(text)
     assert answer is None or answer in text
+    with within(1.6):
+        find_claims(text, "number")
+        find_claims(text, "formula")
 
 
 @given(st.text(), st.text(alphabet="<>/thinkaswer{}\\boxd# 0"))

@@ -19,7 +19,9 @@ REFERENCES = {
     "countdown": {"numbers": [5, 6, 1], "target": 30},
     "format": None,
     "code": {"tests": ["assert f(2) == 4"]},
+    "instructions": {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
     "math": r"\frac{1}{2}",
+    "length": {"max_length": 100, "buffer": 20},
     "number": 72,
 }
 ALWAYS = {"verifier_error": 1.0}
