@@ -19,6 +19,9 @@ from typing import Any
 from labkit.errors import UserError
 from labkit.exercises import (
     bandit_gradient,
+    bradley_terry_loss,
+    calibration_error,
+    chat_template,
     clipped_policy_loss,
     completion_mask,
     count_backtracks,
@@ -27,8 +30,11 @@ from labkit.exercises import (
     leave_one_out,
     overlong_penalty,
     pass_at_k,
+    preference_probability,
     reinforce_estimate,
     sample_token,
+    sft_labels,
+    sft_loss,
     token_logprobs,
 )
 from labkit.exercises.checking import TIME_LIMIT, check_exercise
@@ -59,6 +65,12 @@ EXERCISES: dict[str, Exercise] = {
         bandit_gradient,
         reinforce_estimate,
         leave_one_out,
+        chat_template,
+        sft_labels,
+        sft_loss,
+        preference_probability,
+        bradley_terry_loss,
+        calibration_error,
         token_logprobs,
         completion_mask,
         group_advantages,

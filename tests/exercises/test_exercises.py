@@ -88,6 +88,41 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     return n / (n - 1) * (rewards - rewards.mean(1, keepdim=True))
 
 
+def chat_template(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+    lines = ["user: {content}" if m["role"] == "user" else "bot: {content}<eos>" for m in messages]
+    filled = [line.format(**message) for line, message in zip(lines, messages, strict=True)]
+    return "\n".join([*filled, "bot:" if add_generation_prompt else ""])
+
+
+def sft_labels(tokens: Tensor, prompt_lengths: Tensor, lengths: Tensor) -> Tensor:
+    labels = torch.full_like(tokens, -100)
+    for row, (start, end) in enumerate(zip(prompt_lengths.tolist(), lengths.tolist(), strict=True)):
+        labels[row, start:end] = tokens[row, start:end]
+    return labels
+
+
+def sft_loss(logprobs: Tensor, mask: Tensor) -> Tensor:
+    return -logprobs[mask].mean()
+
+
+def preference_probability(score_a: float, score_b: float, temperature: float) -> float:
+    return 0.5 * (1 + math.tanh((score_a - score_b) / temperature / 2))
+
+
+def bradley_terry_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
+    return torch.logaddexp(torch.zeros_like(chosen), rejected - chosen).mean()
+
+
+def calibration_error(said: Tensor, right: Tensor, bins: int) -> float:
+    ordered, hits = said.sort(stable=True)[0], right[said.argsort(stable=True)].to(said.dtype)
+    total, start = 0.0, 0
+    for k in range(bins):
+        size = len(said) // bins + (k < len(said) % bins)
+        total += abs(ordered[start : start + size].sum().item() - hits[start : start + size].sum().item())
+        start += size
+    return total / len(said)
+
+
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     columns = [torch.zeros(len(tokens))]
     for t in range(1, tokens.shape[1]):
@@ -150,6 +185,12 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "bandit-gradient": bandit_gradient,
     "reinforce-estimate": reinforce_estimate,
     "leave-one-out": leave_one_out,
+    "chat-template": chat_template,
+    "sft-labels": sft_labels,
+    "sft-loss": sft_loss,
+    "preference-probability": preference_probability,
+    "bradley-terry-loss": bradley_terry_loss,
+    "calibration-error": calibration_error,
     "token-logprobs": token_logprobs,
     "completion-mask": mask_by_loop,
     "group-advantages": group_advantages,
@@ -187,6 +228,8 @@ def test_the_names_that_notebooks_rely_on():
     assert {exercise.notebook for exercise in EXERCISES.values()} == {
         "00_start_here",
         "01_language_models_as_policies",
+        "02_instruction_tuning",
+        "03_reward_models",
         "08_rlvr_from_scratch",
         "12_r1_zero",
     }
