@@ -11,7 +11,9 @@ from labkit.doctor import Diagnosis, examine, models_at_hand, versions
 from labkit.recipes import list_recipes, load_recipe
 from labkit.tasks import TASKS, availability, load_task
 
-PATTERNS = {
+# What is said of tasks that are not loaded to be listed.
+PLAIN = {
+    "gsm8k": "grade-school word problems (GSM8K)",
     "reasoning_gym:NAME": "any data set of reasoning-gym with its own scorer, such as reasoning_gym:chain_sum",
     "file:PATH": 'JSON lines {"prompt": ..., "reference": ..., "verifier": name}',
 }
@@ -44,7 +46,7 @@ def tasks(as_json: Json = False) -> None:
     """
     rows = []
     for row in availability():
-        facts = {"example": None, "max_new_tokens": None, "description": PATTERNS.get(row["name"], "")}
+        facts = {"example": None, "max_new_tokens": None, "description": PLAIN.get(row["name"], "")}
         if row["at_hand"] and row["name"] in TASKS:
             task = load_task(row["name"])
             facts = {"description": task.description, "example": task.sample(1, "test")[0].prompt}
@@ -56,7 +58,7 @@ def tasks(as_json: Json = False) -> None:
     for row in rows:
         row["at hand"] = "yes" if row["at_hand"] else "no"
         row["example"] = shorten(" ".join((row["example"] or "").split()), 60, placeholder=" ...")
-        row["description"] = row["description"] or row["where"]
+        row["description"] += "" if row["at_hand"] else f"; from {row['where']}"
     print_list(rows, ["name", "at hand", "example", "description"], False)
 
 
