@@ -122,6 +122,18 @@ def test_junk_outside_the_mask_does_not_reach_the_kl(batch):
         torch.testing.assert_close(result, results[0])
 
 
+def test_the_reference_and_the_old_policy_are_frozen(batch):
+    now, old, ref, mask = (x.clone() for x in batch)
+    for tensor in (now, old, ref):
+        tensor.requires_grad_()
+    for kind in ("k2", "k3"):
+        preset = dataclasses.replace(PRESETS["grpo"], kl_kind=kind, kl_coef=0.3)
+        loss, stats = preset.loss(now, old, torch.ones(4).double(), mask, ref_logprobs=ref)
+        gradients = torch.autograd.grad(loss, [now, old, ref], allow_unused=True)
+        assert gradients[0].abs().max() > 0 and gradients[1] is None and gradients[2] is None
+        assert not any(value.requires_grad for value in stats.values())
+
+
 def test_kl_in_the_reward(batch):
     now, _, ref, mask = batch
     preset = dataclasses.replace(PRESETS["rloo"], kl_coef=0.5)

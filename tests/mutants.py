@@ -1,0 +1,459 @@
+"""The field's known mistakes, each as one textual change of the lab's source, and the tests that must notice it.
+
+`mutation_check` plants them one at a time in a copy of the tree. A change must apply EXACTLY once, else the check
+itself fails: so the list can't rot unseen when the source moves on.
+"""
+
+from dataclasses import dataclass
+
+CLIP = "tests/algorithms/test_clip_truth_table.py"
+LOSS = "tests/algorithms/test_policy_loss.py"
+PRESETS = "tests/algorithms/test_algorithm_presets.py"
+EXACT = "tests/algorithms/test_enumeration.py"
+ADVANTAGES = "tests/algorithms/test_advantages.py"
+KL = "tests/algorithms/test_kl.py"
+GAE = "tests/algorithms/test_gae.py"
+VALUE = "tests/algorithms/test_value_loss.py"
+CONTROL = "tests/algorithms/test_kl_controllers.py"
+PREFERENCES = "tests/algorithms/test_preference_losses.py"
+REWARDS = "tests/algorithms/test_reward_model_losses.py"
+SFT = "tests/training/test_sft_rows.py"
+ENGINE = "tests/sampling/test_engine.py"
+CHOOSE = "tests/sampling/test_choose.py"
+POLICY = "tests/models/test_policy.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands exactly once in `file` and becomes `new`; one of the `tests` must then fail.
+
+    `tests` are files, or single tests of a file that takes long.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, f"labkit/{file}", old, new, tests)
+
+
+MUTANTS = [
+    # The policy loss
+    _mutant(
+        "clip inverted for A < 0",
+        "algorithms/policy.py",
+        "objective = torch.minimum(weight * advantage, clipped * advantage)",
+        "objective = torch.where(advantage < 0, torch.maximum(weight * advantage, clipped * advantage),"
+        " torch.minimum(weight * advantage, clipped * advantage))",
+        CLIP,
+    ),
+    _mutant(
+        "no pessimism: the clipped ratio alone",
+        "algorithms/policy.py",
+        "objective = torch.minimum(weight * advantage, clipped * advantage)",
+        "objective = clipped * advantage",
+        CLIP,
+    ),
+    _mutant(
+        "clip bounds swapped",
+        "algorithms/policy.py",
+        "weight.clamp(1 - clip_low, 1 + clip_high)",
+        "weight.clamp(1 - clip_high, 1 + clip_low)",
+        LOSS,
+    ),
+    _mutant(
+        "ratio upside down",
+        "algorithms/policy.py",
+        "logprobs - old_logprobs.detach()",
+        "old_logprobs.detach() - logprobs",
+        CLIP,
+    ),
+    _mutant(
+        "dual clip for A > 0 too",
+        "algorithms/policy.py",
+        "torch.where(advantage < 0, torch.maximum(objective, dual_clip * advantage), objective)",
+        "torch.maximum(objective, dual_clip * advantage)",
+        CLIP,
+    ),
+    _mutant(
+        "CISPO's weight not detached",
+        "algorithms/policy.py",
+        "-clipped.detach() * advantage * lp",
+        "-clipped * advantage * lp",
+        CLIP,
+    ),
+    _mutant(
+        "old log-probs not detached",
+        "algorithms/policy.py",
+        "logprobs - old_logprobs.detach()",
+        "logprobs - old_logprobs",
+        LOSS,
+    ),
+    _mutant(
+        "GSPO: the product of the ratios, not their geometric mean",
+        "algorithms/policy.py",
+        "log_ratio.sum(dim=1, keepdim=True) / length",
+        "log_ratio.sum(dim=1, keepdim=True)",
+        LOSS,
+    ),
+    _mutant(
+        "mask forgotten in the aggregation",
+        "algorithms/reduction.py",
+        "per_sequence = torch.where(mask, values, 0.0).sum(dim=1)",
+        "per_sequence = values.sum(dim=1)",
+        VALUE,
+    ),
+    _mutant(
+        "micro-batches averaged by themselves",
+        "algorithms/reduction.py",
+        "count = loss_normalizer(mask, aggregate) if normalizer is None else normalizer",
+        "count = loss_normalizer(mask, aggregate)",
+        LOSS,
+    ),
+    _mutant(
+        "token mean over the padding too",
+        "algorithms/reduction.py",
+        'return int(mask.sum()) if aggregate == "token_mean" else mask.shape[0]',
+        'return mask.numel() if aggregate == "token_mean" else mask.shape[0]',
+        LOSS,
+    ),
+    _mutant(
+        "entropy bonus with the wrong sign",
+        "algorithms/preset.py",
+        "loss = loss - self.entropy_coef * aggregate_tokens(",
+        "loss = loss + self.entropy_coef * aggregate_tokens(",
+        f"{EXACT}::test_the_entropy_bonus_climbs_the_entropy",
+    ),
+    # Presets
+    _mutant(
+        "Dr. GRPO with the sequence mean",
+        "algorithms/presets.py",
+        'aggregate="sequence_sum_norm"',
+        'aggregate="sequence_mean"',
+        f"{EXACT}::test_dr_grpo_has_no_length_bias",
+    ),
+    _mutant(
+        "Dr. GRPO that divides by the standard deviation",
+        "algorithms/presets.py",
+        'scale="none",\n        aggregate="sequence_sum_norm"',
+        'aggregate="sequence_sum_norm"',
+        f"{EXACT}::test_dr_grpo_has_no_length_bias",
+    ),
+    _mutant(
+        "DAPO with the sequence mean",
+        "algorithms/presets.py",
+        'clip_high=0.28,\n        aggregate="token_mean"',
+        'clip_high=0.28,\n        aggregate="sequence_mean"',
+        f"{EXACT}::test_dapo_divides_by_the_tokens_of_the_batch",
+    ),
+    _mutant(
+        "GSPO with the ratio of each token",
+        "algorithms/presets.py",
+        'ratio="sequence",\n        clip_low=3e-4',
+        "clip_low=3e-4",
+        PRESETS,
+    ),
+    # Advantages
+    _mutant(
+        "ddof swapped",
+        "algorithms/advantage.py",
+        "/ (size - ddof).clamp(min=1)",
+        "/ (size - 1 + ddof).clamp(min=1)",
+        ADVANTAGES,
+    ),
+    _mutant(
+        "leave-one-out that includes the answer itself",
+        "algorithms/advantage.py",
+        "centred = above - (total - above) / (size - 1).clamp(min=1)",
+        "centred = above - total / size",
+        ADVANTAGES,
+    ),
+    _mutant(
+        "the mean of the batch for that of the group",
+        "algorithms/advantage.py",
+        'group if baseline == "group_mean" else batch',
+        'group if baseline == "batch_mean" else batch',
+        ADVANTAGES,
+    ),
+    _mutant(
+        "variance for the standard deviation",
+        "algorithms/advantage.py",
+        "torch.where(size > ddof, variance.sqrt(), 0.0)",
+        "torch.where(size > ddof, variance, 0.0)",
+        ADVANTAGES,
+    ),
+    _mutant(
+        "equal rewards divided by eps",
+        "algorithms/advantage.py",
+        'above = rewards - _reduce(rewards, index, "amin")',
+        "above = rewards",
+        ADVANTAGES,
+    ),
+    _mutant(
+        "ReMax without its baseline",
+        "algorithms/preset.py",
+        'rewards = rewards - _needed(greedy, "greedy_baseline=True", "greedy")',
+        '_needed(greedy, "greedy_baseline=True", "greedy")',
+        GAE,
+    ),
+    _mutant(
+        "the critic learns whitened returns",
+        "algorithms/preset.py",
+        "result = whiten(result, mask, ddof=self.ddof)",
+        "result = returns = whiten(result, mask, ddof=self.ddof)",
+        GAE,
+    ),
+    _mutant(
+        "whitening over the padding too",
+        "algorithms/reduction.py",
+        "shift = above.sum() / count",
+        "shift = above.mean()",
+        GAE,
+    ),
+    # GAE and the critic
+    _mutant(
+        "GAE without the mask",
+        "algorithms/gae.py",
+        "later = torch.where(mask[:, t], delta + gamma * lam * later, later)",
+        "later = delta + gamma * lam * later",
+        GAE,
+    ),
+    _mutant(
+        "GAE reads the value of a hole",
+        "algorithms/gae.py",
+        "next_value = torch.where(mask[:, t], values[:, t], next_value)",
+        "next_value = values[:, t]",
+        GAE,
+    ),
+    _mutant(
+        "GAE without lambda",
+        "algorithms/gae.py",
+        "delta + gamma * lam * later",
+        "delta + gamma * later",
+        GAE,
+    ),
+    _mutant(
+        "GAE that does not discount the next value",
+        "algorithms/gae.py",
+        "rewards[:, t] + gamma * next_value - values[:, t]",
+        "rewards[:, t] + next_value - values[:, t]",
+        GAE,
+    ),
+    _mutant(
+        "value clip with min for max",
+        "algorithms/value.py",
+        "worst = torch.maximum(error, clipped)",
+        "worst = torch.minimum(error, clipped)",
+        CLIP,
+    ),
+    _mutant(
+        "the critic's targets not detached",
+        "algorithms/value.py",
+        "returns.detach()",
+        "returns",
+        VALUE,
+    ),
+    # KL
+    _mutant(
+        "KL upside down",
+        "algorithms/kl.py",
+        "\n    x = logprobs - ref_logprobs\n",
+        "\n    x = ref_logprobs - logprobs\n",
+        KL,
+    ),
+    _mutant(
+        "k3 with the ratio upside down",
+        "algorithms/kl.py",
+        "torch.expm1(-x) + x",
+        "torch.expm1(x) - x",
+        KL,
+    ),
+    _mutant(
+        "k2 without the half",
+        "algorithms/kl.py",
+        "x.square() / 2",
+        "x.square()",
+        KL,
+    ),
+    _mutant(
+        "KL added to the reward",
+        "algorithms/shaping.py",
+        "return rewards - kl_coef * torch.where(mask, kl.detach(), 0.0)",
+        "return rewards + kl_coef * torch.where(mask, kl.detach(), 0.0)",
+        GAE,
+    ),
+    _mutant(
+        "KL in the reward paid twice",
+        "algorithms/preset.py",
+        'self.kl_placement == "reward" and self.credit == "sequence"',
+        'self.kl_placement == "reward"',
+        GAE,
+    ),
+    _mutant(
+        "the score at every token",
+        "algorithms/shaping.py",
+        "last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)",
+        "last = mask",
+        GAE,
+    ),
+    _mutant(
+        "KL loss: reference not detached",
+        "algorithms/preset.py",
+        "torch.where(mask, ref_logprobs.detach(), 0.0)",
+        "torch.where(mask, ref_logprobs, 0.0)",
+        PRESETS,
+    ),
+    _mutant(
+        "adaptive KL steers away",
+        "algorithms/controllers.py",
+        "error = min(max(kl / self.target - 1, -MAX_ERROR), MAX_ERROR)",
+        "error = min(max(1 - kl / self.target, -MAX_ERROR), MAX_ERROR)",
+        CONTROL,
+    ),
+    # Preferences and reward models
+    _mutant(
+        "DPO: chosen and rejected swapped",
+        "algorithms/preference.py",
+        "d = chosen - rejected",
+        "d = rejected - chosen",
+        PREFERENCES,
+    ),
+    _mutant(
+        "DPO: reference not detached",
+        "algorithms/preference.py",
+        "chosen - ref_chosen.detach(), rejected - ref_rejected.detach()",
+        "chosen - ref_chosen, rejected - ref_rejected",
+        PREFERENCES,
+    ),
+    _mutant(
+        "DPO: reference forgotten",
+        "algorithms/preference.py",
+        "chosen - ref_chosen.detach(), rejected - ref_rejected.detach()",
+        "chosen, rejected",
+        PREFERENCES,
+    ),
+    _mutant(
+        "IPO: 1 / beta for 1 / (2 beta)",
+        "algorithms/preference.py",
+        "(d - 1 / (2 * beta)).square()",
+        "(d - 1 / beta).square()",
+        PREFERENCES,
+    ),
+    _mutant(
+        "SimPO on sums",
+        "algorithms/preference.py",
+        'PER_TOKEN: tuple[PreferenceKind, ...] = ("simpo", "orpo")',
+        'PER_TOKEN: tuple[PreferenceKind, ...] = ("orpo",)',
+        PREFERENCES,
+    ),
+    _mutant(
+        "robust DPO with cDPO's sign",
+        "algorithms/preference.py",
+        "F.logsigmoid(beta * d) + flipped",
+        "F.logsigmoid(beta * d) - flipped",
+        PREFERENCES,
+    ),
+    _mutant(
+        "ORPO: log-prob for log-odds",
+        "algorithms/preference.py",
+        "log_odds = d - log_one_minus_exp(chosen) + log_one_minus_exp(rejected)",
+        "log_odds = d",
+        PREFERENCES,
+    ),
+    _mutant(
+        "KTO: good and bad swapped",
+        "algorithms/kto.py",
+        "side = torch.where(desirable, d - z, z - d)",
+        "side = torch.where(desirable, z - d, d - z)",
+        PREFERENCES,
+    ),
+    _mutant(
+        "KTO: reference point not cut at 0",
+        "algorithms/kto.py",
+        ".mean().clamp(min=0)",
+        ".mean()",
+        PREFERENCES,
+    ),
+    _mutant(
+        "KTO: gradient through the reference point",
+        "algorithms/kto.py",
+        "(policy_logprobs.detach() - ref_logprobs.detach()).mean()",
+        "(policy_logprobs - ref_logprobs).mean()",
+        PREFERENCES,
+    ),
+    _mutant(
+        "Bradley-Terry: chosen and rejected swapped",
+        "algorithms/reward_model.py",
+        "difference = chosen - rejected",
+        "difference = rejected - chosen",
+        REWARDS,
+    ),
+    _mutant(
+        "Bradley-Terry: margin added",
+        "algorithms/reward_model.py",
+        "difference - margin.detach()",
+        "difference + margin.detach()",
+        REWARDS,
+    ),
+    # From tokens to log-probs, masks and samples
+    _mutant(
+        "log-probs shifted by one",
+        "models/logprobs.py",
+        "chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)",
+        "chosen = logits.gather(-1, tokens[:, :-1, None]).squeeze(-1) - logits.logsumexp(-1)",
+        f"{POLICY}::test_logprobs_stand_at_their_own_token",
+    ),
+    _mutant(
+        "the trainer forgets the temperature",
+        "models/logprobs.py",
+        "return logits if temperature == 1.0 else logits / temperature",
+        "return logits",
+        f"{POLICY}::test_temperature_divides_the_logits_also_in_the_logprobs",
+    ),
+    _mutant(
+        "the sampler's log-probs forget the temperature",
+        "sampling/choose.py",
+        "logits = logits / options.temperature",
+        "drawn = logits / options.temperature",
+        f"{CHOOSE}::test_temperature_scales_the_distribution_and_its_logprobs",
+    ),
+    _mutant(
+        "mask shifted by one",
+        "sampling/engine.py",
+        "mask = (columns >= starts[:, None]) & (columns < (starts + lengths)[:, None])",
+        "mask = (columns >= starts[:, None] - 1) & (columns < (starts + lengths)[:, None] - 1)",
+        f"{ENGINE}::test_the_record_is_consistent",
+    ),
+    _mutant(
+        "eos left out of the mask",
+        "sampling/engine.py",
+        "mask = (columns >= starts[:, None]) & (columns < (starts + lengths)[:, None])",
+        "mask = (columns >= starts[:, None]) & (columns < (starts + lengths - drawn.ended.cpu().long())[:, None])",
+        f"{ENGINE}::test_the_record_is_consistent",
+    ),
+    _mutant(
+        "SFT: prompt not masked",
+        "training/sft.py",
+        "starts = torch.tensor([max(document.start, 1) for document in documents], device=tokens.device)",
+        "starts = torch.ones(len(documents), dtype=torch.long, device=tokens.device)",
+        f"{SFT}::test_gradient_flows_into_the_replys_tokens_alone",
+    ),
+    _mutant(
+        "SFT, packed: prompt not masked",
+        "training/packing.py",
+        "mask[r, at + max(document.start, 1) : end] = True",
+        "mask[r, at + 1 : end] = True",
+        f"{SFT}::test_packed_loss_and_gradient_equal_those_of_lone_documents[llama]",
+    ),
+    _mutant(
+        "SFT: eos not taught",
+        "models/encoding.py",
+        "ids = prompt_ids + reply + [policy.eos_id]",
+        "ids = prompt_ids + reply",
+        f"{SFT}::test_a_reply_is_prompt_reply_and_one_eos",
+    ),
+]
