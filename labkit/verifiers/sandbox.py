@@ -41,6 +41,8 @@ __all__ = ["LEVELS", "Limits", "Outcome", "isolation", "run_inside"]
 
 LEVELS = ("bwrap", "landlock", "limits")
 MIB = 2**20
+READY = b"ready\n"
+"""What the launcher writes when all limits are taken, before it serves the job."""
 _HERE = Path(__file__).parent
 _counter = itertools.count()
 
@@ -116,8 +118,10 @@ def _run(command: list[str], files: list[Any], folder: str, limits: Limits, leve
         _kill(process)
     output, errors = (_read(file, limits.file_size) for file in files[1:])
     words = errors[-2000:].decode("utf-8", "replace").strip()
-    failed = words if level == "bwrap" and process.returncode == 1 and words.startswith("bwrap: ") else None
-    return Outcome(output, words, ended == "time", ended == "disk" or len(output) >= limits.file_size, failed)
+    too_much = ended == "disk" or len(output) >= limits.file_size
+    if not output.startswith(READY) and ended != "time":
+        return Outcome(b"", words, failed=words.rsplit("\n", 1)[-1] or "Python did not start")
+    return Outcome(output.removeprefix(READY), words, ended == "time", too_much)
 
 
 def _wait(process: subprocess.Popen[bytes], limits: Limits, folder: str | None) -> str:

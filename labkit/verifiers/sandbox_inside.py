@@ -223,6 +223,7 @@ def main():
     job = eval(data)
     os.chdir(job["folder"])
     lock(job["lock"])
+    send(1, "ready")  # from here on, whatever goes wrong is the program's doing
     {"ask": ask, "run": run, "judge": judge}[job["kind"]](job)
 
 

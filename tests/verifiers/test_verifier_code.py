@@ -338,6 +338,41 @@ def test_a_sandbox_that_cannot_be_had_is_the_verifiers_fault(monkeypatch):
     assert score.reward == 0.0 and score.parts["verifier_error"] == 1.0 and "could not be had" in score.reason
 
 
+def test_an_interpreter_that_does_not_start_is_the_verifiers_fault_too(monkeypatch):
+    monkeypatch.setattr(sandbox, "_source", lambda name: "import what_is_not_there")
+    score = verify(RIGHT, SQUARE, isolation="limits")
+    assert score.reward == 0.0 and score.parts["verifier_error"] == 1.0
+    assert "could not be had: ModuleNotFoundError: No module named 'what_is_not_there'" in score.reason
+
+
+JUPYTER = """
+import asyncio, time
+from concurrent.futures import ThreadPoolExecutor
+from labkit.verifiers.code import verify
+
+square = {"tests": ["assert f(2) == 4"]}
+good, endless = ("```python\\ndef f(x):\\n    {}\\n```".format(body) for body in ("return x * x", "while True: pass"))
+assert asyncio.get_event_loop().is_running()
+begun = time.monotonic()
+here = [verify(good, square, seconds=20), verify(endless, square, seconds=1)]
+with ThreadPoolExecutor(2) as pool:
+    there = [pool.submit(verify, good, square, seconds=20), pool.submit(verify, endless, square, seconds=1)]
+away = await asyncio.to_thread(verify, endless, square, seconds=1)
+print([s.reward for s in here], [f.result().reward for f in there], away.reason, time.monotonic() - begun < 30)
+"""
+
+
+def test_the_time_limit_holds_inside_jupyter_in_its_thread_and_in_others():
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(JUPYTER)])
+    NotebookClient(book, timeout=120, kernel_name="python3").execute()
+    (output,) = [output for output in book.cells[0].outputs if output.output_type == "stream"]
+    said = "0 of 1 tests pass; f(2) gets no answer: the program is over the time limit of 1 s"
+    assert output.text == f"[1.0, 0.0] [1.0, 0.0] {said} True\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="folders are swept on POSIX systems only")
 def test_folders_of_killed_processes_are_swept_away():
     gone = os.path.join(sandbox_scratch.place(), f"{sandbox_scratch.PREFIX}999999999-test")
