@@ -82,8 +82,10 @@ _JOIN = re.compile(r"\\text ?\{ ?,? ?(and|or) ?\}|,? (and|or) ")
 _NO_SOLUTION = re.compile(
     r"∅|\\\{ ?\\\}|(?:\\text ?\{)?(?:there (?:is|are) )?no (?:real )?solutions?\}?", re.IGNORECASE
 )
-_WORDS = re.compile(r"(?:[A-Za-z][A-Za-z' -]{3,}|\(?\\text ?\{[^{}]*\}\)?[ .!]*)")
+_WORDS = re.compile(r"(?:[Yy]es|[Nn]o|[Oo]dd|[Aa]ll|[A-Za-z][A-Za-z' -]{3,}|\(?\\text ?\{[^{}]*\}\)?[ .!]*)")
 _TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
+_CHOICES = re.compile(r"\\text ?\{ ?([A-Z](?:(?: ?, ?| and | or |, and )[A-Z])+) ?\}")
+_REPEATING = re.compile(r"([0-9]{0,20})\.([0-9]{0,20})(?:\\(?:overline|bar) ?\{([0-9]{1,20})\}|\(([0-9]{1,20})\))")
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin ?\{(?:[pbB]?matrix|smallmatrix|array)\}(?: ?\{[clr| ]*\})?(.*)\\end ?\{[A-Za-z]+\} ?[)\]]?"
 )
@@ -111,6 +113,7 @@ def read_answer(text: str) -> Answer:
 @lru_cache(maxsize=8192)
 def _read_short(text: str) -> Answer:
     text = tidy(text)
+    text = _CHOICES.sub(r"\1", text)
     joined = _JOIN.sub(lambda found: "∨" if "or" in (found.group(1), found.group(2)) else "∧", text)
     return _read(joined, 0)
 
@@ -147,7 +150,14 @@ def _read(text: str, depth: int) -> Answer:
 
 
 def _key(text: str) -> str:
-    return "".join(text.split())
+    return re.sub(r"([_^])\{([0-9A-Za-z])\}", r"\1\2", "".join(text.split()))
+
+
+def _as_fraction(found: re.Match[str]) -> str:
+    r"""`0.1\overline{6}` as a fraction: with n digits before the r that repeat, over 10^n (10^r - 1)."""
+    whole, fixed, repeated = found.group(1) or "0", found.group(2), found.group(3) or found.group(4)
+    over = int(whole + fixed + repeated) - int(whole + fixed)
+    return f"\\frac{{{over}}}{{{10 ** len(fixed) * (10 ** len(repeated) - 1)}}}"
 
 
 def _choice(text: str) -> re.Match[str] | None:
@@ -358,12 +368,13 @@ def _scalar(text: str) -> Scalar | Words:
     text, unit = split_unit(text)
     if _is_number_with_commas(text):
         text = text.replace(",", "")
+    text = _REPEATING.sub(_as_fraction, text)
     letter = re.fullmatch(r"\\text ?\{ ?([A-Za-z]) ?\}", text)
     if letter:
         text = letter.group(1)
     try:
         tree = read_expression(text)
-    except Unreadable as error:
+    except (Unreadable, RecursionError) as error:
         return Scalar(_key(text), unit=unit, problem=str(error), text=text)
     return _with_form(text, tree, unit)
 
@@ -373,7 +384,7 @@ def _with_form(text: str, tree: Tree, unit: str = "") -> Scalar:
         return Scalar(_key(text), None, None, unit, "infinity inside an expression")
     try:
         return Scalar(_key(text), tree, normal_form(tree), unit)
-    except (TooLarge, ZeroDivisionError) as error:
+    except (TooLarge, ZeroDivisionError, RecursionError) as error:
         return Scalar(_key(text), tree, None, unit, str(error))
 
 

@@ -1,11 +1,12 @@
 r"""A small grammar for mathematical expressions, as people and models write them: text to a tree, or a refusal.
 
-The tree is nested tuples: `("num", Fraction)`, `("sym", name)`, `("+", a, b)`, `("*", a, b)`, `("/", a, b)`,
+The tree is nested tuples: `("num", Fraction)`, `("sym", name)`, `("+", a, b, ...)`, `("*", a, b, ...)`, `("/", a, b)`,
 `("^", a, b)`, `("fn", name, arguments...)`. Nothing is evaluated here and nothing is given to a parser that could: what
 is not in the grammar is `Unreadable`. Length and depth are bounded, and the time is linear in the text.
 
 Readings where people differ: `1/2x` is (1/2)x; `\log` is natural; `x^23` is x to the 23; `3\frac12` is three and a
-half; letters in a row are a product (`ab` is a times b), but for the names of functions.
+half; letters in a row are a product (`ab` is a times b), but for the names of functions; `2e3` is 2000;
+`\sin^{-1} x` is the inverse function.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ __all__ = ["MAX_DEPTH", "Tree", "Unreadable", "read_expression"]
 Tree = tuple[Any, ...]
 
 MAX_DEPTH = 40
+MAX_CHAIN = 40
+"""Divisions and factorial signs: each makes the tree one deeper, so that walking it stays within Python's stack."""
 MAX_DIGITS = 400
 """Digits of one number; a longer one is not read (two such numbers are still equal as strings)."""
 
@@ -28,7 +31,7 @@ class Unreadable(ValueError):
 
 
 _TOKEN = re.compile(
-    r"(?P<space>\s+)|(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|"
+    r"(?P<space>\s+)|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?)|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|"
     r"(?P<sign>[-+*/^_(){}\[\]|!∞°'])|(?P<other>.)",
     re.DOTALL,
 )
@@ -94,6 +97,7 @@ class _Reader:
         self.tokens = _tokens(text)
         self.at = 0
         self.depth = 0
+        self.chain = 0
         self.bars = 0
 
     def peek(self, ahead: int = 0) -> str | None:
@@ -120,20 +124,24 @@ class _Reader:
         while self.peek() in ("+", "-"):
             sign = self.next()
             right = self.product()
-            tree = ("+", tree, right if sign == "+" else negative(right))
+            tree = _join("+", tree, right if sign == "+" else negative(right))
         return tree
 
     def product(self) -> Tree:
         tree = self.signed()
         while True:
             token = self.peek()
-            if token in ("*", "/"):
+            if token == "*":
                 self.next()
-                tree = (token, tree, self.signed())
+                tree = _join("*", tree, self.signed())
+            elif token == "/":
+                self.longer()
+                self.next()
+                tree = ("/", tree, self.signed())
             elif self.starts_factor():
                 if self.kind() == "number":
                     raise Unreadable("a number stands right behind another factor")
-                tree = ("*", tree, self.power())
+                tree = _join("*", tree, self.power())
             else:
                 return tree
 
@@ -152,14 +160,15 @@ class _Reader:
 
     def power(self) -> Tree:
         base = self.atom()
-        while self.peek() == "!":
-            self.next()
-            base = ("fn", "factorial", base)
+        base = self.factorials(base)
         if self.peek() != "^":
             return base
         self.next()
-        tree = ("^", base, self.exponent())
+        return self.factorials(("^", base, self.exponent()))
+
+    def factorials(self, tree: Tree) -> Tree:
         while self.peek() == "!":
+            self.longer()
             self.next()
             tree = ("fn", "factorial", tree)
         return tree
@@ -192,6 +201,11 @@ class _Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Unreadable(f"it is nested more than {MAX_DEPTH} deep")
+
+    def longer(self) -> None:
+        self.chain += 1
+        if self.chain > MAX_CHAIN:
+            raise Unreadable(f"it has more than {MAX_CHAIN} divisions and factorials")
 
     def atom(self) -> Tree:
         self.deeper()
@@ -311,7 +325,9 @@ class _Reader:
                 power = self.exponent()
         argument = self.argument()
         if power == ("num", Fraction(-1)):
-            raise Unreadable("an inverse function written as a power")
+            if name not in ("sin", "cos", "tan"):
+                raise Unreadable("an inverse function written as a power")
+            name, power = f"arc{name}", None
         tree: Tree = ("fn", name, argument)
         if base is not None:
             tree = ("/", tree, ("fn", "log", base))
@@ -325,8 +341,13 @@ class _Reader:
         while self.starts_factor() and self.kind() in ("word", "command") and self.peek(0) not in _FUNCTIONS:
             if self.peek().lstrip("\\") in _FUNCTIONS:  # type: ignore[union-attr]
                 break
-            tree = ("*", tree, self.power())
+            tree = _join("*", tree, self.power())
         return tree
+
+
+def _join(sign: str, tree: Tree, right: Tree) -> Tree:
+    """A sum or product with one more part; flat, for a long sum must not become a deep tree."""
+    return (*tree, right) if tree[0] == sign else (sign, tree, right)
 
 
 def negative(tree: Tree) -> Tree:

@@ -92,6 +92,7 @@ _THOUSANDS_BRACES = re.compile(r"(?<=[0-9])\{,\}(?=[0-9]{3}(?![0-9]))")
 _BLACKBOARD = re.compile(r"\\(?:mathbb|Bbb) ?(?:\{([A-Z])\}|([A-Z]))")
 _OPERATOR = re.compile(r"\\(?:operatorname\*?|mathop|mathrm) ?\{ ?(arcsin|arccos|arctan|sin|cos|tan|log|ln|exp) ?\}")
 _SPACES = re.compile(r"\s+")
+_ROW_SKIP = re.compile(r"\\\\ ?\[ ?-?[0-9.]+ ?[a-z]{2} ?\]")
 _WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"))
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
 
@@ -107,6 +108,7 @@ def tidy(text: str) -> str:
     ('1234', '\\{1, 2\\}')
     """
     text = _unwrap(text)
+    text = _ROW_SKIP.sub(r"\\\\", text)
     text = text.replace("\\\\", ROW if "\\begin" in text else "\\")  # a row's end, or a doubly escaped command
     text = text.translate(_CHARACTERS)
     text = _SUPERSCRIPTS.sub(lambda found: "^{" + found.group().translate(_SUPERSCRIPT) + "}", text)

@@ -11,6 +11,7 @@ Every step is bounded: a power tower, a factorial or a product that grows beyond
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -75,10 +76,10 @@ def normal_form(tree: Tree) -> Form:
             return _number(value)
         case ("sym", name):
             return Form({(1, ((name, 1),)): Fraction(1)}, name != "∞")
-        case ("+", a, b):
-            return _add(normal_form(a), normal_form(b))
-        case ("*", a, b):
-            return _multiply(normal_form(a), normal_form(b))
+        case ("+", *parts):
+            return functools.reduce(_add, map(normal_form, parts))
+        case ("*", *parts):
+            return functools.reduce(_multiply, map(normal_form, parts))
         case ("/", a, b):
             return _multiply(normal_form(a), _invert(normal_form(b)))
         case ("^", a, b):

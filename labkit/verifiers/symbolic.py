@@ -86,10 +86,10 @@ def _from_tree(tree: Tree) -> Any:
             return sympy.Rational(value.numerator, value.denominator)
         case ("sym", name):
             return {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "∞": sympy.oo}.get(name) or sympy.Symbol(name)
-        case ("+", a, b):
-            return _from_tree(a) + _from_tree(b)
-        case ("*", a, b):
-            return _from_tree(a) * _from_tree(b)
+        case ("+", *parts):
+            return sympy.Add(*map(_from_tree, parts))
+        case ("*", *parts):
+            return sympy.Mul(*map(_from_tree, parts))
         case ("/", a, b):
             return _from_tree(a) / _from_tree(b)
         case ("^", a, b):
