@@ -289,7 +289,7 @@ def _last_number(line: str) -> str | None:
     glued = run[:1] not in "=≈:" and (before[-1:].isalnum() or before[-1:] in ("_", "{", "\\"))
     if glued and "=" in run:
         run, glued = run.rpartition("=")[2], False  # f(3) = 5
-    if glued or _HEDGE.search(before):
+    if glued or _HEDGE.search(before) or (before[-1:] == "!" and run[:1] == "="):
         return None
     run = run.lstrip("=≈: ")
     word = _WORD.match(line, last.end())

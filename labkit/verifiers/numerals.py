@@ -75,27 +75,30 @@ _POWER_OF_TEN = re.compile(
 )
 _LATEX_SPACE = re.compile(r"\\(?:left|right|displaystyle|quad|[,;:! ()\[\]])|~")
 _DEGREES = re.compile(r"\^\s?\{?\\circ\}?|\\degree|\\circ|°")
+_COMPARED = re.compile(r"[<>!]=|=[<>/]|\\(?:leq?|geq?|neq?)\b")
+_BECAUSE = re.compile(r",? (?:because|since)\b|, (?:as|so|not|which|where)\b", re.IGNORECASE)
 _MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=[0-9.$])", re.IGNORECASE)
 _CURRENCY = re.compile(r"\\?[$€£¥₹]")
 _BRACKETED = re.compile(r"\([^()]*\)")
-_EXPRESSION = re.compile(r"[-+*/^]\s?\(|\)\s?[-+*/^(0-9]|[0-9]\s?\([-+*/ 0-9.]*\)")
+_EXPRESSION = re.compile(r"[-+*/^]\s?\(|\)\s?[-+*/^(0-9]|[0-9]\s?\([-+*/ 0-9.]*\)|[A-Za-z]\([-+ 0-9.]*\)")
 _BOUND = re.compile(
-    r"(?:\b(?:not|than|least|most|nor|between|over|under|above|below|up to)\b|n't\b|[-+*/^<>≤≥≠±√_\\])[^=]*$"
+    r"(?:\b(?:not|than|least|most|nor|between|over|under|above|below|up to|half|third|quarter|twice|double|triple|"
+    r"one of|log|ln|sin|cos|tan|sqrt|exp|% of)\b|n't\b|[-+*/^<>≤≥≠±√_\\|!¬])[^=]*$"
 )
 _GLUED_BEFORE = re.compile(r"[\w\\][-+]?$")
 _AFTER = re.compile(
     r"\s?(?P<percent>%|percent\b|per cent\b)|\s?(?P<scale>hundred|thousand|million|billion|trillion)\b|"
-    r"(?P<kilo>[kK])\b|\s?(?P<bad>[*/^+√π∞<>≤≥±_])|(?P<variable>[a-fijno-rt-zA-FIJNO-RT-Z]\b)"
+    r"(?P<kilo>[kK])\b|\s?(?P<bad>[*/^+√π∞<>≤≥±_|]|squared\b|cubed\b|factorial\b|mod\b)|(?P<variable>[a-fijno-rt-zA-FIJNO-RT-Z]\b)"
 )
 _WORD = re.compile(r"[\s-]?([A-Za-z]+)(?![A-Za-z^/²³])")
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_MEANINGFUL = {*_SCALES, "percent", "per", "or"}
+_MEANINGFUL = {*_SCALES, "percent", "per", "or", "squared", "cubed", "factorial", "mod"}
 
 
 def read_number(text: str, prose: bool = False) -> Numeral:
     r"""The one number that a text states. Raises `UnreadableError`, and nothing else, where there is none.
 
-    `prose=True` for text out of a sentence, where `5!` is an exclamation.
+    `prose=True` for text out of a sentence, where `5!` is an exclamation and reasons may follow (`72, since ...`).
 
     >>> read_number("7.00").value, read_number("1/2").value, read_number(r"11\frac{1}{2}").value
     (Fraction(7, 1), Fraction(1, 2), Fraction(23, 2))
@@ -115,10 +118,10 @@ def read_number(text: str, prose: bool = False) -> Numeral:
         return Numeral(_decimal(simple["digits"]), False, canonical_unit(simple["word"]) or simple["dollar"] or None)
     if len(text) > MAX_LENGTH:
         raise UnreadableError(f"is longer than {MAX_LENGTH} characters")
-    text, currency = _normalise(text)
+    text, currency = _normalise(_BECAUSE.split(text, maxsplit=1)[0] if prose else text)
     if "\\" in text or "{" in text or "}" in text:
         raise UnreadableError("is a formula, not a number")
-    *sides, last = text.rpartition("≈")[2].split("=")
+    *sides, last = _COMPARED.sub(" ≠ ", text.rpartition("≈")[2]).split("=")
     if not last.strip() and sides:
         raise UnreadableError("ends with an equals sign")
     found = _read_side(last, prose)

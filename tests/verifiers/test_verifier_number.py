@@ -96,6 +96,13 @@ REFUSED = [
     ("isn't 72", "does not say just"),
     ("at least 72", "does not say just"),
     ("> 72", "does not say just"),
+    ("x >= 72", "does not say just"),
+    ("x != 72", "does not say just"),
+    ("|-72|", "does not say just"),
+    ("half of 72", "does not say just"),
+    ("log 72", "does not say just"),
+    ("f(72)", "sum still to be done"),
+    ("72 squared", "expression"),
     ("x2", "does not say just"),
     ("covid-19", "does not say just"),
     ("1,23", "'1,23'"),
@@ -172,6 +179,26 @@ def test_a_malformed_reference_is_the_users_mistake(completion: str, reference: 
     with pytest.raises(UserError, match="a number reference is a number") as caught:
         verify(completion, reference)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("completion", "reward"),
+    [
+        ("The answer is 72, because 70 + 2 is that.", 1.0),
+        ("The answer is 72 since there were 3 of 24.", 1.0),
+        ("The answer is 72, not 71.", 1.0),
+        ("The answer is 71, not 72.", 0.0),
+        ("The answer is 71, since 72 is wrong.", 0.0),
+        ("The answer is 72, 73.", 0.0),
+        ("The answer is 5 apples and 72 pears.", 0.0),
+        ("The answer is not 71, since it is 72.", 0.0),
+        ("The answer is 72!", 1.0),
+        ("Answer: 72", 1.0),
+        ("It makes about 72 km/h", 1.0),
+    ],
+)
+def test_reasons_behind_a_number_are_not_the_number(completion: str, reward: float) -> None:
+    assert verify(completion, 72).reward == reward
 
 
 def test_two_final_answers_are_none() -> None:
