@@ -177,6 +177,8 @@ def _power(base: Form, exponent: Form) -> Form:
         return _root(base)
     if number is not None and power is not None and abs(power) > MAX_EXPONENT:
         raise TooLarge("a power is too large")
+    if exponent.key().count("^(") > 1:
+        raise TooLarge("a tower of powers is too large")
     return _opaque("^", [base, exponent])
 
 

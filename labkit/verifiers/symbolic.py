@@ -119,7 +119,7 @@ def _equal(a: Any, b: Any, digits: int) -> bool:
         agreed = 0
         for k in range(len(_POINTS) if symbols else 1):
             at = {s: sympy.Rational(_POINTS[(k + 3 * n) % len(_POINTS)]) + n for n, s in enumerate(symbols)}
-            same = _equal_numbers(a.subs(at), b.subs(at), digits, real_only)
+            same = _equal_at(a, b, at, digits, real_only)
             if same is False:
                 return False
             agreed += same is True
@@ -128,12 +128,13 @@ def _equal(a: Any, b: Any, digits: int) -> bool:
     return bool(sympy.simplify(difference) == 0)
 
 
-def _equal_numbers(x: Any, y: Any, digits: int, real_only: bool) -> bool | None:
-    """Whether two constants agree to so many digits; None where one is not a (real) number."""
+def _equal_at(a: Any, b: Any, at: dict[Any, Any], digits: int, real_only: bool) -> bool | None:
+    """Whether two expressions agree to so many digits at a point; None where one is not a (real) number there."""
     import sympy
 
     for precision in (15, digits):  # most unequal pairs are told apart by the first
-        first, second = sympy.N(x, precision + 15), sympy.N(y, precision + 15)
+        # evalf puts the point in as floats: 9^(x^9) at a fraction would be a number of a million digits.
+        first, second = (sympy.sympify(side).evalf(precision + 15, subs=at) for side in (a, b))
         if not all(v.is_number and v.is_finite for v in (first, second)):
             return None
         if real_only and not (first.is_real and second.is_real):
