@@ -45,6 +45,7 @@ class Task:
     them. `behaviours(completion)` gives extra numbers to log (attempts, backtracks, ...).
     `batch_scorer(completions, problems)`, where there is one, scores a whole batch in the verifier's place: a reward
     model that runs once for all rows, say. `parts["verifier_error"]` of a score is 1.0 where either was at fault.
+    `probe` is how many problems of each split the fingerprint looks at: fewer where they are slow to make.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Task:
     stop: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     batch_scorer: Callable[[list[str], list[Problem]], list[Score]] | None = None
+    probe: int = 32
 
     def sample(self, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
         """`n` problems of a split ("train" or "test"), the same for the same seed; without repeats while they last.
@@ -107,6 +109,6 @@ class Task:
 
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""
-        probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(32, split, seed=0)]
+        probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(self.probe, split, seed=0)]
         text = json.dumps([self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

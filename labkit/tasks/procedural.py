@@ -10,6 +10,7 @@ import functools
 import json
 import random
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 from labkit.errors import UserError
@@ -95,7 +96,8 @@ def make_reasoning_gym(name: str, seed: int = 0, size: int | None = None, **opti
         description=f"{name} of reasoning-gym, with its own scorer",
         verifier=score_item,
         draw=functools.partial(_draw, name, config),
-        options=json.loads(config),
+        options={**json.loads(config), "version": version("reasoning-gym")},
+        probe=4,  # an item of some data sets takes a second; seed, options and version make the rest
     )
 
 
