@@ -25,6 +25,7 @@ from labkit.recipes import list_recipes
 from labkit.runs import processor
 from labkit.sampling import sample
 from labkit.tasks import TASKS, availability, load_task
+from labkit.verifiers.sandbox import isolation
 
 Status = Literal["ok", "note", "warning", "missing"]
 GIB = 2**30
@@ -81,6 +82,7 @@ def examine() -> Diagnosis:
         *packages(),
         *devices(),
         *machine(cores, threads),
+        sandboxing(),
         *models_and_data(),
         *traps(cores, threads, os.environ, Path(sys.prefix), _load()),
         *speed,
@@ -194,6 +196,22 @@ def machine(cores: int, threads: int) -> list[Finding]:
         told = "this folder is read-only, and runs are written to runs/ in it"
         found.append(Finding("machine", "folder", "warning", told, "cd to another one, or use `--out DIR`"))
     return found
+
+
+def sandboxing() -> Finding:
+    """What keeps the programs in check that the verifier `code` runs."""
+    level = isolation()
+    if level == "bwrap":
+        return Finding(
+            "machine", "sandbox", "ok", "bubblewrap: programs see no file, no network and no process of yours"
+        )
+    if level == "landlock":
+        told = "Landlock and seccomp: files, network, processes and signals are refused by the kernel"
+        return Finding("machine", "sandbox", "ok", told)
+    told = "resource limits and a Python audit hook alone: not for programs that may mean harm"
+    return Finding(
+        "machine", "sandbox", "note", told, "use Linux (WSL on Windows) with bubblewrap: apt install bubblewrap"
+    )
 
 
 def memory_gib() -> tuple[float, float] | None:

@@ -152,6 +152,16 @@ def test_a_command_and_a_kernel_of_another_environment(tmp_path: Path, monkeypat
     assert kernel.status == "warning" and "ipykernel install" in (kernel.mend or "")
 
 
+@pytest.mark.parametrize(
+    ("level", "status", "words"),
+    [("bwrap", "ok", "bubblewrap"), ("landlock", "ok", "Landlock"), ("limits", "note", "not for programs")],
+)
+def test_what_programs_are_kept_in_by(monkeypatch: pytest.MonkeyPatch, level: str, status: str, words: str):
+    monkeypatch.setattr(doctor, "isolation", lambda: level)
+    finding = doctor.sandboxing()
+    assert finding.status == status and words in finding.found and (finding.mend is None) == (status == "ok")
+
+
 def test_cores_are_those_that_may_be_used():
     assert 1 <= doctor.usable_cores() <= (os.cpu_count() or 1)
 
