@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 # What a comparison draws, where all runs have logged it.
 CURVES = ("pass_rate", "response_length", "backtracks", "truncated")
+# What it draws where a reward model was trained on, and where all learned from data.
+GOLD_CURVES = ("reward_mean", "gold_mean", "kl", "response_length")
+DATA_CURVES = ("loss", "accuracy", "margin", "grad_norm")
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run in numbers; rates are shares of samples, lengths are tokens. None: not there (yet)."""
+    """One run in numbers; rates are shares of samples, lengths are tokens. None: not there (yet).
+
+    `reward_*`: mean rewards of the held-out problems' answers, of use where they are not just 0 and 1. `held_out`:
+    share of held-out pairs in the right order, of a reward model or of DPO and its kin.
+    """
 
     run: str
     path: str
@@ -46,13 +53,18 @@ class RunRow:
     length_after: float | None
     truncated_before: float | None
     truncated_after: float | None
+    reward_before: float | None
+    reward_after: float | None
+    reward_after_interval: list[float] | None
+    held_out: float | None
+    held_out_interval: list[float] | None
     seconds: float | None
     tokens_per_second: float | None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """pass@1 of `second` minus that of `first` over the same problems.
+    """pass@1 (or the mean reward: see `what`) of `second` minus that of `first` over the same problems.
 
     `interval` is a 95 % bootstrap interval over problems; `better` and `worse` count problems. Where the two
     can't be paired, `why_not` says why, and the rest is None.
@@ -66,6 +78,7 @@ class Pair:
     better: int | None = None
     worse: int | None = None
     why_not: str | None = None
+    what: str = "pass@1"
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,9 @@ class Comparison:
             for label, run in zip(recipe_labels(self._opened), self._opened, strict=True):
                 groups.setdefault(label, []).append(run)
             logged = [{key for line in run.metrics for key in line} for run in self._opened]
-            figure = learning_curves(groups, [f for f in CURVES if all(f in keys for keys in logged)])
+            common = set.intersection(*logged)
+            fields = GOLD_CURVES if "gold_mean" in common else CURVES if "pass_rate" in common else DATA_CURVES
+            figure = learning_curves(groups, [f for f in fields if f in common])
         except ModuleNotFoundError as error:
             raise UserError(f"curves need the package {error.name}: pip install {error.name}") from None
         if file is not None:
@@ -137,9 +152,14 @@ class Comparison:
             "tokens/s",
         ]
         found = [("Runs", head, [_cells(row) for row in self.runs])]
+        if any(_real(row) for row in self.runs):
+            found.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
+        if any(row.held_out is not None for row in self.runs):
+            rows = [[row.run, with_interval(row.held_out, row.held_out_interval)] for row in self.runs]
+            found.append(("Held-out pairs in the right order, after training", ["run", "accuracy"], rows))
         if self.pairs:
             rows = [_pair_cells(pair) for pair in self.pairs]
-            head = ["run", "minus", "pass@1 difference", "problems", "better", "worse"]
+            head = ["run", "minus", "difference", "of", "problems", "better", "worse"]
             found.append((f"Paired with {self.pairs[0].first}, over problems", head, rows))
         if self.seeds:
             rows = [
@@ -188,6 +208,7 @@ def compare(runs: Run | str | Path | Sequence[Run | str | Path]) -> Comparison:
 def _row(run: Run, label: str) -> RunRow:
     recipe, result = run.recipe, run.result or {}
     before, after = result.get("before") or {}, result.get("after") or {}
+    held_out = (result.get("held_out") or {}).get("after") or {}
     return RunRow(
         run=label,
         path=str(run.path),
@@ -203,6 +224,11 @@ def _row(run: Run, label: str) -> RunRow:
         length_after=after.get("mean_length"),
         truncated_before=before.get("truncated"),
         truncated_after=after.get("truncated"),
+        reward_before=before.get("mean_reward"),
+        reward_after=after.get("mean_reward"),
+        reward_after_interval=after.get("interval", {}).get("mean_reward"),
+        held_out=held_out.get("accuracy"),
+        held_out_interval=held_out.get("interval"),
         seconds=result.get("seconds"),
         tokens_per_second=result.get("tokens_per_second"),
     )
@@ -212,7 +238,9 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
     why_not = _why_not(first, second, first_label, second_label)
     if why_not is not None:
         return Pair(first_label, second_label, why_not=why_not)
-    a, b = (np.array(_after(run)["per_problem"], dtype=float) for run in (first, second))
+    # Real-valued rewards are compared as such: their pass@1 is the share of perfect answers alone.
+    key = "rewards_per_problem" if all(_graded(run) for run in (first, second)) else "per_problem"
+    a, b = (np.array(_after(run)[key], dtype=float) for run in (first, second))
     change = b - a
     return Pair(
         first_label,
@@ -222,7 +250,15 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
         interval=list(bootstrap_interval(change)),
         better=int((change > 0).sum()),
         worse=int((change < 0).sum()),
+        what="mean reward" if key == "rewards_per_problem" else "pass@1",
     )
+
+
+def _graded(run: Run) -> bool:
+    """Whether the evaluation's rewards are real numbers, and not just 0 and 1."""
+    report = _after(run)
+    reward, passed = report.get("mean_reward"), _pass_at_1(report)
+    return bool(report.get("rewards_per_problem")) and abs(reward - passed) > 1e-9
 
 
 def _why_not(first: Run, second: Run, first_label: str, second_label: str) -> str | None:
@@ -241,7 +277,8 @@ def _evaluation_facts(run: Run) -> dict[str, Any]:
     settings = recipe.get("evaluation", {})
     return {
         "task": _after(run).get("task"),
-        "data fingerprint": run.environment.get("data_fingerprint"),
+        # What is learned from may differ from what is asked: a run on data has a fingerprint of each.
+        "data fingerprint": run.environment.get("task_fingerprint", run.environment.get("data_fingerprint")),
         "problems": len(_after(run)["per_problem"]),
         "evaluation seed": settings.get("seed"),
         "temperature": settings.get("temperature"),
@@ -325,8 +362,18 @@ def _cells(row: RunRow) -> list[str]:
     ]
 
 
+def _real(row: RunRow) -> bool:
+    """Whether the rewards say more than pass@1 does."""
+    pairs = ((row.reward_before, row.before), (row.reward_after, row.after))
+    return any(reward is not None and share is not None and abs(reward - share) > 1e-9 for reward, share in pairs)
+
+
+def _reward_cells(row: RunRow) -> list[str]:
+    return [row.run, number(row.reward_before), with_interval(row.reward_after, row.reward_after_interval)]
+
+
 def _pair_cells(pair: Pair) -> list[str]:
     if pair.why_not is not None:
-        return [pair.second, pair.first, f"cannot be paired: {pair.why_not}", "-", "-", "-"]
+        return [pair.second, pair.first, f"cannot be paired: {pair.why_not}", "-", "-", "-", "-"]
     change = with_interval(pair.difference, pair.interval, sign="+")
-    return [pair.second, pair.first, change, str(pair.problems), str(pair.better), str(pair.worse)]
+    return [pair.second, pair.first, change, pair.what, str(pair.problems), str(pair.better), str(pair.worse)]

@@ -43,7 +43,8 @@ def train(
 
     Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. What
     learns from rows takes them as `dataset`: a source (`data.source`), a list of rows, or {"train": ..., "test": ...}.
-    `reward_model` is trained on in the task's place (RL, PPO), whose own score is logged beside it as `gold_mean`;
+    `reward_model` is trained on in the task's place (RL, PPO), whose own score is logged beside it as `gold_mean`
+    and is what the evaluations before and after are about;
     `reference` is the frozen model of a KL term or of DPO, by default the model as it begins.
 
     `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
@@ -68,7 +69,8 @@ def train(
         if dataset is not None:
             overrides["data.source"] = str(dataset) if isinstance(dataset, str | Path) else GIVEN
         settings, run = load_recipe(recipe, **overrides), None
-    world = _world(settings, task, reward_model, device)
+    world = _world(settings, task)
+    judged = _judged(settings, world, reward_model, device)
     # A policy object of the caller's is trained in place, since it is theirs.
     policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
     frozen = _reference(settings, reference, device)
@@ -80,7 +82,7 @@ def train(
         run = _new_run(settings, out, policy, world, offline)
     try:
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
-        learner = offline.learner if offline else make_learner(settings, policy, world, frozen)
+        learner = offline.learner if offline else make_learner(settings, policy, judged, frozen)
         return _train(run, settings, learner, world, offline, watching, progress)
     except (OSError, SafetensorError) as error:
         raise RunError(
@@ -96,18 +98,22 @@ def _name(value: Any) -> str:
     return str(value) if isinstance(value, str | Path) else value.name
 
 
-def _world(
-    recipe: Recipe, task: str | Task | None, reward_model: str | Path | Run | RewardModel | None, device: str | None
-) -> Task | None:
-    """The task, scored by the reward model where there is one; None where nothing is sampled."""
+def _world(recipe: Recipe, task: str | Task | None) -> Task | None:
+    """The task; None where nothing is sampled."""
     evaluated = recipe.trainer != "reward_model" and recipe.evaluation.problems > 0
     if not (recipe.online or evaluated):
         return None
-    world = task if isinstance(task, Task) else load_task(recipe.task, **recipe.task_options)
-    if recipe.reward_model is None:
-        return world
-    judge = reward_model if isinstance(reward_model, RewardModel) else load_reward_model(recipe.reward_model, device)
-    return world.with_reward_model(judge)
+    return task if isinstance(task, Task) else load_task(recipe.task, **recipe.task_options)
+
+
+def _judged(
+    recipe: Recipe, task: Task | None, given: str | Path | Run | RewardModel | None, device: str | None
+) -> Task | None:
+    """The task that is trained on: scored by the reward model where there is one. Evaluation keeps the task's own."""
+    if task is None or recipe.reward_model is None:
+        return task
+    judge = given if isinstance(given, RewardModel) else load_reward_model(recipe.reward_model, device)
+    return task.with_reward_model(judge)
 
 
 def _reference(recipe: Recipe, given: Any, device: str | None) -> Policy | None:
@@ -181,8 +187,9 @@ def _new_run(recipe: Recipe, out: str | Path | None, policy: Policy, task: Task 
     if offline is None and task is not None:
         prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
         check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
-    data = offline.dataset if offline else task
-    facts = environment(policy.device, data_fingerprint=data.fingerprint() if data else None)
+    prints = {"task_fingerprint": task.fingerprint()} if task else {}
+    prints["data_fingerprint"] = offline.dataset.fingerprint() if offline else prints["task_fingerprint"]
+    facts = environment(policy.device, **prints)
     folder = Path(out) if out is not None else _new_folder(recipe)
     run = create_run(folder, recipe.settings(), facts)
     if offline and offline.dataset.source == GIVEN:

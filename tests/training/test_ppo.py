@@ -81,6 +81,15 @@ def test_proxy_reward_is_trained_on_and_gold_is_logged_beside_it(tmp_path):
     assert "kl" in last, "how far the policy went, also without a penalty"
 
 
+def test_the_evaluation_of_a_run_on_a_reward_model_is_about_gold(tmp_path):
+    policy, judge = random_policy(), RewardModel(random_policy())
+    torch.nn.init.constant_(judge.head.linear.bias, 7.0)
+    changes = {"evaluation.problems": 4, "evaluation.samples": 2, "steps": 1}
+    run = toy_run(tmp_path / "run", "rloo", policy, reward_model=judge, **changes)
+    assert run.metrics[0]["reward_mean"] == pytest.approx(7.0)
+    assert run.result["before"]["mean_reward"] < 1 and run.result["after"]["mean_reward"] < 1
+
+
 def test_reward_model_reads_the_eos_whatever_stands_around_the_row():
     policy = random_policy()
     model = RewardModel(policy)
