@@ -146,6 +146,7 @@ def test_a_malformed_reference_of_length(reference: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_no_hostile_text_raises_or_takes_long() -> None:
     check_every_score(length.verify, {"max_length": 100, "buffer": 20, "unit": "words"})
     everything = combine(Part("accuracy", number.verify), Part("length", SoftOverlong(100, 20)), gate=SHAPE)

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -256,9 +257,21 @@ def test_every_text_gets_a_sound_score_and_always_the_same(text: str, number: in
         json.dumps(score.extracted)
 
 
-@pytest.mark.parametrize("reference", [72, "3.14 ± 0.01"])
-def test_no_hostile_text_raises_or_takes_long(reference: object) -> None:
-    check_every_score(verify, reference)
+def test_no_hostile_text_raises_or_takes_long() -> None:
+    check_every_score(verify, 72)
+    check_every_score(verify, "3.14 ± 0.01", count=2_000, megabytes=False)
+
+
+@pytest.mark.parametrize("piece", ["1", "<think></think>", "<answer>1</answer>", "\\boxed{1 ", "\\boxed{1}", "1 "])
+def test_memory_stays_bounded(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    tracemalloc.start()
+    try:
+        verify(text, 72)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 2**20
 
 
 SPEED = """
