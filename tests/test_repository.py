@@ -287,6 +287,8 @@ HEAVY = [
     "datasets",
     "matplotlib",
     "sympy",
+    "reasoning_gym",
+    "py3langid",
     "trl",
     "peft",
     "jupyter_core",

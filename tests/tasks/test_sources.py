@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import socket
+import sys
 from fractions import Fraction
 
 import pytest
@@ -214,6 +215,11 @@ def test_options_of_reasoning_gym_are_the_data_sets_own():
     one_line(lambda: load_task("reasoning_gym:"), "no data set")
     one_line(lambda: load_task("reasoning_gym:chain_sum", colour=3), "does not take these options", "colour")
     one_line(lambda: load_task("reasoning_gym:chain_sum", min_terms=-1), "does not take these options")
+
+
+def test_reasoning_gym_that_is_not_installed_is_told_with_the_mend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym.factory", None)
+    one_line(lambda: load_task("reasoning_gym:chain_sum"), "pip install reasoning-gym")
 
 
 def test_a_scorer_that_raises_ends_nothing(monkeypatch):

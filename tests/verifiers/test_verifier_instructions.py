@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 import string
+import sys
 
 import pytest
 from hostile import short, within
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
-from labkit.verifiers.instructions import CHECKS, loose_variants, verify
+from labkit.verifiers.instructions import CHECKS, language, loose_variants, verify
 from labkit.verifiers.instructions.text import count_sentences
 
 LESS, LEAST = {"relation": "less than"}, {"relation": "at least"}
@@ -484,6 +485,15 @@ def test_loose_keeps_whatever_strict_keeps_and_judging_is_deterministic(text: st
     strict, loose = verify(text, EVERYTHING), verify(text, EVERYTHING | {"mode": "loose"})
     assert all(loose.parts[name] >= kept for name, kept in strict.parts.items())
     assert strict == verify(text, EVERYTHING)
+
+
+def test_language_without_its_package_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    language._identifier.cache_clear()
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    with pytest.raises(UserError, match="pip install py3langid"):
+        ask("language:response_language", "Guten Tag", {"language": "de"})
+    assert ask("punctuation:no_comma", "Guten Tag") == 1.0
+    language._identifier.cache_clear()
 
 
 def test_it_travels_between_processes() -> None:
