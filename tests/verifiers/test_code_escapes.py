@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,8 @@ def world(tmp_path_factory: pytest.TempPathFactory):
     unix, abstract = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
     path = f"{place}/s"
     unix.bind(path)
-    abstract.bind(f"\0labkit-{os.getpid()}")
+    # An abstract name is Linux's own; elsewhere the program of that escape finds nothing to connect to.
+    abstract.bind(f"\0labkit-{os.getpid()}" if sys.platform == "linux" else f"{path}2")
     os.environ["LABKIT_TEST_SECRET"] = SECRET
     servers = [tcp, udp, unix, abstract]
     for server in servers:
@@ -94,7 +96,7 @@ def test_it_is_contained_and_the_next_program_is_judged_rightly(scores, world, n
     limit = SHORT if name in RUIN else 6.0
     assert seconds < 2 * limit + 5
     place, _, servers = world
-    assert sorted(path.name for path in place.iterdir()) == ["s", "victim"]
+    assert sorted(path.name for path in place.iterdir() if path.name != "s2") == ["s", "victim"]
     assert (place / "victim").read_text() == "precious" and (place / "victim").stat().st_mode & 0o777 == 0o777
     for server in servers:
         with pytest.raises(BlockingIOError):
@@ -171,12 +173,12 @@ def test_the_time_limit_holds_in_worker_threads_and_for_all_tests_together(level
     cases = {"stdin": [""] * 50, "stdout": [""] * 50}
     begun = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(verify, f"```python\n{slow}\n```", tests, seconds=1.5, isolation=level)
-        second = pool.submit(verify, "```python\nimport time\ntime.sleep(.4)\n```", cases, seconds=1.5, isolation=level)
+        first = pool.submit(verify, f"```python\n{slow}\n```", tests, seconds=3, isolation=level)
+        second = pool.submit(verify, "```python\nimport time\ntime.sleep(.4)\n```", cases, seconds=3, isolation=level)
         scores = [first.result(), second.result()]
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 12
     for score in scores:
-        assert 0 < score.parts["tests"] < 0.2 and score.reward == 0.0 and "over the time limit of 1.5 s" in score.reason
+        assert 0 < score.parts["tests"] < 0.2 and score.reward == 0.0 and "over the time limit of 3 s" in score.reason
 
 
 def test_a_killed_caller_leaves_no_process(tmp_path):
@@ -185,7 +187,6 @@ def test_a_killed_caller_leaves_no_process(tmp_path):
     if level is None:
         pytest.skip("this machine has neither bwrap nor landlock")
     import subprocess
-    import sys
 
     code = (
         "from labkit.verifiers.code import verify\n"
