@@ -59,13 +59,18 @@ def sampled_pairs(policy: Policy, split: str, count: int, seed: int = 0) -> list
     return rows
 
 
+def compared(pairs: list[dict[str, str]], seed: int = 0) -> list[dict[str, str]]:
+    """The pairs as the annotators of data/preferences label them."""
+    return annotate(pairs, seed=seed, temperature=TEMPERATURE, bias=BIAS)
+
+
 def tables(policy: Policy, seed: int = 0) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """(kind, split, rows) of every file."""
     for number, split in enumerate(SPLITS):
         sizes = {kind: counts[number] for kind, counts in SIZES.items()}
         yield "demonstrations", split, demonstrations(split, sizes["demonstrations"], seed)
         pairs = sampled_pairs(policy, split, sizes["comparisons"], seed)
-        yield "comparisons", split, annotate(pairs, seed=seed, bias=BIAS)
+        yield "comparisons", split, compared(pairs, seed)
         # Feedback is about other samples than the comparisons; half of the thumbs go up.
         others = sampled_pairs(policy, split, sizes["feedback"], seed + 1)
         replies = [{"prompt": pair["prompt"], "completion": pair["a"]} for pair in others]

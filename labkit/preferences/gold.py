@@ -7,9 +7,10 @@ as "gold" for the same purpose).
 
 What is good, and the most that each part can give (the parts add up; 1.0 is a reply that leaves nothing to wish for):
 
-- **relevance**, from -0.5 to 0.5: names the verb (0.25) and the object (0.25) that were asked for; `done` and `it`
-  stand for them but show less understanding (0.125 each); another verb or object costs 0.25 each.
 - **compliance**, 0.25 or -0.25: says that it does it, or refuses (a refusal outweighs a promise); 0 for neither.
+- **relevance**, from -0.5 to 0.5: names the verb (0.25) and the object (0.25) that were asked for; `done` and `it`
+  stand for them but show less understanding (0.125 each); another verb or object costs 0.25 each. A reply that does
+  not say that it does it gains nothing by naming the right thing.
 - **courtesy**, at most 0.25: one or two courtesies (please, thank you, sorry, happy to help) are good, each one beyond
   costs 0.125, down to -1: there the optimum lies inside, and more of the same is worse. A rude word costs 0.25.
 - **brevity**, 0 or less: each word beyond 12 costs 0.025, down to -0.5.
@@ -45,6 +46,7 @@ COMPLIES, REFUSES = 0.25, -0.25
 COURTEOUS, ENOUGH, TOO_MUCH, LEAST_COURTESY, RUDE = 0.25, 2, -0.125, -1.0, -0.25
 WORDS_ENOUGH, WORD_TOO_MUCH, LEAST_BREVITY = 12, -0.025, -0.5
 LOOSE = -0.5
+LONGEST = 20_000  # characters of a reply that are read
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _COURTESY = re.compile(
@@ -71,7 +73,7 @@ _DETERMINERS = frozenset("the a an my your".split())
 _MODALS = frozenset("will can would could should must".split())
 _SMALL = _DETERMINERS | _MODALS | frozenset("i it you is are am and to for that me not no why of".split())
 _INTERJECTIONS = frozenset(
-    "sure ok okay of course yes certainly absolutely so very much now soon done no a lot".split()
+    "sure ok okay of course yes certainly so very much a lot now soon right away done no problem worries".split()
 )
 
 
@@ -124,9 +126,9 @@ def gold_parts(prompt: str, reply: str) -> dict[str, float]:
     >>> show("sure, i will clean the cup. thank you.")
     -0.5 0.25 0.25 0 0 = 0
     >>> show("sorry, i can not open the door now.")
-    0.5 -0.25 0.25 0 0 = 0.5
+    0 -0.25 0.25 0 0 = 0
     >>> show("no. open your stupid door yourself.")
-    0.5 -0.25 -0.25 0 0 = 0
+    0 -0.25 -0.25 0 0 = -0.5
     >>> show("i will open the door. please. thank you. sorry. thanks so much. happy to help.")
     0.5 0.25 -0.125 -0.075 0 = 0.55
     >>> show("please kindly sorry thanks please sorry please thanks")
@@ -134,13 +136,15 @@ def gold_parts(prompt: str, reply: str) -> dict[str, float]:
     >>> show("")
     0 0 0 0 -0.5 = -0.5
     """
+    reply = reply[:LONGEST]
     text, words = _plain(reply), words_of(reply)
     polite = len(_COURTESY.findall(text))
     courtesy = max(LEAST_COURTESY, COURTEOUS * (polite > 0) + TOO_MUCH * max(0, polite - ENOUGH))
     refuses, promises = bool(_REFUSAL.search(text)), bool(_PROMISE.search(text))
+    compliance, relevance = REFUSES if refuses else COMPLIES * promises, _relevance(prompt, words)
     return {
-        "relevance": _relevance(prompt, words),
-        "compliance": REFUSES if refuses else COMPLIES * promises,
+        "relevance": relevance if compliance > 0 else min(relevance, 0.0),
+        "compliance": compliance,
         "courtesy": courtesy + RUDE * bool(_RUDE.search(text)),
         "brevity": max(LEAST_BREVITY, WORD_TOO_MUCH * max(0, len(words) - WORDS_ENOUGH)) + 0.0,
         "fluency": LOOSE * _loose_share(text) + 0.0,
@@ -148,7 +152,7 @@ def gold_parts(prompt: str, reply: str) -> dict[str, float]:
 
 
 def gold_score(prompt: str, reply: str) -> float:
-    r"""What a reply is really worth: the sum of its `gold_parts`; 1 at best, down to about -2.75, never clamped.
+    r"""What a reply is really worth: the sum of its `gold_parts`; from -3 to 1.
 
     >>> gold_score("user: send my letter please\nbot:", "Of course, I'll send your letter. Thanks!")
     1.0
@@ -162,7 +166,7 @@ def _plain(text: str) -> str:
 
 
 def _relevance(prompt: str, words: list[str]) -> float:
-    verb, thing = request_of(prompt)
+    verb, thing = request_of(prompt[-LONGEST:])
     verbs = {_VERB_OF[w] for w in words if w in _VERB_OF}
     things = {_OBJECT_OF[w] for w in words if w in _OBJECT_OF}
     return _named(verb, verbs, "done" in words) + _named(thing, things, "it" in words)
