@@ -1,6 +1,8 @@
 """`labkit bench verify`: every verifier has its row, on answers that follow from the seed."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -70,3 +72,12 @@ def test_math_judges_its_ordinary_answers_right():
     scores = run_verifier(VERIFIERS["math"], [text for text, _ in cases], [reference for _, reference in cases])
     assert all("undecided" not in score.parts and score.parts["parsed"] for score in scores)
     assert 0.3 < sum(score.reward for score in scores) / len(scores) < 0.9
+
+
+def test_the_command_prints_one_document():
+    command = [sys.executable, "-m", "labkit", "bench", "verify", "--answers", "16", "--repeats", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {row["side"] for row in found} >= {f"labkit {name}" for name in VERIFIERS} | {PEER}
+    assert {"what", "side", "batch", "tokens_per_second", "seconds", "ratio", "ceiling_fraction"} <= set(found[0])

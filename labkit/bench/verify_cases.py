@@ -62,6 +62,11 @@ def _instructions(rng: random.Random) -> list[Case]:
     return [(f"{' '.join(rng.choices(words, k=60))} {i} {rng.choice(ends)}", reference) for i in range(GROUP)]
 
 
+def _length(rng: random.Random) -> list[Case]:
+    reference = {"max_length": 200, "buffer": 50}
+    return [(f"{story[: rng.randint(100, 300)]} {i}", reference) for i, (story, _) in enumerate(_countdown(rng))]
+
+
 def _code(rng: random.Random) -> list[Case]:
     k = rng.randint(2, 99)
     bodies = [f"return x * {k}", f"return x + {k}", f"return {k} * x"]
@@ -113,6 +118,7 @@ KINDS: dict[str, Callable[[random.Random], list[Case]]] = {
     "countdown": _countdown,
     "format": _format,
     "instructions": _instructions,
+    "length": _length,
     "math": _math,
     "math algebra": _algebra,
     "number": _number,
