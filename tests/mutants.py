@@ -21,6 +21,8 @@ SFT = "tests/training/test_sft_rows.py"
 ENGINE = "tests/sampling/test_engine.py"
 CHOOSE = "tests/sampling/test_choose.py"
 POLICY = "tests/models/test_policy.py"
+PPO = "tests/training/test_ppo.py"
+RL = "tests/training/test_rl.py"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ MUTANTS = [
         "algorithms/reduction.py",
         "per_sequence = torch.where(mask, values, 0.0).sum(dim=1)",
         "per_sequence = values.sum(dim=1)",
-        VALUE,
+        REWARDS,
     ),
     _mutant(
         "micro-batches averaged by themselves",
@@ -455,5 +457,27 @@ MUTANTS = [
         "ids = prompt_ids + reply + [policy.eos_id]",
         "ids = prompt_ids + reply",
         f"{SFT}::test_a_reply_is_prompt_reply_and_one_eos",
+    ),
+    # The trainers
+    _mutant(
+        "the critic judges the text after the token",
+        "training/critic.py",
+        "torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)",
+        "values",
+        f"{PPO}::test_a_value_is_read_before_its_token",
+    ),
+    _mutant(
+        "the reward is read at the padding",
+        "models/reward_model.py",
+        "hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]",
+        "hidden[:, -1]",
+        f"{PPO}::test_reward_model_reads_the_eos_whatever_stands_around_the_row",
+    ),
+    _mutant(
+        "the trainer's micro-batches averaged by themselves",
+        "training/update.py",
+        '"normalizer": normalizer}',
+        '"normalizer": preset.normalizer(mask)}',
+        f"{RL}::test_micro_batches_and_skipped_rows_do_not_change_the_gradient",
     ),
 ]
