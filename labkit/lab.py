@@ -15,6 +15,21 @@ def train(recipe: str | Path | Recipe | None = None, **options: Any) -> Run:
     `lk.train("r1-zero-tiny", steps=20, seed=1)`; see `labkit.training.train` for all options.
     """
     if "observer" not in options and front_end() == "widgets":
-        options["observer"] = lambda settings: Dashboard(settings.steps, settings.name)
+        options["observer"] = _dashboard
         options.setdefault("progress", False)
     return _train(recipe, **options)
+
+
+# The two metrics that the dashboard always draws, and the third at first, by trainer.
+WATCHED = {
+    "sft": ("loss", "grad_norm", "lr"),
+    "reward_model": ("loss", "accuracy", "margin"),
+    "preferences": ("accuracy", "margin", "loss"),
+}
+
+
+def _dashboard(recipe: Recipe) -> Dashboard:
+    fixed = WATCHED.get(recipe.trainer, ("pass_rate", "response_length", "entropy"))
+    if recipe.online and recipe.reward_model is not None:
+        fixed = ("reward_mean", "gold_mean", "kl")
+    return Dashboard(recipe.steps, recipe.name, fixed[2], fixed=fixed[:2])

@@ -31,11 +31,20 @@ class Dashboard:
     Give it to the training loop as its observer: it calls `update` after each step and asks `stopped`. Then
     call `finish`. Where there is no notebook, or with `show=False`, nothing is shown and `stopped` is False
     until `stop` is called. The kernel's interrupt button is a second way to stop: a loop that catches
-    KeyboardInterrupt calls `stop` and ends its step.
+    KeyboardInterrupt calls `stop` and ends its step. `fixed`: the two metrics that are always drawn; `field`: the one
+    that is drawn first of those that can be chosen.
     """
 
-    def __init__(self, total_steps: int, title: str = "Training", field: str = "entropy", show: bool = True) -> None:
+    def __init__(
+        self,
+        total_steps: int,
+        title: str = "Training",
+        field: str = "entropy",
+        show: bool = True,
+        fixed: tuple[str, str] = FIXED,
+    ) -> None:
         self.total_steps = total_steps
+        self.fixed = fixed
         self.title = title
         self.metrics: list[dict[str, Any]] = []
         self.rollouts: list[dict[str, Any]] = []
@@ -44,7 +53,7 @@ class Dashboard:
         self._drawn = 0.0
         # The field is chosen in a subshell's thread while the main thread draws.
         self._lock = threading.Lock()
-        self._view = _View(title, field) if show and front_end() == "widgets" else None
+        self._view = _View(title, field, fixed) if show and front_end() == "widgets" else None
         if self._view is not None:
             self._view.button.on_click(lambda _: self.stop())
             deliver_at_once(self._view.button, clicked=self._stop.set)
@@ -89,8 +98,9 @@ class Dashboard:
             figure = None
             if self.metrics:
                 # No interval of a single run: its curves are drawn as they came.
-                fields = [f for f in dict.fromkeys((*FIXED, view.field.value)) if f in self.metrics[-1]]
-                figure = learning_curves(_Logged(self.metrics, {"name": self.title}), fields, title=self.title)
+                fields = [f for f in dict.fromkeys((*self.fixed, view.field.value)) if f in self.metrics[-1]]
+                logged = _Logged(self.metrics, {"name": self.title})
+                figure = learning_curves(logged, fields, title=self.title) if fields else None
             view.replace(figure, self._closing(result or {}))
 
     def _draw(self) -> None:
@@ -99,7 +109,7 @@ class Dashboard:
                 return
             self._drawn = time.monotonic()
             steps = [line["step"] for line in self.metrics]
-            fields = (*FIXED, self._view.field.value)
+            fields = (*self.fixed, self._view.field.value)
             for index, (box, field) in enumerate(zip(self._view.charts, fields, strict=True)):
                 values = [line.get(field) for line in self.metrics]
                 box.value = chart(steps, values, field, self.total_steps, index)
@@ -107,7 +117,7 @@ class Dashboard:
             self._view.bar.value = done
             self._view.bar.max = self.total_steps
             self._view.status.value = status(done, len(steps), self.total_steps, time.monotonic() - self._started)
-            self._view.newest.value = newest_rollouts(self.rollouts)
+            self._view.newest.value = self._newest()
 
     def _closing(self, result: Mapping[str, Any]) -> str:
         done = self.metrics[-1]["step"] + 1 if self.metrics else 0
@@ -115,7 +125,11 @@ class Dashboard:
         seconds = duration(time.monotonic() - self._started)
         text = f"<b>{escape(self.title)}</b>: {done} steps{early} in {seconds}"
         gain = gains(result)
-        return f"<div>{text}{'. ' + gain if gain else ''}</div>{newest_rollouts(self.rollouts)}"
+        return f"<div>{text}{'. ' + gain if gain else ''}</div>{self._newest()}"
+
+    def _newest(self) -> str:
+        # A run on a data set samples nothing while it lasts.
+        return "" if self.metrics and not self.rollouts else newest_rollouts(self.rollouts)
 
 
 @dataclass
@@ -129,7 +143,7 @@ class _Logged:
 class _View:
     """The widgets of a dashboard."""
 
-    def __init__(self, title: str, field: str) -> None:
+    def __init__(self, title: str, field: str, fixed: tuple[str, str]) -> None:
         import ipywidgets as w
 
         wide = w.Layout(width="100%")
@@ -141,7 +155,7 @@ class _View:
         )
         self.bar = w.IntProgress(value=0, min=0, max=1, layout=w.Layout(flex="1 1 8em"))
         self.status = w.HTML()
-        options = [(metric(f).title, f) for f in METRICS if f not in (*FIXED, "step")]
+        options = [(metric(f).title, f) for f in METRICS if f not in (*fixed, "step")]
         if field not in METRICS:
             options.append((metric(field).title, field))
         self.field = w.Dropdown(options=options, value=field, layout=w.Layout(width="95%"))
@@ -224,8 +238,13 @@ def gains(result: Mapping[str, Any]) -> str:
     for report in (before, after):
         low, high = report["interval"]["pass_at_1"]
         passed.append(f"{report['pass_at_k']['1']:.2f} [{low:.2f}, {high:.2f}]")
+    rewards = [report.get("mean_reward") for report in (before, after)]
+    real = any(
+        x is not None and abs(x - r["pass_at_k"]["1"]) > 1e-9 for x, r in zip(rewards, (before, after), strict=True)
+    )
+    reward = f"mean reward {rewards[0]:.2f} → {rewards[1]:.2f}, " if real and None not in rewards else ""
     lengths = f"{before['mean_length']:.0f} → {after['mean_length']:.0f}"
-    return f"Held out: pass@1 {passed[0]} → {passed[1]}, mean length {lengths} tokens."
+    return f"Held out: {reward}pass@1 {passed[0]} → {passed[1]}, mean length {lengths} tokens."
 
 
 def newest_rollouts(rollouts: Sequence[Mapping[str, Any]], limit: int = _SHOWN_ROLLOUTS) -> str:

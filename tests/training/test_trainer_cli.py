@@ -1,19 +1,19 @@
 """The trainers from the command line: every recipe that ships, resumed, compared, with its summary."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from mini import random_policy
+from toys import toy_run
 from typer.testing import CliRunner
 
+from labkit import lab
 from labkit.cli.entry import app
 from labkit.comparison import compare
+from labkit.models import RewardModel
 from labkit.recipes import list_recipes, load_recipe
 from labkit.runs import open_run
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 SMALL = ("steps=2", "checkpoint_every=1", "optimizer.warmup=0")
 ASSISTANTS = [name for name in list_recipes() if name.endswith("-assistant-tiny")]
@@ -99,3 +99,21 @@ def test_runs_of_different_trainers_are_compared_on_the_same_problems(tmp_path, 
     assert "Mean reward" in str(found) and "Held-out pairs" in str(found)
     assert json.loads(json.dumps(found.to_dict()))["pairs"][0]["what"] == "mean reward"
     found.plot(tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("trainer", ["sft", "reward_model", "dpo", "kto", "rloo"])
+def test_the_dashboard_draws_what_the_trainer_logs(tmp_path, trainer):
+    """In Jupyter a run ends with a figure, whatever was trained."""
+    boards, drawn = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labkit.widgets.dashboard.front_end", lambda: "widgets")
+        patch.setattr("labkit.widgets.dashboard._View.show", lambda view: None)
+        patch.setattr("labkit.widgets.dashboard._View.replace", lambda view, figure, html: drawn.append((figure, html)))
+        changes = {"observer": lambda recipe: boards.append(lab._dashboard(recipe)) or boards[-1], "steps": 2}
+        if trainer == "rloo":
+            changes["reward_model"] = RewardModel(random_policy())
+        run = toy_run(tmp_path / "run", trainer, **changes)
+    [(figure, html)], [board] = drawn, boards
+    assert set(board.fixed) <= set(run.metrics[0])
+    assert len(figure.axes) == 3 and "2 steps" in html
+    assert ("newest rollouts" in html) == (trainer == "rloo")
