@@ -3,19 +3,22 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from labkit.errors import UserError
-from labkit.models.policy import Policy
+
+if TYPE_CHECKING:
+    from labkit.models.policy import Policy
 
 MARK = "lora_"
 
 
 def add_lora(
-    policy: Policy, rank: int, alpha: float, targets: Sequence[str] | str = "all-linear", seed: int = 0
-) -> Policy:
+    policy: "Policy", rank: int, alpha: float, targets: Sequence[str] | str = "all-linear", seed: int = 0
+) -> "Policy":
     """Puts adapters into the policy's linear layers, in place, and freezes everything else; returns the policy.
 
     W becomes W + alpha / rank * B A with A [rank, in] random and B [out, rank] zero: at first nothing changes. No
@@ -67,11 +70,11 @@ def merged_adapters(model: nn.Module) -> Iterator[None]:
             layer.merged_adapters.clear()
 
 
-def without_adapters(policy: Policy) -> Policy:
-    """The policy itself, or, where it has adapters, a copy with these merged into plain weights."""
-    if not _adapted_layers(policy.model):
-        return policy
-    model = copy.deepcopy(policy.model)
+def without_adapters(model: nn.Module) -> nn.Module:
+    """The model itself, or, where it has adapters, a copy with these merged into plain weights."""
+    if not _adapted_layers(model):
+        return model
+    model = copy.deepcopy(model)
     for name, layer in [(n, m) for n, m in model.named_modules() if hasattr(m, "merged_adapters")]:
         layer.merge(safe_merge=True)
         parent, _, last = name.rpartition(".")
@@ -79,7 +82,7 @@ def without_adapters(policy: Policy) -> Policy:
     if hasattr(model, "peft_config"):
         del model.peft_config
     model._hf_peft_config_loaded = False
-    return Policy(model.requires_grad_(True), policy.tokenizer, policy.name)
+    return model.requires_grad_(True)
 
 
 def _adapted_layers(model: nn.Module) -> list[nn.Module]:
@@ -88,10 +91,9 @@ def _adapted_layers(model: nn.Module) -> list[nn.Module]:
 
 def _linear_layers(model: nn.Module) -> list[str]:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    kinds = (nn.Linear, "Conv1D")
     found = [
         name
         for name, module in model.named_modules()
-        if module is not head and (isinstance(module, kinds[0]) or type(module).__name__ == kinds[1])
+        if module is not head and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
     ]
     return sorted({name.rpartition(".")[2] for name in found})

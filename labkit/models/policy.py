@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from labkit.errors import RunError, UserError
+from labkit.models.lora import without_adapters
 from labkit.paths import data_folder
 
 MODELS = {
@@ -87,9 +88,12 @@ class Policy:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
-        """Writes model (safetensors) and tokenizer, so that `load_policy(folder)` and transformers can read them."""
+        """Writes model (safetensors) and tokenizer, so that `load_policy(folder)` and transformers can read them.
+
+        LoRA adapters are merged into the weights that are written; the policy itself keeps them.
+        """
         with quiet_transformers():
-            self.model.save_pretrained(folder)
+            without_adapters(self.model).save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
 

@@ -48,8 +48,9 @@ class RewardModel:
     def score(self, prompts: list[str], completions: list[str], batch_tokens: int = 8192) -> Float[Tensor, " batch"]:
         """The reward of each completion of its prompt, on the CPU.
 
-        A row that does not fit into the model's context keeps its beginning. Raises UserError where the two lists
-        have not one length.
+        Each completion is read as if it had ended where it stops, its eos put behind it: one that a token limit cut
+        off too. A row that does not fit into the model's context keeps its beginning. Raises UserError where the two
+        lists have not one length.
         """
         if len(prompts) != len(completions):
             raise UserError(f"{len(prompts)} prompts and {len(completions)} completions: they must be as many")

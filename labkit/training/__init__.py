@@ -73,7 +73,7 @@ def train(
     judged = _judged(settings, world, reward_model, device)
     # A policy object of the caller's is trained in place, since it is theirs.
     policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
-    frozen = _reference(settings, reference, device)
+    frozen = _reference(settings, reference, policy, device)
     if settings.lora is not None:
         add_lora(policy, settings.lora.rank, settings.lora.alpha, settings.lora.targets, settings.seed)
     given = None if isinstance(dataset, str | Path) else dataset
@@ -116,10 +116,10 @@ def _judged(
     return task.with_reward_model(judge)
 
 
-def _reference(recipe: Recipe, given: Any, device: str | None) -> Policy | None:
-    if recipe.reference is None:
+def _reference(recipe: Recipe, given: Any, policy: Policy, device: str | None) -> Policy | None:
+    """The frozen model that was asked for; None: the policy as it begins. The caller's object is used as it is."""
+    if recipe.reference is None or given is policy:
         return None
-    # The caller's object is not trained: it may be used as it is.
     return load_policy(given if isinstance(given, Policy) else recipe.reference, device=device)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labkit.errors import RunError, UserError
-from labkit.models import Policy, adapter_weights, without_adapters
+from labkit.models import Policy, adapter_weights
 from labkit.runs import Run
 
 SEAL = "state.json"
@@ -49,7 +49,7 @@ def save_checkpoint(
     folder = run.path / "checkpoints" / f"step-{step}"
     aside = folder.with_name(f".step-{step}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    without_adapters(policy).save(aside)
+    policy.save(aside)
     adapters = adapter_weights(policy.model)
     if adapters:
         save_file(adapters, aside / ADAPTER)

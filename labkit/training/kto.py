@@ -49,12 +49,11 @@ def prepare_kto(
     frozen_policy = reference or Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
     frozen = Reference(frozen_policy, {"train": encoded, "test": held_out}, budget)
 
-    def loss_of(part: tuple[list[int], Tensor], split: str = "train") -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(part: tuple[list[int], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         numbers, point = part
-        source, labels = (encoded, good) if split == "train" else (held_out, test_good)
-        logprobs, _ = reply_logprobs(policy, [source[i][0] for i in numbers])
-        (ref,) = frozen.logprobs(split, numbers)
-        desirable = labels[numbers].to(policy.device)
+        logprobs, _ = reply_logprobs(policy, [encoded[i][0] for i in numbers])
+        (ref,) = frozen.logprobs("train", numbers)
+        desirable = good[numbers].to(policy.device)
         loss, stats = kto_loss(logprobs, ref, desirable, point, **recipe.algorithm_options)
         return loss, {key: stats[key] for key in SHOWN}
 
@@ -81,9 +80,12 @@ def prepare_kto(
         if len(held_out) < 2:
             return None
         everything = list(range(len(held_out)))
-        loss, stats = loss_of((everything, point_of(everything, held_out)), "test")
-        hits = float(stats["accuracy"]) * len(held_out)
-        numbers = {key: float(value) for key, value in stats.items()}
+        (ref,) = frozen.logprobs("test", everything)
+        logprobs = logprobs_of(policy, [one for (one,) in held_out], budget)
+        point = point_of(everything, held_out)
+        loss, stats = kto_loss(logprobs, ref, test_good.to(policy.device), point, **recipe.algorithm_options)
+        hits = min(round(2 * float(stats["accuracy"]) * len(held_out)) / 2, len(held_out))
+        numbers = {key: float(stats[key]) for key in SHOWN}
         return {
             "rows": len(held_out),
             **numbers,

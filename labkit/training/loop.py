@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from tqdm.auto import tqdm
 
-from labkit.errors import RunError
+from labkit.errors import UserError
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.runs import Run
@@ -56,7 +56,7 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     Same recipe, device and threads: same numbers, also when the run is killed and resumed on the way. A step that
-    fails with a RunError leaves a checkpoint of the steps before it.
+    fails with a UserError leaves a checkpoint of the steps before it.
     """
 
     def save() -> None:
@@ -70,7 +70,7 @@ def train_loop(
     for step in bar:
         try:
             metrics, logged = learner.step(step)
-        except RunError:
+        except UserError:  # a reward that is no number, a prompt that is too long: what was learned is kept
             save()
             raise
         elapsed += metrics["seconds"]

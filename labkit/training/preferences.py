@@ -74,7 +74,7 @@ def prepare_preferences(
             return None
         found = [(len(p), *loss_of(p, "test")) for p in pair_parts(test, list(range(len(test))), budget)]
         means = {key: sum(n * float(s[key]) for n, _, s in found) / len(test) for key in found[0][2]}
-        hits = means["accuracy"] * len(test)
+        hits = min(round(2 * means["accuracy"] * len(test)) / 2, len(test))  # whole and half pairs again
         loss = sum(n * float(x) for n, x, _ in found) / len(test)
         return {"rows": len(test), **means, "interval": list(wilson_interval(hits, len(test))), "loss": loss}
 

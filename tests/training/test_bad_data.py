@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from labkit.errors import RunError, UserError
 from labkit.models import RewardModel, load_reward_model
 from labkit.recipes import load_recipe
 from labkit.runs import open_run
+from labkit.tasks import Problem
 from labkit.training import train
 
 
@@ -87,6 +89,29 @@ def test_a_reward_model_that_returns_nan_ends_the_run_and_loses_nothing(tmp_path
     mended = train(resume=tmp_path / "run", task=fours(), progress=False)
     assert mended.result["status"] == "finished" and len(mended.metrics) == 5
     assert numbers(mended)[:3] == kept
+
+
+def test_a_prompt_that_turns_up_too_long_ends_the_run_and_loses_nothing(tmp_path):
+    """Only a later step draws it: the steps before it are kept in a checkpoint."""
+
+    class Grows:
+        calls = 0
+
+        def __call__(self, split, rng):
+            self.calls += 1
+            # The fingerprint draws the first 64 problems, the check before the run one, each step 8.
+            return Problem("1" * (2000 if self.calls > 90 else 3) + ":", None, str(rng.random()))
+
+    with pytest.raises(UserError, match="it exceeds the context of 1024"):
+        toy_run(tmp_path / "run", "rloo", task=replace(fours(), draw=Grows()), steps=12)
+    broken = open_run(tmp_path / "run")
+    assert 0 < len(broken.metrics) < 12 and list(broken.checkpoints()) == [len(broken.metrics)]
+
+
+def test_the_policy_itself_as_reference_means_the_policy_as_it_begins(tmp_path):
+    policy = random_policy()
+    run = toy_run(tmp_path / "run", "rloo", policy, reference=policy, steps=4, algorithm_options={"kl_coef": 0.1})
+    assert run.metrics[-1]["kl"] > 0
 
 
 def test_reward_model_and_reference_that_are_not_there_are_one_line(tmp_path):
