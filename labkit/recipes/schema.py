@@ -23,8 +23,8 @@ ONLINE: tuple[str, ...] = ("rl", "ppo")
 OFFLINE: tuple[str, ...] = ("sft", "reward_model", "preferences")
 # Settings that only some trainers have; another's are refused rather than ignored.
 BELONGS = {
-    **dict.fromkeys(("sampling", "critic", "kl_control", "reward_model", "train_zero_advantage"), ONLINE),
-    "rollouts_logged": ONLINE,
+    **dict.fromkeys(("sampling", "critic", "kl_control", "reward_model", "verifier"), ONLINE),
+    **dict.fromkeys(("rollouts_logged", "train_zero_advantage"), ONLINE),
     "data": OFFLINE,
     "evaluation": ("rl", "ppo", "sft", "preferences"),
 }
@@ -50,6 +50,9 @@ class Recipe(Settings):
     algorithm_options: dict[str, Any] = {}
     reward_model: str | None = Field(
         None, description="folder of a reward model that is trained on in the task's place"
+    )
+    verifier: str | None = Field(
+        None, description="a verifier by name, leaky twins too, that is trained on in the task's place"
     )
     reference: str | None = Field(None, description="the frozen model of KL and DPO; default: the model as it begins")
     steps: int = Field(60, ge=1)
@@ -83,6 +86,8 @@ class Recipe(Settings):
                 raise ValueError(
                     f"{key} is a setting of the trainers {', '.join(trainers)}; this one is {self.trainer}"
                 )
+        if self.reward_model is not None and self.verifier is not None:
+            raise ValueError("reward_model and verifier both stand in the task's place: give one of them")
         for key in ("updates", "minibatches"):
             if self.trainer in OFFLINE and key in self.optimizer.model_fields_set and getattr(self.optimizer, key) != 1:
                 raise ValueError(f"optimizer.{key} is a setting of the trainers {', '.join(ONLINE)}; use data.batch")

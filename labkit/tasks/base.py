@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.tasks.proxy import Scorer, with_reward_model
+from labkit.tasks.proxy import Scorer, with_reward_model, with_verifier
 from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
 
 SPLITS = ("train", "test")
@@ -106,6 +106,10 @@ class Task:
     def with_reward_model(self, reward_model: Scorer) -> "Task":
         """The same task, scored by a reward model; what it scored itself is `parts["gold"]` of each score."""
         return with_reward_model(self, reward_model)
+
+    def with_verifier(self, verifier: Callable[[str, Any], Any]) -> "Task":
+        """The same task, scored by another verifier; what its own says is `parts["gold"]` of each score."""
+        return with_verifier(self, verifier)
 
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""

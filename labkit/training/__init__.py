@@ -22,6 +22,7 @@ from labkit.training.preferences import prepare_preferences
 from labkit.training.reward import prepare_reward_model
 from labkit.training.rl import make_learner, train_rl
 from labkit.training.sft import prepare_sft
+from labkit.verifiers import get
 
 
 def train(
@@ -44,7 +45,7 @@ def train(
     Keywords override recipe keys (`steps=20`, `lr=1e-4`); `model` and `task` may also be objects of your own. What
     learns from rows takes them as `dataset`: a source (`data.source`), a list of rows, or {"train": ..., "test": ...}.
     `reward_model` is trained on in the task's place (RL, PPO), whose own score is logged beside it as `gold_mean`
-    and is what the evaluations before and after are about;
+    and is what the evaluations before and after are about; `verifier`, the name of another one, works in the same way;
     `reference` is the frozen model of a KL term or of DPO, by default the model as it begins.
 
     `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
@@ -109,8 +110,12 @@ def _world(recipe: Recipe, task: str | Task | None) -> Task | None:
 def _judged(
     recipe: Recipe, task: Task | None, given: str | Path | Run | RewardModel | None, device: str | None
 ) -> Task | None:
-    """The task that is trained on: scored by the reward model where there is one. Evaluation keeps the task's own."""
-    if task is None or recipe.reward_model is None:
+    """The task that is trained on: scored by what stands in its verifier's place. Evaluation keeps the task's own."""
+    if task is None:
+        return None
+    if recipe.verifier is not None:
+        return task.with_verifier(get(recipe.verifier))
+    if recipe.reward_model is None:
         return task
     judge = given if isinstance(given, RewardModel) else load_reward_model(recipe.reward_model, device)
     return task.with_reward_model(judge)

@@ -54,7 +54,7 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
         "tokens": int(rollouts.lengths.sum()),
     }
     golds = [s.parts["gold"] for s in rollouts.scores or [] if "gold" in s.parts]
-    if golds:  # trained on a reward model: the task's own score beside it
+    if golds:  # trained on a reward model or another verifier: the task's own score beside it
         found["gold_mean"] = math.fsum(golds) / len(golds)
     if task.format is not None:
         found["format_rate"] = sum(task.format(text, None).reward for text in rollouts.completions) / count
