@@ -18,6 +18,7 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.exercises import (
+    adaptive_kl,
     bandit_gradient,
     bradley_terry_loss,
     calibration_error,
@@ -26,7 +27,10 @@ from labkit.exercises import (
     completion_mask,
     count_backtracks,
     countdown_verifier,
+    dpo_loss,
+    gae_advantages,
     group_advantages,
+    implicit_accuracy,
     leave_one_out,
     overlong_penalty,
     pass_at_k,
@@ -35,6 +39,7 @@ from labkit.exercises import (
     sample_token,
     sft_labels,
     sft_loss,
+    token_kl_reward,
     token_logprobs,
 )
 from labkit.exercises.checking import TIME_LIMIT, check_exercise
@@ -71,6 +76,11 @@ EXERCISES: dict[str, Exercise] = {
         preference_probability,
         bradley_terry_loss,
         calibration_error,
+        gae_advantages,
+        token_kl_reward,
+        adaptive_kl,
+        dpo_loss,
+        implicit_accuracy,
         token_logprobs,
         completion_mask,
         group_advantages,

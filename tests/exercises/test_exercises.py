@@ -123,6 +123,45 @@ def calibration_error(said: Tensor, right: Tensor, bins: int) -> float:
     return total / len(said)
 
 
+def gae_advantages(rewards: Tensor, values: Tensor, gamma: float, lam: float) -> Tensor:
+    """The sum of discounted deltas, as the paper writes it."""
+    after = torch.cat([values[1:], torch.zeros(1)])
+    deltas = rewards + gamma * after - values
+    steps = torch.arange(len(deltas))
+    weights = ((gamma * lam) ** (steps[None] - steps[:, None]).clamp(min=0)).triu() if lam else torch.eye(len(deltas))
+    return weights @ deltas
+
+
+def token_kl_reward(scores: Tensor, logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
+    rewards = torch.zeros_like(logprobs)
+    for row in range(len(scores)):
+        chosen = mask[row].nonzero().flatten().tolist()
+        for t in chosen:
+            rewards[row, t] = kl_coef * (ref_logprobs[row, t] - logprobs[row, t])
+        rewards[row, chosen[-1]] += scores[row]
+    return rewards
+
+
+def adaptive_kl(coef: float, kl: float, target: float, samples: int, horizon: float) -> float:
+    ratio = min(max(kl / target, 0.8), 1.2)
+    return coef + coef * (ratio - 1) * (samples / horizon)
+
+
+def dpo_loss(
+    policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
+) -> Tensor:
+    margin = beta * ((policy_chosen - policy_rejected) - (ref_chosen - ref_rejected))
+    return torch.nn.functional.softplus(-margin).mean()
+
+
+def implicit_accuracy(
+    policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor
+) -> float:
+    moved = zip((policy_chosen - ref_chosen).tolist(), (policy_rejected - ref_rejected).tolist(), strict=True)
+    points = [1.0 if chosen > rejected else 0.5 if chosen == rejected else 0.0 for chosen, rejected in moved]
+    return sum(points) / len(points)
+
+
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     columns = [torch.zeros(len(tokens))]
     for t in range(1, tokens.shape[1]):
@@ -191,6 +230,11 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "preference-probability": preference_probability,
     "bradley-terry-loss": bradley_terry_loss,
     "calibration-error": calibration_error,
+    "gae-advantages": gae_advantages,
+    "token-kl-reward": token_kl_reward,
+    "adaptive-kl": adaptive_kl,
+    "dpo-loss": dpo_loss,
+    "implicit-accuracy": implicit_accuracy,
     "token-logprobs": token_logprobs,
     "completion-mask": mask_by_loop,
     "group-advantages": group_advantages,
@@ -230,6 +274,8 @@ def test_the_names_that_notebooks_rely_on():
         "01_language_models_as_policies",
         "02_instruction_tuning",
         "03_reward_models",
+        "04_rlhf_ppo",
+        "05_direct_preference",
         "08_rlvr_from_scratch",
         "12_r1_zero",
     }
@@ -257,9 +303,10 @@ def test_the_solution_that_is_shown_passes_when_pasted(exercise: Exercise):
     result = exercises.check(exercise.name, namespace[function_name(exercise)])
     assert result.passed, result
     assert source in exercises.solution(exercise.name).markdown
-    # Each function of the package that is shown below is really one, with its own name.
+    # Each function (or class) of the package that is shown below is really one, with its own name.
     for shown in exercise.sources:
-        assert f"def {shown.partition(':')[2]}(" in exercises.solution(exercise.name).markdown
+        name, markdown = shown.partition(":")[2], exercises.solution(exercise.name).markdown
+        assert f"def {name}(" in markdown or f"class {name}:" in markdown
 
 
 @EACH
