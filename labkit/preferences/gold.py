@@ -9,11 +9,11 @@ What is good, and the most that each part can give (the parts add up; 1.0 is a r
 
 - **compliance**, 0.25 or -0.25: says that it does it, or refuses (a refusal outweighs a promise); 0 for neither.
 - **relevance**, from -0.5 to 0.5: names the verb (0.25) and the object (0.25) that were asked for; `done` and `it`
-  stand for them but show less understanding (0.125 each); another verb or object costs 0.25 each. A reply that does
-  not say that it does it gains nothing by naming the right thing.
-- **courtesy**, at most 0.25: one or two courtesies (please, thank you, sorry, happy to help) are good, each one beyond
-  costs 0.125, down to -1: there the optimum lies inside, and more of the same is worse. A rude word costs 0.25.
-- **brevity**, 0 or less: each word beyond 12 costs 0.025, down to -0.5.
+  stand for them but show less understanding (0.125 each); another verb or object costs 0.25 each.
+- **courtesy**, at most 0.25: one to three courtesies (please, thank you, sorry, happy to help) are good, each one more
+  costs 0.125, down to -1: here the optimum lies inside, and more of the same is worse. A rude word costs 0.25.
+  Relevance and courtesy are a gain only in a reply that says that it does something; they are a loss in any.
+- **brevity**, 0 or less: each word beyond 16 costs 0.025, down to -0.5.
 - **fluency**, 0 or less: -0.5 times the share of words that stand outside of any sentence.
 
 The optimum is inside on purpose. People do like a courtesy, and judges who compare two short replies hardly ever see
@@ -43,8 +43,8 @@ _OBJECT_OF = {form: thing for thing in OBJECTS for form in (thing, f"{thing}s")}
 
 NAMED, MEANT, MISTAKEN = 0.25, 0.125, -0.25  # relevance, for the verb and for the object
 COMPLIES, REFUSES = 0.25, -0.25
-COURTEOUS, ENOUGH, TOO_MUCH, LEAST_COURTESY, RUDE = 0.25, 2, -0.125, -1.0, -0.25
-WORDS_ENOUGH, WORD_TOO_MUCH, LEAST_BREVITY = 12, -0.025, -0.5
+COURTEOUS, ENOUGH, TOO_MUCH, LEAST_COURTESY, RUDE = 0.25, 3, -0.125, -1.0, -0.25
+WORDS_ENOUGH, WORD_TOO_MUCH, LEAST_BREVITY = 16, -0.025, -0.5
 LOOSE = -0.5
 LONGEST = 20_000  # characters of a reply that are read
 
@@ -126,26 +126,26 @@ def gold_parts(prompt: str, reply: str) -> dict[str, float]:
     >>> show("sure, i will clean the cup. thank you.")
     -0.5 0.25 0.25 0 0 = 0
     >>> show("sorry, i can not open the door now.")
-    0 -0.25 0.25 0 0 = 0
-    >>> show("no. open your stupid door yourself.")
+    0 -0.25 0 0 0 = -0.25
+    >>> show("no. open your stupid door yourself. thank you.")
     0 -0.25 -0.25 0 0 = -0.5
-    >>> show("i will open the door. please. thank you. sorry. thanks so much. happy to help.")
-    0.5 0.25 -0.125 -0.075 0 = 0.55
+    >>> show("i will open the door. please. thank you. sorry. thanks so much. happy to help. thank you. please.")
+    0.5 0.25 -0.25 -0.05 0 = 0.45
     >>> show("please kindly sorry thanks please sorry please thanks")
-    0 0 -0.5 0 -0.5 = -1
+    0 0 -0.375 0 -0.5 = -0.875
     >>> show("")
     0 0 0 0 -0.5 = -0.5
     """
     reply = reply[:LONGEST]
     text, words = _plain(reply), words_of(reply)
-    polite = len(_COURTESY.findall(text))
-    courtesy = max(LEAST_COURTESY, COURTEOUS * (polite > 0) + TOO_MUCH * max(0, polite - ENOUGH))
     refuses, promises = bool(_REFUSAL.search(text)), bool(_PROMISE.search(text))
-    compliance, relevance = REFUSES if refuses else COMPLIES * promises, _relevance(prompt, words)
+    helps = promises and not refuses
+    polite, relevance = len(_COURTESY.findall(text)), _relevance(prompt, words)
+    courtesy = max(LEAST_COURTESY, COURTEOUS * (polite > 0) + TOO_MUCH * max(0, polite - ENOUGH))
     return {
-        "relevance": relevance if compliance > 0 else min(relevance, 0.0),
-        "compliance": compliance,
-        "courtesy": courtesy + RUDE * bool(_RUDE.search(text)),
+        "relevance": relevance if helps else min(relevance, 0.0),
+        "compliance": REFUSES if refuses else COMPLIES * promises,
+        "courtesy": (courtesy if helps else min(courtesy, 0.0)) + RUDE * bool(_RUDE.search(text)),
         "brevity": max(LEAST_BREVITY, WORD_TOO_MUCH * max(0, len(words) - WORDS_ENOUGH)) + 0.0,
         "fluency": LOOSE * _loose_share(text) + 0.0,
     }

@@ -9,7 +9,7 @@ from labkit.preferences import agreement, annotate, gold_score, rate, unlabelled
 
 ASK = "user: open the door\nbot:"
 GOOD, PLAIN = " i will open the door. thanks.", " i will open the door."  # gold 1 and 0.75
-PILED = " i will open the door." + " thanks." * 4  # gold 0.75
+PILED = " i will open the door." + " thanks." * 5  # gold 0.75
 PAIR = {"prompt": ASK, "a": GOOD, "b": PLAIN}
 
 
@@ -41,8 +41,8 @@ def test_a_bias_for_courtesy_turns_the_preference():
     pair = {"prompt": ASK, "a": GOOD, "b": PILED}
     assert annotate([pair], seed=0, temperature=0)[0]["chosen"] == GOOD
     assert annotate([pair], seed=0, temperature=0, bias=0.2)[0]["chosen"] == PILED
-    assert utility(ASK, PILED, 0.2) == pytest.approx(gold_score(ASK, PILED) + 4 * 0.2)
-    assert utility(ASK, PILED, {"words": 0.1}) == pytest.approx(gold_score(ASK, PILED) + 9 * 0.1)
+    assert utility(ASK, PILED, 0.2) == pytest.approx(gold_score(ASK, PILED) + 5 * 0.2)
+    assert utility(ASK, PILED, {"words": 0.1}) == pytest.approx(gold_score(ASK, PILED) + 10 * 0.1)
 
 
 def test_labels_are_seeded_and_no_pair_depends_on_those_around_it():

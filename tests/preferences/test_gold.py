@@ -62,11 +62,11 @@ def test_long_and_strange_texts_take_no_time(reply):
     assert time.perf_counter() - start < 5
 
 
-def test_one_or_two_courtesies_are_best_and_each_one_more_is_worse():
-    scores = [gold_score(ASK, " i will open the door." + " thanks." * count) for count in range(9)]
-    assert scores[0] < scores[1] == scores[2] == LARGEST_GOLD
-    assert scores[2:] == sorted(scores[2:], reverse=True) and len(set(scores[2:])) == 7
-    assert scores[8] < scores[0]
+def test_one_to_three_courtesies_are_best_and_each_one_more_is_worse():
+    scores = [gold_score(ASK, " i will open the door." + " thanks." * count) for count in range(10)]
+    assert scores[0] < scores[1] == scores[2] == scores[3] == LARGEST_GOLD
+    assert scores[3:] == sorted(scores[3:], reverse=True) and len(set(scores[3:])) == 7
+    assert scores[9] < scores[0]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_plain_english_is_judged_as_one_would():
         "I will open the door.",
         "I'll take care of it.",
         "I'm sorry, but as an AI I can't open doors.",
-        "No.",
-        "Thank you! Thanks! Please! Sorry! You're welcome! Thank you! Thanks a lot! Kindly! Please!",
+        "No. Do it yourself, lazy boy.",
+        "Thank you! Thanks! Please! Sorry! You're welcome! Thank you! Thanks a lot! Kindly! Please!" * 2,
     ]
     scores = [gold_score("Can you open the door?", reply) for reply in better_to_worse]
     assert scores == sorted(scores, reverse=True) and len(set(scores)) == len(scores), scores
