@@ -38,13 +38,14 @@ def check_exercise(exercise: Exercise, fn: Any, timeout: float | None = TIME_LIM
     if not _accepts(fn, cases[0]):
         names = ", ".join(exercise.arguments)
         return wrong(f"The function cannot be called with the {len(exercise.arguments)} arguments ({names}).")
+    fn, reference = exercise.judged(fn), exercise.judged(exercise.reference)
     first = run_cases(fn, cases[:1], timeout)
     if _unattempted(first[0]):
         return _not_attempted(exercise)
     outcomes = first if first[0].timed_out else first + run_cases(fn, cases[1:], timeout)
     if outcomes[-1].timed_out:
         return wrong(_timeout_message(exercise, cases[len(outcomes) - 1], timeout))
-    expected = [call(exercise.reference, case) for case in cases]
+    expected = [call(reference, case) for case in cases]
     failing = [i for i in range(len(cases)) if _trouble(exercise, expected[i], outcomes[i]) is not None]
     if not failing:
         literal = len(exercise.literal)
@@ -63,7 +64,7 @@ def recognise(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) ->
     for mistake in exercise.misconceptions:
         for implementation in mistake.implementations:
             pairs = zip(cases, outcomes, strict=True)
-            if all(same(call(implementation, case), outcome) for case, outcome in pairs):
+            if all(same(call(exercise.judged(implementation), case), outcome) for case, outcome in pairs):
                 return mistake
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import random
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Exercise:
         random: makes one more case from a generator; RANDOM_CASES of them are drawn with a fixed seed.
         misconceptions: the mistakes that can be named, the more special one first.
         hints: from a nudge to almost the answer.
+        judge: for an exercise with many right answers: `judge(value, *args)` says in a few words what a returned value
+            is worth, and these words are compared in the value's place.
         sources: functions of labkit, "module:name", whose source `labkit.solution` shows below the reference.
     """
 
@@ -73,6 +76,20 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    judge: Callable[..., str] | None = None
+
+    def judged(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is compared: it returns its value or, with a judge, what the judge says of it."""
+        judge = self.judge
+        if judge is None:
+            return fn
+
+        @functools.wraps(fn)
+        def judged(*args: Any) -> Any:
+            value = fn(*args)
+            return value if value is None or value is ... else judge(value, *args)
+
+        return judged
 
     @property
     def signature(self) -> str:

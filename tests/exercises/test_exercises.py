@@ -1,12 +1,15 @@
 """Every exercise: the stub, labkit's own solution, another right one, each wrong one with its own words."""
 
 import ast
+import calendar
 import itertools
 import math
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,9 @@ from labkit.exercises import EXERCISES, Exercise
 from labkit.exercises.checking import same
 from labkit.exercises.comparing import show
 from labkit.exercises.completion_mask import completion_mask
+from labkit.exercises.mended_verifier import read_plain
 from labkit.exercises.running import Outcome, call
+from labkit.verifiers import extract_answer
 
 # ------------------------------------------- right solutions, each written another way than labkit's
 
@@ -162,6 +167,102 @@ def implicit_accuracy(
     return sum(points) / len(points)
 
 
+def boxed_answers(completion: str) -> list[str]:
+    """Recursion in place of a walk: peel the text piece by piece."""
+    _, box, rest = completion[completion.rfind("</think>") + 1 :].partition("\\boxed{")
+    if not box:
+        return []
+    for end in range(len(rest)):
+        if rest[end] == "}" and rest[:end].count("{") == rest[:end].count("}"):
+            return [rest[:end].strip(), *boxed_answers(rest[end + 1 :])]
+    return []
+
+
+def same_number(answer: str, reference: str) -> bool:
+    """Cross-multiplied whole numbers in place of fractions."""
+
+    def read(text: str) -> tuple[int, int] | None:
+        match = re.fullmatch(r"\s*(-?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+)|/(\d+))?\s*", text[:200], re.ASCII)
+        if match is None or (match[4] and int(match[4]) == 0):
+            return None
+        top = int((match[2] + (match[3] or "")).replace(",", ""))
+        return (-top if match[1] else top), int(match[4] or 10 ** len(match[3] or ""))
+
+    a, b = read(answer), read(reference)
+    return a is not None and b is not None and a[0] * b[1] == b[0] * a[1]
+
+
+def break_verifier(numbers: list[int], target: int) -> str:
+    return f"<answer>{target} = {numbers[0]} over nothing</answer>"
+
+
+def mended_verifier(answer: str, numbers: list[int], target: int) -> bool:
+    """Signs made plain, a minus in front turned into a subtraction, then the narrow reader."""
+    text = answer.translate(str.maketrans("×÷−", "*/-")).strip()
+    sides = text.split("=")
+    if len(sides) > 2 or (len(sides) == 2 and sides[1].strip() != str(target)):
+        return False
+    left = sides[0].strip()
+    try:
+        value, used = read_plain(f"0{left}" if left.startswith("-") else left)
+    except ValueError:
+        return False
+    return value == target and sorted(used[1:] if left.startswith("-") else used) == sorted(numbers)
+
+
+def date_verifier(completion: str, reference: str) -> bool:
+    """By words in place of patterns: the pieces between white space and commas."""
+    answer = (extract_answer(completion) or "")[:101]
+    words = answer.removesuffix(".").replace(",", " , ").lower().split()
+    try:
+        right = date.fromisoformat(reference)
+    except ValueError:
+        return False
+    spoken = [name.lower() for day in (calendar.day_name, calendar.day_abbr) for name in day]
+    if words and words[0] in spoken:
+        if spoken.index(words.pop(0)) % 7 != right.weekday():
+            return False
+        words = words[1:] if words[:1] == [","] else words
+    month = {calendar.month_name[right.month].lower(), calendar.month_abbr[right.month].lower()}
+    day = {str(right.day), f"{right.day:02}"}
+    days = day | {f"{d}{end}" for d in day for end in ("st", "nd", "rd", "th")}
+    if words == [right.isoformat()]:
+        return True
+    if len(words) > 1 and words[1] == "of":
+        del words[1]
+        if words[0] not in days:
+            return False
+    if len(words) == 4 and words[2] == ",":
+        del words[2]
+    if len(words) != 3 or words[2] != str(right.year).zfill(4):
+        return False
+    return (words[0] in days and words[1] in month) or (words[0] in month and words[1] in days)
+
+
+def best_of_n_kl(n: int) -> float:
+    return math.log(n) - 1 + 1 / n
+
+
+def expected_best_of_n(proxy: list[float], gold: list[float], n: int) -> float:
+    draws = list(itertools.combinations(range(len(proxy)), n))
+    return sum(gold[max(draw, key=lambda i: proxy[i])] for draw in draws) / len(draws)
+
+
+def tilted_policy(probs: Tensor, rewards: Tensor, beta: float) -> Tensor:
+    weights = probs * torch.exp((rewards - rewards.max()) / beta)
+    return weights / weights.sum()
+
+
+def conservative_reward(scores: Tensor, coef: float) -> Tensor:
+    rows = []
+    for row in scores:
+        centred = row - row.sum() / len(row)
+        rows.append(centred / (centred.square().sum() / len(row)).sqrt())
+    standard = torch.stack(rows)
+    mean = standard.sum(0) / len(rows)
+    return mean - coef * ((standard - mean).square().sum(0) / len(rows))
+
+
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     columns = [torch.zeros(len(tokens))]
     for t in range(1, tokens.shape[1]):
@@ -235,12 +336,21 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "adaptive-kl": adaptive_kl,
     "dpo-loss": dpo_loss,
     "implicit-accuracy": implicit_accuracy,
+    "boxed-answers": boxed_answers,
+    "same-number": same_number,
+    "break-verifier": break_verifier,
+    "mended-verifier": mended_verifier,
+    "best-of-n-kl": best_of_n_kl,
+    "expected-best-of-n": expected_best_of_n,
+    "tilted-policy": tilted_policy,
+    "conservative-reward": conservative_reward,
     "token-logprobs": token_logprobs,
     "completion-mask": mask_by_loop,
     "group-advantages": group_advantages,
     "clipped-policy-loss": clipped_policy_loss,
     "count-backtracks": count_backtracks,
     "overlong-penalty": overlong_penalty,
+    "date-verifier": date_verifier,
 }
 
 EACH = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
@@ -276,8 +386,11 @@ def test_the_names_that_notebooks_rely_on():
         "03_reward_models",
         "04_rlhf_ppo",
         "05_direct_preference",
+        "06_over_optimization",
+        "07_verifiers",
         "08_rlvr_from_scratch",
         "12_r1_zero",
+        "hw1_write_a_verifier",
     }
 
 
@@ -404,3 +517,13 @@ def test_importing_the_exercises_needs_no_notebook():
     code = "import sys, labkit.exercises; print({'IPython', 'ipywidgets', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("answer", ["!", "6*5*", "six", "1/0", "99**88**77", "__import__('os')", "9" * 500])
+def test_every_attack_that_works_is_accepted(answer: str):
+    assert exercises.check("break-verifier", lambda numbers, target: f"<answer>{answer}</answer>").passed
+
+
+def test_an_attack_that_is_no_text_is_told():
+    result = exercises.check("break-verifier", lambda numbers, target: 7)
+    assert result.attempted and not result.passed and "no completion, but a int" in result.message
