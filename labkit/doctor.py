@@ -25,7 +25,7 @@ from labkit.recipes import list_recipes
 from labkit.runs import processor
 from labkit.sampling import sample
 from labkit.tasks import TASKS, availability, load_task
-from labkit.verifiers.sandbox import isolation
+from labkit.verifiers.code.sandbox import isolation
 
 Status = Literal["ok", "note", "warning", "missing"]
 GIB = 2**30

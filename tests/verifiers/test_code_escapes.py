@@ -12,8 +12,8 @@ import psutil
 import pytest
 from escapes import FRAUD, HARM, RUIN, SPY
 
-from labkit.verifiers import Score, sandbox, sandbox_scratch
-from labkit.verifiers.code import verify
+from labkit.verifiers import Score
+from labkit.verifiers.code import sandbox, scratch, verify
 
 SQUARE = {"tests": ["assert f(2) == 4", "assert f(-3) == 9", "assert abs(f(1.5) - 2.25) < 1e-9"]}
 RIGHT = "```python\ndef f(x): return x * x\n```"
@@ -106,9 +106,9 @@ def test_it_is_contained_and_the_next_program_is_judged_rightly(scores, world, n
 def test_nothing_is_left_behind(scores):
     me = psutil.Process()
     assert [child for child in me.children(recursive=True) if "-S" in _command(child)] == []
-    launcher = sandbox._source("sandbox_inside.py")
+    launcher = sandbox._source("inside.py")
     assert [p for p in psutil.process_iter() if launcher in _command(p) and _parent(p) in (1, os.getpid())] == []
-    assert list(Path(sandbox_scratch.place()).glob(f"{sandbox_scratch.PREFIX}{os.getpid()}-*")) == []
+    assert list(Path(scratch.place()).glob(f"{scratch.PREFIX}{os.getpid()}-*")) == []
     for folder in ("/", "/tmp", "/var/tmp", "/dev/shm", "/etc", "/usr/lib", "/run", str(Path(os.__file__).parent)):
         assert not Path(folder, "labkit-was-here").exists()
 

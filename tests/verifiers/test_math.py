@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from math_cases import DIFFERENT, EQUAL
 
 from labkit.errors import UserError
-from labkit.verifiers import VERIFIERS, Score, run_verifier, symbolic
-from labkit.verifiers.answers import read_answer
-from labkit.verifiers.comparing import compare
-from labkit.verifiers.expressions import Unreadable, read_expression
-from labkit.verifiers.latex import tidy
-from labkit.verifiers.polynomials import TooLarge, normal_form
+from labkit.verifiers import VERIFIERS, Score, run_verifier
+from labkit.verifiers.math import symbolic
+from labkit.verifiers.math.answers import read_answer
+from labkit.verifiers.math.comparing import compare
+from labkit.verifiers.math.expressions import Unreadable, read_expression
+from labkit.verifiers.math.latex import tidy
+from labkit.verifiers.math.polynomials import TooLarge, normal_form
 
 verify = VERIFIERS["math"]
 

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
-from labkit.verifiers import get, run_verifier, sandbox, sandbox_scratch
-from labkit.verifiers.code import MAX_PROGRAM, extract_program, verify
-from labkit.verifiers.code_asserts import split_assert
-from labkit.verifiers.code_values import BadAnswer, canonical, literal, parse, show
-from labkit.verifiers.sandbox_inside import NotPlain, decode, encode
+from labkit.verifiers import get, run_verifier
+from labkit.verifiers.code import MAX_PROGRAM, extract_program, sandbox, scratch, verify
+from labkit.verifiers.code.asserts import split_assert
+from labkit.verifiers.code.inside import NotPlain, decode, encode
+from labkit.verifiers.code.values import BadAnswer, canonical, literal, parse, show
 
 SQUARE = {"tests": ["assert f(2) == 4", "assert f(-3) == 9"]}
 RIGHT = "```python\ndef f(x): return x * x\n```"
@@ -375,9 +375,9 @@ def test_the_time_limit_holds_inside_jupyter_in_its_thread_and_in_others():
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are swept on POSIX systems only")
 def test_folders_of_killed_processes_are_swept_away():
-    gone = os.path.join(sandbox_scratch.place(), f"{sandbox_scratch.PREFIX}999999999-test")
+    gone = os.path.join(scratch.place(), f"{scratch.PREFIX}999999999-test")
     os.makedirs(os.path.join(gone, "a/b"))
-    sandbox_scratch._sweep.__wrapped__()
+    scratch._sweep.__wrapped__()
     assert not os.path.exists(gone)
 
 

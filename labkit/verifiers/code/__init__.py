@@ -2,11 +2,11 @@
 
 How the tests stay hidden: the program's process is asked for answers, and the right ones never enter it. For
 `assert f(2) == 4` it is asked `f(2)`; its answer comes back as plain data and is compared in this process (see
-`code_asserts`, `code_values`). So there is nothing inside to read, to patch or to forge: a program that makes
+`asserts`, `values`). So there is nothing inside to read, to patch or to forge: a program that makes
 `==` lie, rewrites `assert`, prints "passed" or leaves with exit status 0 has merely not answered. What it prints
 for a `stdout` test is compared here as well.
 
-What it is protected from depends on the machine (`labkit.verifiers.sandbox`, in short; `labkit doctor` shows
+What it is protected from depends on the machine (`labkit.verifiers.code.sandbox`, in short; `labkit doctor` shows
 which one is at hand):
 
 - Linux with bubblewrap (`bwrap`): network, files, other processes, memory, CPU and wall time, disk.
@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers import sandbox
-from labkit.verifiers.code_asserts import Check, split_assert
-from labkit.verifiers.code_values import BadAnswer, canonical, parse, show
+from labkit.verifiers.code import sandbox
+from labkit.verifiers.code.asserts import Check, split_assert
+from labkit.verifiers.code.values import BadAnswer, canonical, parse, show
 from labkit.verifiers.extract import ANSWER_CLOSE, ANSWER_OPEN, split_thinking
 from labkit.verifiers.score import Score, quote
 
@@ -65,7 +65,7 @@ def verify(
 
     `reference` is `{"tests": ["assert f(2) == 4", ...]}` or `{"stdin": "2", "stdout": "4"}`, where both may be
     lists of the same length. Printed text is compared line by line, white space at the ends of lines and the last
-    line breaks aside. A malformed reference raises `UserError` (see `code_asserts.split_assert` for what an assert
+    line breaks aside. A malformed reference raises `UserError` (see `asserts.split_assert` for what an assert
     line may be).
 
     With `fraction` the reward is the share of tests passed. `seconds` bounds the wall time of all tests together

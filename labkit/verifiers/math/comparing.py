@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
-from labkit.verifiers.answers import Answer, Assignment, Equation, Group, Scalar, Words
-from labkit.verifiers.expressions import negative
-from labkit.verifiers.polynomials import Form
+from labkit.verifiers.math.answers import Answer, Assignment, Equation, Group, Scalar, Words
+from labkit.verifiers.math.expressions import negative
+from labkit.verifiers.math.polynomials import Form
 
 __all__ = ["Judge", "compare", "settle"]
 
@@ -55,7 +55,7 @@ def _scaled(form: Form, relation: str) -> dict:
 def compare(a: Answer, b: Answer, judge: Judge = settle) -> bool | None:
     r"""Whether two answers are the same; None where the judge is needed and does not know.
 
-    >>> from labkit.verifiers.answers import read_answer
+    >>> from labkit.verifiers.math.answers import read_answer
     >>> def same(a, b): return compare(read_answer(a), read_answer(b))
     >>> same("x=5", "5"), same(r"\{2, 1\}", "1, 2"), same("(1,2)", "(1,2]"), same(r"\frac1{\sqrt2}", r"\frac{\sqrt2}2")
     (True, True, False, True)

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labkit.verifiers.expressions import Tree, Unreadable, negative, read_expression
-from labkit.verifiers.latex import MAX_LENGTH, ROW, tidy
-from labkit.verifiers.measures import split_unit
-from labkit.verifiers.polynomials import Form, TooLarge, normal_form
+from labkit.verifiers.math.expressions import Tree, Unreadable, negative, read_expression
+from labkit.verifiers.math.latex import MAX_LENGTH, ROW, tidy
+from labkit.verifiers.math.measures import split_unit
+from labkit.verifiers.math.polynomials import Form, TooLarge, normal_form
 
 __all__ = ["Answer", "Assignment", "Equation", "Group", "Scalar", "Words", "read_answer"]
 

@@ -38,7 +38,7 @@ def encode(value):
     >>> encode(object())
     Traceback (most recent call last):
     ...
-    labkit.verifiers.sandbox_inside.NotPlain: is a object, which is no plain data
+    labkit.verifiers.code.inside.NotPlain: is a object, which is no plain data
     """
     pieces, room = [], [MAX_CHARACTERS, MAX_ITEMS]
     _encode(value, pieces.append, room, 0)
@@ -239,7 +239,7 @@ def lock(settings):
         for name, value in settings["rlimits"].items():
             resource.setrlimit(getattr(resource, name), (value, value))
     if settings["source"]:
-        space = {"__name__": "sandbox_locks"}
+        space = {"__name__": "locks"}
         exec(settings["source"], space)
         space["lock"](settings)
 

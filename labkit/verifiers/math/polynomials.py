@@ -16,7 +16,7 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
-from labkit.verifiers.expressions import Tree
+from labkit.verifiers.math.expressions import Tree
 
 __all__ = ["Form", "TooLarge", "normal_form"]
 
@@ -60,7 +60,7 @@ class Form(NamedTuple):
 def normal_form(tree: Tree) -> Form:
     """The normal form of a tree. Raises TooLarge, and ZeroDivisionError where it divides by zero.
 
-    >>> from labkit.verifiers.expressions import read_expression
+    >>> from labkit.verifiers.math.expressions import read_expression
     >>> a, b = (normal_form(read_expression(text)) for text in ("(x+1)^2", "x^2 + 2x + 1"))
     >>> a == b
     True
@@ -69,7 +69,7 @@ def normal_form(tree: Tree) -> Form:
     >>> normal_form(read_expression("9^{9^{9^9}}"))
     Traceback (most recent call last):
     ...
-    labkit.verifiers.polynomials.TooLarge: a power is too large
+    labkit.verifiers.math.polynomials.TooLarge: a power is too large
     """
     match tree:
         case ("num", value):

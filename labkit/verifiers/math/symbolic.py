@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from labkit.verifiers.expressions import Tree
+from labkit.verifiers.math.expressions import Tree
 from labkit.verifiers.score import Score
 
 __all__ = ["decide", "readable"]

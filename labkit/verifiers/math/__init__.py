@@ -11,7 +11,7 @@ Three steps, each only for what the one before left open:
 A model's text is never run: not even sympy's parser sees it, since that one executes Python. Power towers, factorials
 and other giants are refused by their size before anything is computed.
 
-Rounding: none, 1.414 is not `\sqrt2`. The other rules of what is equal stand in `labkit.verifiers.comparing`.
+Rounding: none, 1.414 is not `\sqrt2`. The other rules of what is equal stand in `labkit.verifiers.math.comparing`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers import symbolic
-from labkit.verifiers.answers import Answer, Scalar, read_answer
-from labkit.verifiers.comparing import compare, settle
 from labkit.verifiers.extract import find_claims
 from labkit.verifiers.guard import fault
+from labkit.verifiers.math import symbolic
+from labkit.verifiers.math.answers import Answer, Scalar, read_answer
+from labkit.verifiers.math.comparing import compare, settle
 from labkit.verifiers.runner import TIMEOUT, run_verifier
 from labkit.verifiers.score import Score, quote
 

@@ -1,6 +1,6 @@
 """Comparing what a program answered with what is right, without ever holding the program's own objects.
 
-An answer arrives as JSON text (`sandbox_inside.encode`). Two such trees are compared by a canonical text in
+An answer arrives as JSON text (`inside.encode`). Two such trees are compared by a canonical text in
 which equal Python values have equal texts: `1 == 1.0 == True`, sets and dictionaries in any order, a list never
 equal to a tuple, NaN equal to nothing. No hash table is filled with numbers that a program chose, so that the
 time is that of a sort, whatever they are.
@@ -13,7 +13,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from labkit.verifiers.sandbox_inside import encode
+from labkit.verifiers.code.inside import encode
 
 __all__ = ["BadAnswer", "canonical", "literal", "parse", "show"]
 
@@ -58,7 +58,7 @@ def canonical(tree: Any, side: str = "answer") -> str:
     >>> canonical(["bool", "yes"])
     Traceback (most recent call last):
     ...
-    labkit.verifiers.code_values.BadAnswer: no encoded value
+    labkit.verifiers.code.values.BadAnswer: no encoded value
     """
     try:
         return _canonical(tree, side, 0)

@@ -1,6 +1,6 @@
 """Running one Python program in a process of its own that can do no harm.
 
-`run_inside(job, limits)` starts a fresh interpreter (`sandbox_inside.py`), hands it the job, waits for it no
+`run_inside(job, limits)` starts a fresh interpreter (`inside.py`), hands it the job, waits for it no
 longer than the wall limit, kills all of it, and returns what it wrote. Output goes to a file of bounded size, so
 neither a pipe that fills up nor a program that prints for ever takes memory here. Nothing is run between fork and
 exec, no signal handler or alarm is used: it works in any thread, in Jupyter, and from many threads at once.
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers.sandbox_scratch import scratch_folder, size
+from labkit.verifiers.code.scratch import scratch_folder, size
 
 __all__ = ["LEVELS", "Limits", "Outcome", "isolation", "run_inside"]
 
@@ -81,7 +81,7 @@ class Outcome:
 
 
 def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, stdin: str = "") -> Outcome:
-    """Run a job (see `sandbox_inside`) at a level of isolation; never raises for what the program does.
+    """Run a job (see `inside`) at a level of isolation; never raises for what the program does.
 
     Raises UserError for a level that this machine does not have.
     """
@@ -183,8 +183,8 @@ def _read(file: Any, limit: int) -> bytes:
 
 
 def _interpreter() -> list[str]:
-    """Python without site-packages and without the caller's environment, running `sandbox_inside.py`."""
-    return [_python(), "-S", "-s", "-P", "-B", "-c", _source("sandbox_inside.py")]
+    """Python without site-packages and without the caller's environment, running `inside.py`."""
+    return [_python(), "-S", "-s", "-P", "-B", "-c", _source("inside.py")]
 
 
 @functools.cache
@@ -208,7 +208,7 @@ def _letter(job: dict[str, Any], limits: Limits, level: str, folder: str, stdin:
     """The job, its length in front, and after it what the program will find on its standard input."""
     lock: dict[str, Any] = {"uid": _uid(level), "rlimits": _rlimits(limits), "source": None, "level": level}
     if level != "bwrap":
-        lock |= {"source": _source("sandbox_locks.py"), "write": [os.path.realpath(folder)], **_readable()}
+        lock |= {"source": _source("locks.py"), "write": [os.path.realpath(folder)], **_readable()}
     text = ascii({**job, "folder": folder, "lock": lock}).encode("ascii")
     return str(len(text)).encode() + b"\n" + text + stdin.encode("utf-8", "surrogatepass")
 

@@ -15,8 +15,8 @@ import functools
 from dataclasses import dataclass
 
 from labkit.errors import UserError
-from labkit.verifiers.code_values import literal
-from labkit.verifiers.sandbox_inside import NotPlain
+from labkit.verifiers.code.inside import NotPlain
+from labkit.verifiers.code.values import literal
 
 __all__ = ["MODULES", "Check", "split_assert"]
 

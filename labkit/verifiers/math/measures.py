@@ -21,7 +21,7 @@ def split_unit(text: str) -> tuple[str, str]:
     r"""An answer without its unit, and the unit in one spelling ("" when it has none that is known).
 
     Words behind a number count as its unit; one or two letters do only when they are a known unit set apart by a
-    space or by `\text`, for `3x` and `2ab` are products. `text` is as `labkit.verifiers.latex.tidy` gives it.
+    space or by `\text`, for `3x` and `2ab` are products. `text` is as `labkit.verifiers.math.latex.tidy` gives it.
 
     >>> split_unit(r"3\text{ centimeters}"), split_unit("$5"), split_unit("50%")
     (('3', 'cm'), ('5', '$'), ('50', '%'))

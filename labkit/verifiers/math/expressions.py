@@ -56,7 +56,7 @@ def read_expression(text: str) -> Tree:
     >>> read_expression("__import__('os')")
     Traceback (most recent call last):
     ...
-    labkit.verifiers.expressions.Unreadable: '_' is not expected here
+    labkit.verifiers.math.expressions.Unreadable: '_' is not expected here
     """
     reader = _Reader(text)
     tree = reader.sum()
