@@ -51,7 +51,7 @@ test: $(READY)
 
 # An error in a cell stops here and leaves that notebook as it was. Timings and machine details are not stored.
 notebooks: $(READY)
-	@for notebook in notebooks/*.ipynb; do \
+	@for notebook in notebooks/*.ipynb notebooks/homework/*.ipynb; do \
 		echo "$$notebook"; \
 		$(BIN)/python -m nbconvert --log-level=WARN --to notebook --execute --inplace \
 			--ExecutePreprocessor.timeout=900 \

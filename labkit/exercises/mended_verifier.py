@@ -122,7 +122,7 @@ EXERCISE = Exercise(
         "whose exact value is `target`.\n"
         "- **No right answer may be lost.** Models also write `×`, `÷`, `−` (the minus of print), spaces, a minus in "
         "front (`-(2-5)*3`), and ` = 30` behind, which is right when it names the target.\n"
-        "- `read_plain` from above may be called; `labkit.verifiers.arithmetic.evaluate_expression` reads more."
+        "- `read` from above may be called; `labkit.verifiers.arithmetic.evaluate_expression` reads more."
     ),
     stub=(
         "def mended_verifier(answer: str, numbers: list[int], target: int) -> bool:\n    raise NotImplementedError\n"
@@ -187,7 +187,7 @@ EXERCISE = Exercise(
         Misconception(
             "loses-the-minus",
             _denies(read_plain),
-            "Nearly: `-(2-5)*3` is right and goes without reward, for `read_plain` knows no minus in front.",
+            "Nearly: `-(2-5)*3` is right and goes without reward, for the plain reader knows no minus in front.",
         ),
         Misconception(
             "numbers-as-sets",
