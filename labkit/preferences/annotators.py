@@ -11,7 +11,7 @@ from labkit.preferences.gold import courtesies, gold_score, words_of
 __all__ = ["BIAS", "TEMPERATURE", "agreement", "annotate", "rate", "unlabelled", "utility"]
 
 TEMPERATURE = 0.3  # of the annotators of data/preferences, in units of gold
-BIAS = 0.12  # their liking for courtesies, in units of gold for each
+BIAS = 0.18  # their liking for courtesies, in units of gold for each
 Bias = float | Mapping[str, float]
 
 
