@@ -148,6 +148,7 @@ EXERCISE = Exercise(
         Case(("6*5*1#", [5, 6, 1], 30), "a sign that Python would skip as a comment"),
         Case(("6*5*1\x00", [5, 6, 1], 30), "a NUL character"),
         Case(("2**3", [2, 3], 8), "no operator of the game"),
+        Case(("(" * 5000, [5, 6, 1], 30), "five thousand brackets"),
     ),
     random=_random_answer,
     misconceptions=(
