@@ -51,7 +51,9 @@ class EvaluationSettings(Settings):
 class DataSettings(Settings):
     """The rows that SFT, reward models and preference losses learn from."""
 
-    source: str = Field("assistant", description="assistant, a .jsonl file, a hub id; `given` for rows of your own")
+    source: str = Field(
+        "assistant", description="assistant, gsm8k (SFT), a .jsonl file, a hub id; `given`: your own rows"
+    )
     limit: int | None = Field(None, ge=1, description="how many of the training rows; default: all")
     test_limit: int | None = Field(512, ge=0, description="how many of the held-out rows are measured; 0: none")
     batch: int = Field(32, ge=1, description="rows an optimiser step")

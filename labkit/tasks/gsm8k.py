@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,6 +56,20 @@ def gsm8k_rows(split: str) -> list[Row]:
         raise UserError(f"no split {split!r} in gsm8k; choose one of {', '.join(SPLITS)}")
     place = folder()
     return list((_from_hub() if place is None else _from_folder(place, _stamp(place)))[split])
+
+
+def demonstrations(split: str) -> list[Row]:
+    """The worked solutions as `{"prompt", "completion"}`, with the task's own prompts, for SFT."""
+    return [{"prompt": problem_of(row).prompt, "completion": solution(row["answer"])} for row in gsm8k_rows(split)]
+
+
+def solution(answer: str) -> str:
+    r"""A worked solution without its notes for a calculator.
+
+    >>> solution("She has 2+3=<<2+3=5>>5.\n#### 5")
+    'She has 2+3=5.\n#### 5'
+    """
+    return re.sub(r"<<[^<>]*>>", "", answer).strip()
 
 
 def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:

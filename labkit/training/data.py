@@ -15,6 +15,7 @@ from labkit.models import Encoded, Policy, encode_reply
 from labkit.preferences import load_preferences
 from labkit.recipes.schema import DataSettings
 from labkit.runs import append_lines, read_lines
+from labkit.tasks import gsm8k
 from labkit.tasks.base import split_of
 
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def load_rows(kind: str, columns: tuple[str, ...], settings: DataSettings, given
     """
     if isinstance(given, str | Path) or (given is None and settings.source != GIVEN):
         source = str(given or settings.source)
-        splits = {split: list(load_preferences(source, kind=kind, split=split)) for split in ("train", "test")}
+        splits = {split: _by_name(source, kind, split) for split in ("train", "test")}
     elif given is not None:
         source, splits = GIVEN, _split(given)
     else:
@@ -69,6 +70,12 @@ def load_rows(kind: str, columns: tuple[str, ...], settings: DataSettings, given
     if not splits["train"]:
         raise UserError(f"no rows to train on in {source}: a row has the columns {', '.join(columns)}")
     return Dataset(splits["train"][: settings.limit], splits["test"][: settings.test_limit], source)
+
+
+def _by_name(source: str, kind: str, split: str) -> list[Row]:
+    if source == "gsm8k" and kind == "demonstrations":
+        return gsm8k.demonstrations(split)
+    return list(load_preferences(source, kind=kind, split=split))
 
 
 def _split(given: Sequence[Row] | Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
