@@ -138,7 +138,9 @@ def test_machine_paths_are_recognised():
 
 
 def test_there_are_notebooks():
-    assert {"00_start_here", "07_verifiers", "08_rlvr_from_scratch", "12_r1_zero", "hw1_write_a_verifier"} <= {path.stem for path in NOTEBOOKS}
+    assert {"00_start_here", "07_verifiers", "08_rlvr_from_scratch", "12_r1_zero", "hw1_write_a_verifier"} <= {
+        path.stem for path in NOTEBOOKS
+    }
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
