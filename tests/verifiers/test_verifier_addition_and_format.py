@@ -1,7 +1,7 @@
 """The two small verifiers: one whole number, and the shape of a completion."""
 
 import pytest
-from hostile import short, within
+from hostile import check_every_score, short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,3 +131,9 @@ def test_format_agrees_with_the_order_of_the_pieces(pieces: list[str], reference
 def test_format_of_any_text(text: str) -> None:
     score = format.verify(text)
     assert score.reward in (0.0, 1.0) and score == format.verify(text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_twenty_thousand_fuzzed_texts_and_megabytes_are_scored_in_time() -> None:
+    check_every_score(addition.verify, 405)

@@ -4,7 +4,7 @@ import pickle
 from fractions import Fraction
 
 import pytest
-from hostile import short, within
+from hostile import check_every_score, short, within
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -238,3 +238,9 @@ def test_random_expressions_verify_exactly_when_their_value_is_the_target(tree, 
     assert verify(completion, {"numbers": numbers, "target": nearest + 1}).reward == float(value == nearest + 1)
     for other in ([*numbers, 31], [31, *numbers[1:]], [*numbers, numbers[0]]):
         assert verify(completion, {"numbers": other, "target": nearest}).parts["numbers"] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_twenty_thousand_fuzzed_texts_and_megabytes_are_scored_in_time() -> None:
+    check_every_score(verify, {"numbers": [5, 6, 1], "target": 30})
