@@ -1,6 +1,6 @@
 """The one record that flows through everything: what was asked, what the policy answered, and what it was worth."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,7 +16,8 @@ class Rollouts:
 
     Rows are prompt, then completion, then padding at the right. `mask` is True on the tokens that the policy chose,
     the eos that it emitted included; `logprobs` is 0 elsewhere. Rows with the same id in `groups` answer one prompt.
-    A row is `truncated` when the token limit ended it, and not the policy.
+    A row is `truncated` when the token limit ended it, and not the policy. `timings`: seconds of "prefill" and
+    "decode", where they were measured.
     """
 
     tokens: Int[Tensor, "batch time"]
@@ -29,6 +30,7 @@ class Rollouts:
     completions: list[str]
     problems: list[Problem] | None = None
     scores: list[Score] | None = None
+    timings: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -8,6 +8,7 @@ What is left out, on purpose: beam search, repetition penalties, speculative dec
 """
 
 import inspect
+import time
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,7 @@ class Drawn:
     logprobs: Float[Tensor, "batch steps"]
     lengths: Int[Tensor, " batch"]
     ended: Bool[Tensor, " batch"]  # by the policy, not by the token limit
+    timings: dict[str, float]  # seconds
 
 
 @torch.no_grad()
@@ -48,20 +50,25 @@ def sample(
     min_p: float = 0.0,
     stop: tuple[str, ...] | list[str] = (),
     seed: int = 0,
+    begin: list[str] | None = None,
 ) -> Rollouts:
     """Samples n completions of every prompt; row i belongs to prompt i // n.
+
+    `begin`: a text for each prompt that its completion already begins with ("" for none). It is encoded behind the
+    prompt, without special tokens; it is not sampled: not in the mask, and `completions` holds what comes after it.
 
     A row ends with the model's eos token, after the token that completes one of the `stop` strings (which stays part
     of the completion), or at `max_new_tokens`, and is then marked as truncated. Log-probs are of the distribution at
     this temperature, before top-p, top-k and min-p. A row's sample depends on `seed`, its prompt and its number alone
     (up to rounding, not on the batch around it).
 
+    `timings` of the result: seconds of the prompts' forward pass ("prefill") and of the steps after it ("decode").
     Raises UserError for options out of range and for a prompt that does not fit into the model's context.
     """
     options = SamplingOptions(temperature, top_p, top_k, min_p)
     if n < 1 or max_new_tokens < 1:
         raise UserError(f"n and max_new_tokens must be 1 or more, not {n} and {max_new_tokens}")
-    encoded = [policy.encode(prompt) for prompt in prompts]
+    encoded = encode(policy, prompts, begin)
     check_lengths(policy, prompts, encoded, max_new_tokens)
     if not prompts:
         raise UserError("no prompts to sample from")
@@ -70,6 +77,21 @@ def sample(
     with merged_adapters(policy.model):  # for LoRA; the fused decoder reads the weights
         drawn = decode(policy, encoded, n, noise, options, stops)
     return assemble(policy, prompts, encoded, n, drawn)
+
+
+def encode(policy: Policy, prompts: list[str], begin: list[str] | None = None) -> list[list[int]]:
+    """Token ids of each prompt, and behind them those of the text that its completion begins with."""
+    encoded = [policy.encode(prompt) for prompt in prompts]
+    if begin is None:
+        return encoded
+    if isinstance(begin, str) or len(begin) != len(prompts):
+        raise UserError(f"begin must be a list with one text for each of the {len(prompts)} prompts")
+    for text in begin:
+        special = next((token for token in policy.tokenizer.all_special_tokens if token in text), None)
+        if special is not None:
+            raise UserError(f"begin contains the special token {special!r}: pass plain text")
+    behind = [policy.tokenizer(text, add_special_tokens=False)["input_ids"] for text in begin]
+    return [ids + list(more) for ids, more in zip(encoded, behind, strict=True)]
 
 
 def check_lengths(policy: Policy, prompts: list[str], encoded: list[list[int]], max_new_tokens: int) -> None:
@@ -99,7 +121,9 @@ def decode(
     lengths = torch.full((batch,), steps, device=device)
     done = torch.zeros(batch, dtype=torch.bool, device=device)
     eos = torch.tensor(sorted(policy.eos_ids), device=device)
+    started = clock(device)
     state = prefill(policy, encoded, n, steps)
+    prefilled = clock(device)
     rows = torch.arange(batch, device=device)  # which of the batch's rows the state's rows are
     alive = torch.ones(batch, dtype=torch.bool, device=device)
     for step in range(steps):
@@ -124,7 +148,15 @@ def decode(
                 alive = torch.ones(left, dtype=torch.bool, device=device)
         if step + 1 < steps:
             state.advance(new)
-    return Drawn(tokens, logprobs, lengths, done)
+    timings = {"prefill": prefilled - started, "decode": clock(device) - prefilled}
+    return Drawn(tokens, logprobs, lengths, done, timings)
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, after all work that was given to the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 @dataclass
@@ -242,4 +274,5 @@ def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: in
         truncated=~drawn.ended,
         prompts=[prompt for prompt in prompts for _ in range(n)],
         completions=policy.tokenizer.batch_decode(completions, skip_special_tokens=True),
+        timings=drawn.timings,
     )

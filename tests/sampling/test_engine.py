@@ -1,5 +1,7 @@
 """The sampler against transformers' own `generate`, against a full forward pass, and against the field's traps."""
 
+import time
+
 import pytest
 import torch
 from small_models import ARCHITECTURES, UNUSUAL, small_policy
@@ -188,6 +190,47 @@ def test_bad_options_get_one_clear_line(options, word):
     with pytest.raises(UserError, match=word) as caught:
         sample(small_policy("llama"), ["1+2:"], **{"max_new_tokens": 4, **options})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_begin_is_continued_and_not_counted(architecture):
+    """Budget forcing: the sampler goes on from text that the caller wrote into the completion."""
+    policy = small_policy(architecture)
+    begin = ["5+6", "", " 12 no\n", "1", "3*4=12"]
+    rollouts = sample(policy, RAGGED, n=2, max_new_tokens=12, temperature=0, begin=begin)
+    joined = [prompt + text for prompt, text in zip(RAGGED, begin, strict=True)]  # one token a character here
+    assert completions(rollouts)[::2] == generate(policy, joined, 12)
+    for i, row in enumerate(rollouts.tokens):
+        prompt, text = RAGGED[i // 2], begin[i // 2]
+        given = policy.encode(prompt) + policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert row[: len(given)].tolist() == given
+        assert int(rollouts.mask[i].nonzero()[0]) == len(given), "what was given is not in the mask"
+        assert rollouts.completions[i] == policy.decode(row[rollouts.mask[i]].tolist())
+    assert rollouts.prompts == [prompt for prompt in RAGGED for _ in range(2)]
+
+
+def test_an_empty_begin_changes_nothing():
+    policy = small_policy("llama")
+    plain, begun = (sample(policy, RAGGED, n=3, max_new_tokens=8, begin=b) for b in (None, [""] * 5))
+    assert torch.equal(plain.tokens, begun.tokens) and torch.equal(plain.mask, begun.mask)
+
+
+def test_a_begin_that_does_not_fit_is_refused():
+    policy = small_policy("llama")
+    with pytest.raises(UserError, match="one text for each of the 2 prompts"):
+        sample(policy, ["1+2:", "3:"], max_new_tokens=4, begin=["1"])
+    with pytest.raises(UserError, match="special token"):
+        sample(policy, ["1+2:"], max_new_tokens=4, begin=[f"1{policy.tokenizer.eos_token}"])
+    with pytest.raises(UserError, match="context of 128"):
+        sample(policy, ["1+2:"], max_new_tokens=4, begin=["1" * 200])
+
+
+def test_timings_are_seconds_of_this_call():
+    started = time.perf_counter()
+    timings = sample(small_policy("llama"), RAGGED, max_new_tokens=8).timings
+    assert set(timings) == {"prefill", "decode"}
+    assert min(timings.values()) > 0
+    assert sum(timings.values()) <= time.perf_counter() - started
 
 
 def test_no_prompts_is_said():
