@@ -62,26 +62,26 @@ def train(
 
 
 def pretrain(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="What to pretrain: tiny.")],
-    out: Annotated[Path | None, typer.Option(help="The folder for the model. Default: runs/tiny-seedN.")] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="What to pretrain: tiny or micro.")],
+    out: Annotated[Path | None, typer.Option(help="The folder for the model. Default: runs/MODEL-seedN.")] = None,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The seed; the same as --set seed=N.")] = None,
 ) -> None:
-    """Pretrains the base model from random weights on its small world (tiny: about 20 minutes).
+    """Pretrains a base model from random weights on its small world (tiny: about 20 minutes, micro: about 8).
 
     Look at: pretraining_loss.jsonl for how the loss falls, then `labkit eval FOLDER countdown` for what the
     base can do. The last line of standard output is the folder.
     """
-    if model != "tiny":
-        raise UserError(f"no model {model!r} to pretrain; there is: tiny")
+    if model not in pretraining.BASES:
+        raise UserError(f"no model {model!r} to pretrain; there is: {', '.join(pretraining.BASES)}")
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
     try:
-        chosen = pretraining.PretrainSettings(**overrides)
+        chosen = pretraining.PretrainSettings(**pretraining.BASES[model].model_dump() | overrides)
     except ValidationError as error:
         first = error.errors()[0]
         known = ", ".join(pretraining.PretrainSettings.model_fields)
         raise UserError(f"pretraining: {'.'.join(map(str, first['loc']))}: {first['msg']} (keys: {known})") from None
-    folder = out or Path("runs") / f"tiny-seed{chosen.seed}"
+    folder = out or Path("runs") / f"{model}-seed{chosen.seed}"
     if (folder / "config.json").exists():
         raise UserError(f"{folder} already holds a model: name another --out")
     try:
@@ -89,7 +89,7 @@ def pretrain(
     except OSError as error:
         raise UserError(f"cannot write the folder {folder}: {error.strerror}; name another --out") from None
     try:
-        pretraining.pretrain(chosen, folder)
+        pretraining.pretrain(chosen, folder, model)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
     note(f"next: labkit eval {shlex.quote(str(folder))} countdown")
