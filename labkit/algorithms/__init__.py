@@ -14,6 +14,7 @@ from labkit.algorithms.gae import gae, returns_to_go
 from labkit.algorithms.implicit import implicit_reward_loss, implicit_rewards, prime_advantages
 from labkit.algorithms.kl import KLKind, kl_estimate
 from labkit.algorithms.kto import kto_loss, kto_reference_point
+from labkit.algorithms.mismatch import importance_weights
 from labkit.algorithms.policy import LOG_RATIO_LIMIT, Objective, Ratio, policy_loss
 from labkit.algorithms.preference import PreferenceKind, preference_loss
 from labkit.algorithms.preset import Credit, KLPlacement, Preset
@@ -52,6 +53,7 @@ __all__ = [
     "gae",
     "implicit_reward_loss",
     "implicit_rewards",
+    "importance_weights",
     "kl_estimate",
     "kl_penalty",
     "kto_loss",

@@ -14,6 +14,7 @@ from labkit.recipes.settings import (
     KLControl,
     LoraSettings,
     OptimizerSettings,
+    ProcessRewardSettings,
     SamplingSettings,
     Settings,
 )
@@ -23,8 +24,8 @@ ONLINE: tuple[str, ...] = ("rl", "ppo")
 OFFLINE: tuple[str, ...] = ("sft", "reward_model", "preferences")
 # Settings that only some trainers have; another's are refused rather than ignored.
 BELONGS = {
-    **dict.fromkeys(("sampling", "critic", "kl_control", "reward_model", "verifier"), ONLINE),
-    **dict.fromkeys(("rollouts_logged", "train_zero_advantage"), ONLINE),
+    **dict.fromkeys(("sampling", "critic", "process_reward", "kl_control", "reward_model", "verifier"), ONLINE),
+    **dict.fromkeys(("rollouts_logged", "train_zero_advantage", "staleness"), ONLINE),
     "data": OFFLINE,
     "evaluation": ("rl", "ppo", "sft", "preferences"),
 }
@@ -60,6 +61,7 @@ class Recipe(Settings):
     sampling: SamplingSettings = SamplingSettings()
     data: DataSettings = DataSettings()
     critic: CriticSettings = CriticSettings()
+    process_reward: ProcessRewardSettings = ProcessRewardSettings()
     kl_control: KLControl | None = None
     lora: LoraSettings | None = None
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -67,6 +69,9 @@ class Recipe(Settings):
     train_zero_advantage: bool = Field(
         False,
         description="also compute rows with advantage 0: same gradient, more work (only without a KL loss)",
+    )
+    staleness: int = Field(
+        0, ge=0, description="samples are drawn by the policy of so many steps ago: what asynchronous training does"
     )
     checkpoint_every: int = Field(10, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")

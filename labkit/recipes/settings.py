@@ -36,6 +36,15 @@ class OptimizerSettings(Settings):
     microbatch_tokens: int | None = Field(
         None, ge=1, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
     )
+    try_longest: bool | None = Field(
+        None, description="try the longest possible batch before the first step; default: on a GPU, where it can fail"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep one activation a layer and compute the rest again in the backward pass: less memory"
+    )
+    compile: bool = Field(
+        False, description="compile the trainer's forward pass (torch.compile); same numbers, rounded"
+    )
 
 
 class EvaluationSettings(Settings):
@@ -75,6 +84,16 @@ class CriticSettings(Settings):
     trunk: Literal["shared", "separate"] = Field(
         "shared", description="shared: a head on the policy; separate: a model of its own, from the same weights"
     )
+
+
+class ProcessRewardSettings(Settings):
+    """The process reward model of PRIME, which learns along with the policy; its weight is `process_coef` of the
+    algorithm."""
+
+    beta: float = Field(0.05, gt=0, description="log-odds of success = beta * log-ratio of a whole answer")
+    lr: float = Field(2e-4, gt=0, description="its peak learning rate; warm-up and schedule are the optimiser's")
+    updates: int = Field(1, ge=1, description="passes over each batch")
+    minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
 
 
 class KLControl(Settings):
