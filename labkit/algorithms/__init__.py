@@ -6,10 +6,19 @@ token, the critic), `controllers` (how strong the KL penalty is), `preset` and `
 of these).
 Learning from comparisons: `reward_model` (Bradley-Terry, outcome, process), `preference` (DPO's family), `kto`;
 from outcomes to tokens: `implicit` (PRIME).
+Learning from a larger model: `distillation`.
 """
 
 from labkit.algorithms.advantage import Baseline, Scale, advantages, zero_variance
 from labkit.algorithms.controllers import AdaptiveKL, FixedKL
+from labkit.algorithms.distillation import (
+    Divergence,
+    distillation_rewards,
+    divergence,
+    forward_kl,
+    generalized_jsd,
+    reverse_kl,
+)
 from labkit.algorithms.gae import gae, returns_to_go
 from labkit.algorithms.implicit import implicit_reward_loss, implicit_rewards, prime_advantages
 from labkit.algorithms.kl import KLKind, kl_estimate
@@ -27,7 +36,7 @@ from labkit.algorithms.reduction import (
     masked_mean,
     whiten,
 )
-from labkit.algorithms.reward_model import bradley_terry_loss, outcome_loss, process_loss
+from labkit.algorithms.reward_model import bradley_terry_loss, outcome_loss, process_loss, ranking_accuracy
 from labkit.algorithms.shaping import kl_penalty, overlong_penalty, token_rewards
 from labkit.algorithms.value import value_loss
 
@@ -38,6 +47,7 @@ __all__ = [
     "Aggregate",
     "Baseline",
     "Credit",
+    "Divergence",
     "FixedKL",
     "KLKind",
     "KLPlacement",
@@ -49,8 +59,12 @@ __all__ = [
     "advantages",
     "aggregate_tokens",
     "bradley_terry_loss",
+    "distillation_rewards",
+    "divergence",
     "entropy",
+    "forward_kl",
     "gae",
+    "generalized_jsd",
     "implicit_reward_loss",
     "implicit_rewards",
     "importance_weights",
@@ -66,7 +80,9 @@ __all__ = [
     "preference_loss",
     "prime_advantages",
     "process_loss",
+    "ranking_accuracy",
     "returns_to_go",
+    "reverse_kl",
     "token_rewards",
     "value_loss",
     "whiten",
