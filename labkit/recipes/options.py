@@ -1,14 +1,15 @@
-"""The losses of the trainers that learn from a data set, and which options each has."""
+"""The losses of the trainers that are no RL, and which options each has."""
 
 from typing import Any, get_args
 
 import torch
 
-from labkit.algorithms import bradley_terry_loss, kto_loss, preference_loss
+from labkit.algorithms import bradley_terry_loss, divergence, kto_loss, preference_loss
 from labkit.algorithms.preference import PreferenceKind
 
 _BETA = ("beta", "average")
 LOSSES: dict[str, dict[str, tuple[str, ...]]] = {
+    "distillation": {"reverse_kl": (), "forward_kl": (), "jsd": ("beta",)},
     "sft": {"sft": ()},
     "reward_model": {"bradley_terry": ("margin", "centering")},
     "preferences": {
@@ -40,5 +41,7 @@ def check_loss(trainer: str, algorithm: str, options: dict[str, Any]) -> None:
     elif algorithm in get_args(PreferenceKind):
         lengths = torch.tensor([2])
         preference_loss(one, two, one, two, algorithm, chosen_lengths=lengths, rejected_lengths=lengths, **options)
+    elif trainer == "distillation":
+        divergence(one, two, algorithm, **options)
     elif algorithm == "bradley_terry":
         bradley_terry_loss(one, two, centering=options.get("centering", 0.0))

@@ -19,19 +19,23 @@ from labkit.recipes.settings import (
     Settings,
 )
 
-Trainer = Literal["rl", "ppo", "sft", "reward_model", "preferences"]
-ONLINE: tuple[str, ...] = ("rl", "ppo")
+Trainer = Literal["rl", "ppo", "distillation", "sft", "reward_model", "preferences"]
+RL: tuple[str, ...] = ("rl", "ppo")
+ONLINE: tuple[str, ...] = (*RL, "distillation")
 OFFLINE: tuple[str, ...] = ("sft", "reward_model", "preferences")
 # Settings that only some trainers have; another's are refused rather than ignored.
 BELONGS = {
-    **dict.fromkeys(("sampling", "critic", "process_reward", "kl_control", "reward_model", "verifier"), ONLINE),
-    **dict.fromkeys(("rollouts_logged", "train_zero_advantage", "staleness"), ONLINE),
+    **dict.fromkeys(("sampling", "rollouts_logged"), ONLINE),
+    **dict.fromkeys(("critic", "process_reward", "kl_control", "reward_model", "verifier"), RL),
+    **dict.fromkeys(("train_zero_advantage", "staleness"), RL),
+    "teacher": ("distillation",),
     "data": OFFLINE,
-    "evaluation": ("rl", "ppo", "sft", "preferences"),
+    "evaluation": ("rl", "ppo", "distillation", "sft", "preferences"),
 }
 DEFAULT_ALGORITHM = {
     "rl": "grpo",
     "ppo": "ppo",
+    "distillation": "reverse_kl",
     "sft": "sft",
     "reward_model": "bradley_terry",
     "preferences": "dpo",
@@ -47,7 +51,7 @@ class Recipe(Settings):
     model: str = "tiny"
     task: str = "countdown"
     task_options: dict[str, Any] = {}
-    algorithm: str = Field("", description="rl, ppo: a preset; preferences: dpo, ipo, kto, ...")
+    algorithm: str = Field("", description="rl, ppo: a preset; distillation: reverse_kl, ...; preferences: dpo, ...")
     algorithm_options: dict[str, Any] = {}
     reward_model: str | None = Field(
         None, description="folder of a reward model that is trained on in the task's place"
@@ -55,6 +59,7 @@ class Recipe(Settings):
     verifier: str | None = Field(
         None, description="a verifier by name, leaky twins too, that is trained on in the task's place"
     )
+    teacher: str | None = Field(None, description="distillation: the larger model, a name or a folder")
     reference: str | None = Field(None, description="the frozen model of KL and DPO; default: the model as it begins")
     steps: int = Field(60, ge=1)
     seed: int = 0
@@ -96,7 +101,9 @@ class Recipe(Settings):
         for key in ("updates", "minibatches"):
             if self.trainer in OFFLINE and key in self.optimizer.model_fields_set and getattr(self.optimizer, key) != 1:
                 raise ValueError(f"optimizer.{key} is a setting of the trainers {', '.join(ONLINE)}; use data.batch")
-        if self.trainer in OFFLINE:
+        if self.trainer == "distillation" and not self.teacher:
+            raise ValueError("trainer distillation needs a teacher: a model's name or folder")
+        if self.trainer not in RL:
             check_loss(self.trainer, self.algorithm, self.algorithm_options)
             return self
         if self.algorithm not in PRESETS:
