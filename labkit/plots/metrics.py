@@ -113,6 +113,27 @@ METRICS: dict[str, Metric] = {
         "",
         "1 - Var(return - value) / Var(return) before the update: 1 is a perfect critic, 0 a constant one.",
     ),
+    # The process reward model
+    "prm_loss": Metric(
+        "Loss of the process reward model",
+        "nats per answer",
+        "Cross-entropy of its verdict on answers not yet learnt from.",
+    ),
+    "prm_accuracy": Metric(
+        "Accuracy of the process reward model",
+        "share of samples",
+        "Share of answers on whose outcome it was right before it learnt from them; it begins at one half.",
+    ),
+    "prm_ranking": Metric(
+        "Ranking by the process reward model",
+        "share of pairs",
+        "Chance that it scores a right answer above a wrong one, before learning from them (area under the ROC curve).",
+    ),
+    "process_reward_mean": Metric(
+        "Process reward",
+        "nats per token",
+        "Mean reward a token: what it adds to the log-odds of a right answer.",
+    ),
     # Preferences and reward models
     "accuracy": Metric(
         "Accuracy", "share of pairs", "Share of the batch in the right order (KTO: on its side of the reference point)."
@@ -128,6 +149,13 @@ METRICS: dict[str, Metric] = {
     "logprob_chosen": Metric("Log-prob, chosen", "nats", "Mean log-prob of the whole chosen replies."),
     "logprob_rejected": Metric("Log-prob, rejected", "nats", "Mean log-prob of the whole rejected replies."),
     "trained_tokens": Metric("Trained tokens", "tokens", "SFT: tokens of replies that the loss was taken over."),
+    # Distillation
+    "divergence": Metric(
+        "Divergence from the teacher",
+        "nats per token",
+        "Mean divergence (by default KL(student || teacher), exact over the vocabulary) at the tokens of the student's "
+        "own samples, before the first update of the step.",
+    ),
     # The optimiser
     "loss": Metric(
         "Loss",
@@ -142,9 +170,15 @@ METRICS: dict[str, Metric] = {
         "Groups with equal rewards: all advantages are 0, nothing is learnt there.",
     ),
     "trained_rows": Metric("Trained samples", "samples", "Samples that carried a gradient in this step."),
+    "trained_positions": Metric(
+        "Trained positions",
+        "tokens",
+        "Tokens, prompts included, that went forward and backward through the policy; what training costs.",
+    ),
     "skipped": Metric("Skipped updates", "updates", "Updates left out because loss or gradient was not finite."),
     # What it cost
     "tokens": Metric("Tokens", "tokens", "Tokens that the policy wrote in this step; of data: tokens that it read."),
+    "prompt_tokens": Metric("Prompt tokens", "tokens", "Tokens of the step's prompts, each prompt counted once."),
     "tokens_per_second": Metric(
         "Throughput", "tokens/s", "The step's tokens over the seconds of the whole step, training included."
     ),
@@ -152,6 +186,9 @@ METRICS: dict[str, Metric] = {
     "time_sample": Metric("Time: sampling", "s", "Seconds of the step spent on writing completions."),
     "time_verify": Metric("Time: verifying", "s", "Seconds of the step spent on scoring completions."),
     "time_logprobs": Metric("Time: log-probs", "s", "Seconds of the step spent on the reference's log-probs."),
+    "time_process": Metric(
+        "Time: process rewards", "s", "Seconds of the step spent on training and asking the process reward model."
+    ),
     "time_train": Metric("Time: training", "s", "Seconds of the step spent on loss, gradient and optimiser."),
     "elapsed": Metric("Time so far", "s", "Wall-clock time of all steps up to this one, evaluations left out."),
 }

@@ -16,6 +16,7 @@ from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
 from labkit.tasks import Task, load_task
 from labkit.training.data import GIVEN, Given
+from labkit.training.distillation import check_vocabulary, make_distillation
 from labkit.training.loop import Learner, Observer, train_loop
 from labkit.training.offline import Offline
 from labkit.training.preferences import prepare_preferences
@@ -35,6 +36,7 @@ def train(
     dataset: Given = None,
     reward_model: str | Path | Run | RewardModel | None = None,
     reference: str | Path | Run | Policy | None = None,
+    teacher: str | Path | Run | Policy | None = None,
     observer: Observer | Callable[[Recipe], Observer] | None = None,
     progress: bool = True,
     device: str | None = None,
@@ -46,14 +48,15 @@ def train(
     learns from rows takes them as `dataset`: a source (`data.source`), a list of rows, or {"train": ..., "test": ...}.
     `reward_model` is trained on in the task's place (RL, PPO), whose own score is logged beside it as `gold_mean`
     and is what the evaluations before and after are about; `verifier`, the name of another one, works in the same way;
-    `reference` is the frozen model of a KL term or of DPO, by default the model as it begins.
+    `reference` is the frozen model of a KL term or of DPO, by default the model as it begins; `teacher` the one that a
+    student is distilled from.
 
     `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
     function that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop
     button) ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError
     (a UserError too) for a folder that can't be written and for a reward model that returns no numbers.
     """
-    models = {"model": model, "reward_model": reward_model, "reference": reference}
+    models = {"model": model, "reward_model": reward_model, "reference": reference, "teacher": teacher}
     if resume is not None:
         named = [value for value in (recipe, out, *overrides.values()) if value is not None]
         texts = [x for x in (*models.values(), task, dataset) if isinstance(x, str | Path | Run)]
@@ -75,6 +78,7 @@ def train(
     # A policy object of the caller's is trained in place, since it is theirs.
     policy = load_policy(model if isinstance(model, Policy) else settings.model, device=device)
     frozen = _reference(settings, reference, policy, device)
+    guide = _teacher(settings, teacher, policy, device)
     if settings.lora is not None:
         add_lora(policy, settings.lora.rank, settings.lora.alpha, settings.lora.targets, settings.seed)
     given = None if isinstance(dataset, str | Path) else dataset
@@ -83,7 +87,10 @@ def train(
         run = _new_run(settings, out, policy, world, offline)
     try:
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
-        learner = offline.learner if offline else make_learner(settings, policy, judged, frozen)
+        learner = offline.learner if offline else None
+        if learner is None and guide is not None:
+            learner = make_distillation(settings, policy, judged, guide)
+        learner = learner or make_learner(settings, policy, judged, frozen)
         return _train(run, settings, learner, world, offline, watching, progress)
     except (OSError, SafetensorError) as error:
         raise RunError(
@@ -128,10 +135,19 @@ def _reference(recipe: Recipe, given: Any, policy: Policy, device: str | None) -
     return load_policy(given if isinstance(given, Policy) else recipe.reference, device=device)
 
 
+def _teacher(recipe: Recipe, given: Any, policy: Policy, device: str | None) -> Policy | None:
+    """The teacher of a distillation, found to speak the student's vocabulary; None for other trainers."""
+    if recipe.trainer != "distillation":
+        return None
+    teacher = load_policy(given if isinstance(given, Policy) else str(recipe.teacher), device=device)
+    check_vocabulary(policy, teacher)
+    return teacher
+
+
 def _prepare(
     recipe: Recipe, policy: Policy, given: Given, run: Path | None, reference: Policy | None
 ) -> Offline | None:
-    """The prepared data and learner of a trainer that learns from rows; None for RL. Rows left out are told."""
+    """The prepared data and learner of what learns from rows; None for RL and distillation. Rows left out are told."""
     if recipe.online:
         return None
     if recipe.trainer == "sft":

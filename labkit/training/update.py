@@ -147,6 +147,7 @@ def update(
         "grad_norm": sum(norms) / max(len(norms), 1),
         "skipped": skipped,
         "trained_rows": int(with_gradient.sum()),
+        "trained_positions": int(rollouts.total_lengths[with_gradient].sum()) * settings.updates,
     }
 
 
