@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from smollm2_like import small_smollm2
+from transformers import GenerationConfig
 
 import labkit
 from labkit.bench import PEERS, format_table, run_bench
@@ -17,10 +19,13 @@ from labkit.bench.ceiling import (
     decode_seconds,
     measure_rates,
     model_costs,
+    nominal_flops,
     train_seconds,
 )
+from labkit.bench.fixed import NO_TOKEN, fixed_task
+from labkit.bench.generate import useful_lengths
 from labkit.bench.race import Side, Trial, Work, is_labkit, make_rows, race
-from labkit.bench.rollout import NO_TOKEN, useful_lengths
+from labkit.bench.train import utilisation
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.training.pretrain import PretrainSettings, build_model
 
@@ -28,8 +33,9 @@ PROMPTS, SAMPLES, LIMIT, REPEATS = 4, 2, 12, 2
 SMALL = {"prompts": PROMPTS, "samples": SAMPLES, "max_new_tokens": LIMIT, "repeats": REPEATS, "device": "cpu"}
 KEYS = {
     *("what", "side", "batch", "tokens_per_second", "seconds", "ratio", "ceiling_fraction"),
-    *("spread", "tokens", "notes"),
+    *("spread", "tokens", "notes", "parts", "device"),
 }
+MORE = {"rollout": {"workload"}, "train": {"mfu"}, "step": set()}
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +55,17 @@ def quick_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labkit.bench.ceiling.measure_rates", lambda *_: DeviceRates(1e10, 1e11))
 
 
-def check_rows(rows: list[dict], what: str, sides: list[str]) -> dict[str, dict]:
+def check_rows(rows: list[dict], what: str, sides: list[str], batch: int = PROMPTS * SAMPLES) -> dict[str, dict]:
     """The documented keys, sound numbers, and ratios that follow from the rates; returns the rows by side."""
     assert [row["side"] for row in rows] == sides
     rates = {row["side"]: row["tokens_per_second"] for row in rows}
     peers = [side for side in sides if not is_labkit(side)]
     for row in rows:
-        assert set(row) == KEYS and row["what"] == what and row["batch"] == PROMPTS * SAMPLES
+        assert set(row) == KEYS | MORE[what] and row["what"] == what and row["batch"] == batch
         low, high = row["spread"]
         assert 0 < low <= row["seconds"] <= high
-        assert 0 < row["tokens"] <= PROMPTS * SAMPLES * LIMIT
+        assert 0 < row["tokens"] <= batch * LIMIT
+        assert row["device"]["bytes_per_second"] == 1e10 and row["device"]["flops_per_second"] == 1e11
         assert 0 <= row["ceiling_fraction"] < 1
         expected = {peer: rates[row["side"]] / rates[peer] for peer in peers} if is_labkit(row["side"]) else {}
         assert row["ratio"] == pytest.approx(expected)
@@ -67,14 +74,106 @@ def check_rows(rows: list[dict], what: str, sides: list[str]) -> dict[str, dict]
 
 
 def test_rollout_beside_transformers(folder: Path) -> None:
-    rows = run_bench("rollout", ["transformers", "transformers-static"], folder, **SMALL)
-    found = check_rows(rows, "rollout", ["labkit", "transformers", "transformers-static"])
+    peers = ["transformers", "transformers-static", "transformers-continuous"]
+    found = check_rows(run_bench("rollout", peers, folder, **SMALL), "rollout", ["labkit", *peers])
     assert "not compiled" in found["transformers-static"]["notes"]
+    assert set(found["labkit"]["parts"]) == {"prefill", "decode"}
+
+
+@pytest.mark.parametrize("peer", ["transformers", "transformers-continuous"])
+def test_greedy_text_of_a_peer_is_labkits(folder: Path, monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
+    """Else they would not be given the same work: each row of a peer is what labkit writes to the same prompt."""
+    from labkit.bench import generate
+    from labkit.bench.race import Workload
+
+    policy, task = labkit.load_policy(folder, device="cpu"), labkit.load_task("countdown")
+    workload = Workload(policy, task, PROMPTS, 1, LIMIT, 1, seed=0)
+    likeliest = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=LIMIT,
+        eos_token_id=sorted(policy.eos_ids),
+        pad_token_id=policy.pad_id,
+    )
+    monkeypatch.setattr(generate, "generation_config", lambda *_, **__: likeliest)
+    side = generate.PEER_SIDES[peer](workload)
+    turn, found = side.run(1)
+    side.close()
+    ours = labkit.sample(
+        policy, [p.prompt for p in workload.problems(turn)], n=1, max_new_tokens=LIMIT, temperature=0.0
+    )
+    if peer == "transformers":
+        ids = [row[:n] for row, n in zip(found.tolist(), useful_lengths(found, policy.eos_ids), strict=True)]
+    else:
+        ids = [row.generated_tokens for row in found]
+    assert ids == [row[mask].tolist() for row, mask in zip(ours.tokens, ours.mask, strict=True)]
+
+
+def test_a_ladder_has_a_row_a_side_a_batch(folder: Path) -> None:
+    rows = run_bench("rollout", None, folder, batches=[1, 4], **SMALL)
+    assert [(row["side"], row["batch"]) for row in rows] == [
+        ("labkit", 1),
+        ("transformers", 1),
+        ("labkit", 4),
+        ("transformers", 4),
+    ]
+    for batch in (1, 4):
+        check_rows([row for row in rows if row["batch"] == batch], "rollout", ["labkit", "transformers"], batch)
+
+
+@pytest.mark.parametrize("peer", ["transformers", "transformers-continuous"])
+def test_fixed_workload_has_fixed_lengths(folder: Path, peer: str) -> None:
+    rows = run_bench("rollout", [peer], folder, workload="fixed", prompt_tokens=20, **SMALL)
+    for row in check_rows(rows, "rollout", ["labkit", peer]).values():
+        assert row["tokens"] == PROMPTS * SAMPLES * LIMIT
+        assert row["workload"] == f"prompt 20, new tokens {LIMIT}"
+    assert f"rollout (prompt 20, new tokens {LIMIT})" in format_table(rows)
+
+
+def test_fixed_prompts_are_exactly_as_long_as_they_should_be(folder: Path) -> None:
+    for policy in (labkit.load_policy(folder, device="cpu"), small_smollm2()):
+        problems = fixed_task(policy, 128).sample(6, seed=3)
+        assert {len(policy.encode(p.prompt)) for p in problems} == {128}
+        assert len({p.prompt for p in problems}) == 6
+        assert problems == fixed_task(policy, 128).sample(6, seed=3)
+    with pytest.raises(labkit.UserError, match="its template takes"):
+        fixed_task(small_smollm2(), 5)
+
+
+def test_a_peer_that_fails_is_left_out_with_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from transformers import PreTrainedModel
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no paged attention here\nmore")
+
+    monkeypatch.setattr(PreTrainedModel, "generate_batch", refuse, raising=False)
+    rows = run_bench("rollout", ["transformers", "transformers-continuous"], folder, **SMALL)
+    found = check_rows(rows, "rollout", ["labkit", "transformers"])
+    assert set(found["labkit"]["ratio"]) == {"transformers"}
+    said = capsys.readouterr().err.splitlines()
+    assert "labkit: transformers-continuous is left out: RuntimeError: no paged attention here" in said
+
+
+def test_labkits_own_failure_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        race([Side("labkit", fail, lambda _: Work([1], [1]))], 1, torch.device("cpu"))
+
+
+def test_a_run_folder_is_a_model(folder: Path, tmp_path: Path) -> None:
+    """The newest checkpoint of a run is what gets measured: the trained model, with its own lengths."""
+    changes = {"steps": 1, "prompts": 2, "samples": 2, "max_new_tokens": 4, "evaluation.problems": 0}
+    run = labkit.train("r1-zero-tiny", out=tmp_path / "run", model=folder, progress=False, device="cpu", **changes)
+    check_rows(run_bench("rollout", [], run.path, **SMALL), "rollout", ["labkit"])
 
 
 def test_full_length_gives_every_row_the_same_work(folder: Path) -> None:
     rows = run_bench("rollout", None, folder, full_length=True, **SMALL)
-    found = check_rows(rows, "rollout-full", ["labkit", "transformers"])
+    found = check_rows(rows, "rollout", ["labkit", "transformers"])
+    assert {row["workload"] for row in rows} == {"task, full length"}
     assert {row["tokens"] for row in found.values()} == {PROMPTS * SAMPLES * LIMIT}
 
 
@@ -94,6 +193,17 @@ def test_rollout_in_bfloat16(folder: Path) -> None:
 def test_train_beside_transformers(folder: Path) -> None:
     found = check_rows(run_bench("train", None, folder, **SMALL), "train", ["labkit", "transformers"])
     assert found["labkit"]["tokens"] == found["transformers"]["tokens"]
+    for row in found.values():
+        # On one device, per cent of the training ceiling and MFU against the measured rate are the same thing.
+        assert row["mfu"]["measured"] == pytest.approx(row["ceiling_fraction"], rel=0.5)
+        assert row["mfu"]["nominal"] is None
+    assert "MFU" in format_table(list(found.values()))
+
+
+def test_mfu_of_a_known_device_by_hand() -> None:
+    device = {"flops_per_second": 4e14, "nominal_flops_per_second": nominal_flops("NVIDIA H200")}
+    assert utilisation(2e14, device) == {"measured": 0.5, "nominal": 2e14 / 989.4e12}
+    assert nominal_flops("NVIDIA H100 PCIe") == 756e12
 
 
 def test_both_train_loops_take_the_same_gradient(folder: Path) -> None:
@@ -152,7 +262,12 @@ def test_step_beside_trl_on_the_same_problems(folder: Path, peers: list[str]) ->
 
 def test_step_without_peers(folder: Path) -> None:
     rows = run_bench("step", [], folder, **SMALL)
-    check_rows(rows, "step", ["labkit", "labkit (skips zero-advantage rows)"])
+    found = check_rows(rows, "step", ["labkit", "labkit (skips zero-advantage rows)"])
+    for row in found.values():
+        assert {"prefill", "decode", "verify", "other"} <= set(row["parts"])
+        assert not {"sample"} & set(row["parts"])  # the sum of two of them
+        assert sum(row["parts"].values()) == pytest.approx(row["seconds"], rel=0.5)
+    assert "labkit, 8 rows: prefill" in format_table(rows)
 
 
 def test_missing_trl_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +291,10 @@ def test_importing_the_benchmarks_does_not_import_trl() -> None:
         ({"what": "train", "dtype": "bfloat16"}, "float32"),
         ({"what": "rollout", "dtype": "int8"}, "dtype must be one of"),
         ({"what": "step", "full_length": True}, "bench rollout alone"),
+        ({"what": "train", "workload": "fixed"}, "bench rollout alone"),
+        ({"what": "rollout", "workload": "long"}, "workload must be one of task, fixed"),
+        ({"what": "rollout", "batches": [1, 20]}, "groups of 8"),
+        ({"what": "rollout", "max_new_tokens": 0}, "max_new_tokens must be"),
         ({"what": "rollout", "repeats": 0}, "repeats must be"),
         ({"what": "rollout", "prompts": 0}, "prompts must be"),
     ],

@@ -7,12 +7,26 @@ bandwidth is that of memory: where weights and cache fit into the processor's ca
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from labkit.bench.race import Work, clock
+from labkit.runs import processor
+
+# Dense bf16 matmul operations a second, from the makers' data sheets (where those count sparsity: half of it). The
+# first name that is part of the device's own counts.
+NOMINAL_FLOPS = {
+    "H100 PCIe": 756e12,
+    "H100": 989.4e12,
+    "H200": 989.4e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "RTX 4090": 165.2e12,
+}
 
 
 @dataclass(frozen=True)
@@ -101,21 +115,57 @@ def decode_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
     return float(prefill + np.maximum(compute, memory).sum())
 
 
-def train_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
-    """The least time for forward and backward: (6 N T + 6 width T^2) / flops for a row of T tokens.
+def train_flops(work: Work, costs: ModelCosts) -> float:
+    """Operations of forward and backward: 6 N T + 6 width T^2 for a row of T tokens. What is computed again is not
+    counted twice.
 
     T includes the prompt. Causal attention sees half the row on average: 4 width T^2 / 2 forward, and twice
     that backward.
     """
     trained = np.array(work.trained or [True] * len(work.lengths), dtype=bool)
     total = (np.array(work.prompt_of_row) + np.array(work.lengths))[trained].astype(float)
-    flops = 6 * costs.matmul_parameters * total.sum() + 6 * costs.attention_width * (total**2).sum()
-    return float(flops / rates.flops_per_second)
+    return float(6 * costs.matmul_parameters * total.sum() + 6 * costs.attention_width * (total**2).sum())
+
+
+def train_seconds(work: Work, costs: ModelCosts, rates: DeviceRates) -> float:
+    """The least time for forward and backward: `train_flops` at the measured rate."""
+    return train_flops(work, costs) / rates.flops_per_second
+
+
+def compute_dtype(model: PreTrainedModel) -> torch.dtype:
+    """What forward passes compute in: on CUDA they run under bfloat16 autocast."""
+    return torch.bfloat16 if model.device.type == "cuda" else model.dtype
 
 
 def ceilings(model: PreTrainedModel) -> tuple[Callable[[Work], float], Callable[[Work], float]]:
     """The least seconds to sample and to train a piece of work with this model on its device."""
-    # On CUDA, forward passes run under bfloat16 autocast.
-    dtype = torch.bfloat16 if model.device.type == "cuda" else model.dtype
+    dtype = compute_dtype(model)
     costs, rates = model_costs(model, dtype), measure_rates(model.device, dtype)
     return lambda work: decode_seconds(work, costs, rates), lambda work: train_seconds(work, costs, rates)
+
+
+def device_facts(model: PreTrainedModel) -> dict[str, Any]:
+    """The device as the ceilings see it: its name, what it computes in, and its rates.
+
+    `bytes_per_second` and `flops_per_second` are measured here; `nominal_flops_per_second` is the maker's number for
+    dense bfloat16, None where it is not known.
+    """
+    dtype = compute_dtype(model)
+    rates = measure_rates(model.device, dtype)
+    name = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else processor()
+    return {
+        "name": name,
+        "dtype": str(dtype).removeprefix("torch."),
+        "bytes_per_second": rates.bytes_per_second,
+        "flops_per_second": rates.flops_per_second,
+        "nominal_flops_per_second": nominal_flops(name) if dtype == torch.bfloat16 else None,
+    }
+
+
+def nominal_flops(name: str) -> float | None:
+    """The maker's rate for dense bfloat16 of a device, by its name.
+
+    >>> nominal_flops("NVIDIA H100 80GB HBM3"), nominal_flops("Intel(R) Xeon(R) CPU")
+    (989400000000000.0, None)
+    """
+    return next((rate for part, rate in NOMINAL_FLOPS.items() if part in name), None)

@@ -2,9 +2,10 @@
 
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -27,6 +28,7 @@ class Workload:
     max_new_tokens: int
     repeats: int
     seed: int
+    label: str = "task"  # what the rows of the table say of it
 
     @property
     def rows(self) -> int:
@@ -42,12 +44,14 @@ class Workload:
 class Work:
     """What was done in a turn: prompt tokens of each group, completion tokens of each row (its eos included).
 
-    `trained` says which rows had a backward pass, where not all had one.
+    `trained` says which rows had a backward pass, where not all had one. `parts`: seconds of the parts of the turn,
+    by name, as the side measured them itself.
     """
 
     prompts: list[int]
     lengths: list[int]
     trained: list[bool] | None = None
+    parts: dict[str, float] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -63,12 +67,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Side:
-    """One competitor: `run(turn)` is timed, `count(result)` says afterwards what it has done."""
+    """One competitor: `run(turn)` is timed, `count(result)` says afterwards what it has done; `close()` tidies up."""
 
     name: str
     run: Callable[[int], Any]
     count: Callable[[Any], Work]
     notes: str = ""
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -99,14 +104,33 @@ def take_turn(side: Side, turn: int, device: torch.device) -> Trial:
 
 
 def race(sides: list[Side], repeats: int, device: torch.device) -> Trials:
-    """`repeats` turns of each side, in alternation, after a warm-up turn (turn 0) that does not count."""
-    for side in sides:
-        take_turn(side, 0, device)
-    trials: Trials = {side.name: [] for side in sides}
-    for turn in range(1, repeats + 1):
+    """`repeats` turns of each side, in alternation, after a warm-up turn (turn 0) that does not count.
+
+    A peer that fails in its warm-up is left out, with a line on standard error that says why: it may not run on
+    this device, or not with so many rows. labkit's own failures are raised.
+    """
+    try:
+        running = [side for side in sides if _warmed_up(side, device)]
+        trials: Trials = {side.name: [] for side in running}
+        for turn in range(1, repeats + 1):
+            for side in running:
+                trials[side.name].append(take_turn(side, turn, device))
+        return trials
+    finally:
         for side in sides:
-            trials[side.name].append(take_turn(side, turn, device))
-    return trials
+            side.close()
+
+
+def _warmed_up(side: Side, device: torch.device) -> bool:
+    try:
+        take_turn(side, 0, device)
+    except Exception as error:  # somebody else's code: any of its failures means "not here"
+        if is_labkit(side.name):
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        print(f"labkit: {side.name} is left out: {type(error).__name__}: {lines[0][:200]}", file=sys.stderr)
+        return False
+    return True
 
 
 def is_labkit(side: str) -> bool:
@@ -114,14 +138,20 @@ def is_labkit(side: str) -> bool:
     return side.split()[0] == "labkit"
 
 
-def make_rows(what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float]) -> list[Row]:
-    """One row a side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds."""
+def make_rows(
+    what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float], **same: Any
+) -> list[Row]:
+    """One row a side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds.
+
+    `same` is added to every row as it is.
+    """
     rates = {side: statistics.median(t.work.tokens / t.seconds for t in turns) for side, turns in trials.items()}
     rows = []
     for side, turns in trials.items():
         seconds = [t.seconds for t in turns]
         mean_length = statistics.mean(n for t in turns for n in t.work.lengths)
         peers = [peer for peer in trials if not is_labkit(peer)] if is_labkit(side) else []
+        parts = {name: statistics.median(t.work.parts[name] for t in turns) for name in turns[0].work.parts}
         said = [f"mean length {mean_length:.1f}", notes.get(side, ""), f"{torch.get_num_threads()} threads"]
         rows.append(
             {
@@ -134,7 +164,9 @@ def make_rows(what: str, trials: Trials, notes: dict[str, str], ceiling: Callabl
                 "ceiling_fraction": statistics.median(ceiling(t.work) / t.seconds for t in turns),
                 "spread": [min(seconds), max(seconds)],
                 "tokens": round(statistics.median(t.work.tokens for t in turns)),
+                "parts": parts,
                 "notes": "; ".join(part for part in said if part),
+                **same,
             }
         )
     return rows

@@ -6,17 +6,21 @@ them out (which is measured as a side of its own), but TRL computes them.
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
 
-from labkit.bench.ceiling import ceilings
+from labkit.bench.ceiling import ceilings, device_facts
 from labkit.bench.race import Row, Side, Trials, Work, Workload, make_rows, race
 from labkit.bench.rollout import work_of
 from labkit.bench.train import bench_recipe
 from labkit.rollouts import Rollouts
 from labkit.training.optim import make_optimizer
 from labkit.training.rl import rl_step
+
+# Metrics of a step that are sums of finer ones.
+SUMS = {"sample": ("prefill", "decode"), "train": ("backward", "optimizer")}
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Stepped:
 
     rollouts: Rollouts
     trained: Bool[Tensor, " batch"]
+    parts: dict[str, float]
 
 
 def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
@@ -45,7 +50,8 @@ def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
     else:
         trials = race(sides, workload.repeats, workload.policy.device)
     decoding, training = ceilings(workload.policy.model)
-    return make_rows("step", trials, notes, lambda work: decoding(work) + training(work))
+    facts = device_facts(workload.policy.model)
+    return make_rows("step", trials, notes, lambda work: decoding(work) + training(work), device=facts)
 
 
 def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Side:
@@ -62,13 +68,28 @@ def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Si
     batches = [workload.problems(turn) for turn in range(workload.repeats + 1)]
 
     def run(turn: int) -> Stepped:
-        rollouts, advantages, _ = rl_step(recipe, turn, policy, workload.task, optimizer, problems=batches[turn])
+        rollouts, advantages, metrics = rl_step(recipe, turn, policy, workload.task, optimizer, problems=batches[turn])
         kept = preset.keep(rollouts.rewards, rollouts.groups)
-        return Stepped(rollouts, kept if train_zero_advantage else kept & (advantages != 0).any(1))
+        trained = kept if train_zero_advantage else kept & (advantages != 0).any(1)
+        finer = {f"time_{name}": seconds for name, seconds in rollouts.timings.items()}
+        return Stepped(rollouts, trained, breakdown(finer | metrics))
 
     def count(stepped: Stepped) -> Work:
         work = work_of(policy, stepped.rollouts, workload.samples)
-        return Work(work.prompts, work.lengths, stepped.trained.tolist())
+        return Work(work.prompts, work.lengths, stepped.trained.tolist(), stepped.parts)
 
     said = "trains every row" if train_zero_advantage else "rows without a gradient are not computed"
     return Side(name, run, count, said)
+
+
+def breakdown(metrics: dict[str, Any]) -> dict[str, float]:
+    """Seconds of the parts of a step (its metrics `time_*`), the finest that were measured; `other` is what is left.
+
+    >>> breakdown({"seconds": 2.0, "time_sample": 1.0, "time_prefill": 0.25, "time_decode": 0.5, "time_train": 0.75})
+    {'prefill': 0.25, 'decode': 0.5, 'train': 0.75, 'other': 0.5}
+    """
+    parts = {key.removeprefix("time_"): value for key, value in metrics.items() if key.startswith("time_")}
+    for whole, finer in SUMS.items():
+        if all(name in parts for name in finer):
+            parts.pop(whole, None)
+    return parts | {"other": max(metrics["seconds"] - sum(parts.values()), 0.0)}

@@ -15,20 +15,50 @@ HEAD = (
 
 
 def format_table(rows: list[Row]) -> str:
-    """The rows as an aligned table, with each side's notes below it."""
+    """The rows as an aligned table, with notes, the parts of a turn and the device below it."""
     lines = [HEAD, *map(_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     texts = [_justify(line, widths) for line in lines]
     texts.insert(1, "  ".join("-" * width for width in widths))
-    notes = [f"{row['side']}: {row['notes']}" for row in rows if row["notes"]]
-    return "\n".join([*texts, *([""] if notes else []), *notes])
+    below = [*_notes(rows), *_breakdowns(rows), *_device(rows)]
+    return "\n".join([*texts, *([""] if below else []), *below])
+
+
+def _notes(rows: list[Row]) -> list[str]:
+    """A line a side; in a ladder, the notes of the last batch stand for all."""
+    last = {row["side"]: row["notes"] for row in rows}
+    return [f"{side}: {notes}" for side, notes in last.items() if notes]
+
+
+def _breakdowns(rows: list[Row]) -> list[str]:
+    """Where the time of each turn went, and how much of the device training used."""
+    found = []
+    for row in rows:
+        parts, who = row.get("parts") or {}, f"{row['side']}, {row['batch']} rows"
+        if parts:
+            shares = ", ".join(f"{name} {seconds / row['seconds']:.0%}" for name, seconds in parts.items())
+            found.append(f"{who}: {shares}")
+        if "mfu" in row:
+            nominal = row["mfu"]["nominal"]
+            beside = "" if nominal is None else f", {nominal:.1%} of the maker's"
+            found.append(f"{who}: MFU {row['mfu']['measured']:.1%} of the measured matmul rate{beside}")
+    return found
+
+
+def _device(rows: list[Row]) -> list[str]:
+    facts = rows[0].get("device") if rows else None
+    if not facts:
+        return []
+    rates = f"{facts['bytes_per_second'] / 1e9:,.0f} GB/s, {facts['flops_per_second'] / 1e12:,.2f} TFLOP/s"
+    return [f"{facts['name']}: measured {rates} in {facts['dtype']}"]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     low, high = row["spread"]
     ratios = ", ".join(f"{value:.2f}x {peer}" for peer, value in row["ratio"].items())
+    workload = row.get("workload", "task")
     return (
-        row["what"],
+        row["what"] + ("" if workload == "task" else f" ({workload})"),
         row["side"],
         str(row["batch"]),
         f"{row['tokens_per_second']:,.0f}",

@@ -1,12 +1,13 @@
 """Training: labkit's `update` beside a plain loop, on the same batch of rollouts."""
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labkit.bench.ceiling import ceilings
+from labkit.bench.ceiling import ceilings, compute_dtype, device_facts, model_costs, train_flops
 from labkit.bench.race import Row, Side, Work, Workload, make_rows, race
 from labkit.bench.rollout import work_of
 from labkit.models import Policy, autocast
@@ -35,7 +36,25 @@ def bench_train(workload: Workload, peers: list[str]) -> list[Row]:
         sides.append(transformers_side(policy, rollouts, advantages, work))
     trials = race(sides, workload.repeats, policy.device)
     _, training = ceilings(policy.model)
-    return make_rows("train", trials, {side.name: side.notes for side in sides}, training)
+    facts = device_facts(policy.model)
+    rows = make_rows("train", trials, {side.name: side.notes for side in sides}, training, device=facts)
+    flops = train_flops(work, model_costs(policy.model, compute_dtype(policy.model)))
+    return [row | {"mfu": utilisation(flops / row["seconds"], facts)} for row in rows]
+
+
+def utilisation(flops_per_second: float, device: dict[str, Any]) -> dict[str, float | None]:
+    """Model FLOPs utilisation (MFU): operations that the model needs a second, over what the device can do.
+
+    `measured`: over this device's measured matmul rate; `nominal`: over its maker's number, None where not known.
+
+    >>> utilisation(2e14, {"flops_per_second": 8e14, "nominal_flops_per_second": 1e15})
+    {'measured': 0.25, 'nominal': 0.2}
+    """
+    nominal = device["nominal_flops_per_second"]
+    return {
+        "measured": flops_per_second / device["flops_per_second"],
+        "nominal": None if nominal is None else flops_per_second / nominal,
+    }
 
 
 def bench_recipe(workload: Workload, train_zero_advantage: bool) -> Recipe:

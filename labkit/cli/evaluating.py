@@ -10,6 +10,7 @@ from rich.text import Text
 from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, console, note, print_json, quietly, reports_table
 from labkit.comparison import compare
+from labkit.errors import UserError
 from labkit.evaluation import evaluate
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -149,17 +150,29 @@ def bench(
         typer.Option(
             metavar="PEER",
             help="Who is measured beside labkit; may be given several times. rollout: transformers, "
-            "transformers-static; train: transformers; step: trl, trl-microbatch, trl-static; verify: math-verify; "
-            "none: nobody.",
+            "transformers-static, transformers-continuous; train: transformers; step: trl, trl-microbatch, "
+            "trl-static; verify: math-verify; none: nobody.",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",
     task: Annotated[str, typer.Option(help="The task whose prompts are used.")] = "countdown",
     prompts: Annotated[int, typer.Option(min=1, help="Prompts a batch.")] = 32,
     samples: Annotated[int, typer.Option(min=1, help="Samples a prompt.")] = 8,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 200,
+    batches: Annotated[
+        str | None, typer.Option(metavar="ROWS,ROWS", help="A ladder of batch sizes in place of --prompts: 1,16,64.")
+    ] = None,
+    workload: Annotated[
+        str,
+        typer.Option(help="rollout: task, or fixed (each prompt --prompt-tokens long, each row run to the limit)."),
+    ] = "task",
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each prompt of the workload fixed.")] = 128,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens. Default: 200; fixed: 256.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed turns a side; the medians are shown.")] = 5,
-    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (rollout).")] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="rollout: float32 or bfloat16. Default: bfloat16 on CUDA, else float32.")
+    ] = None,
     full_length: Annotated[
         bool, typer.Option("--full-length", help="rollout: no answer ends early, so none leaves the batch.")
     ] = False,
@@ -170,7 +183,8 @@ def bench(
 ) -> None:
     """Measures speed, beside a peer in the same process: same weights, prompts, lengths, dtype.
 
-    Examples: `labkit bench rollout --against transformers`, `labkit bench verify`
+    Examples: `labkit bench rollout --against transformers`, `labkit bench verify`,
+    `labkit bench rollout --workload fixed --batches 1,16,64,256,1024`
 
     Look at: the ratio; the fraction of the ceiling, which is what this device could do. Close other programs
     first. `verify` measures answers a second of every verifier; the options of a model do not concern it.
@@ -185,8 +199,9 @@ def bench(
         judged = quietly(lambda: bench_verify(peers, answers, repeats, seed))
         print_json(judged) if as_json else print(format_verify(judged))
         return
-    policy = quietly(lambda: find_policy(model, device))
-    announce(f"measuring {what}: {prompts} prompts x {samples} samples, {repeats} turns a side ...")
+    policy, ladder = quietly(lambda: find_policy(model, device)), _whole_numbers(batches)
+    size = f"batches of {batches} rows" if ladder else f"{prompts} prompts x {samples} samples"
+    announce(f"measuring {what}: {size}, {repeats} turns a side ...")
     rows = quietly(
         lambda: run_bench(
             what,
@@ -201,9 +216,22 @@ def bench(
             seed,
             device,
             full_length,
+            batches=ladder,
+            workload=workload,
+            prompt_tokens=prompt_tokens,
         )
     )
     print_json(rows) if as_json else print(format_table(rows))
+
+
+def _whole_numbers(text: str | None) -> list[int] | None:
+    """The numbers of `1,16,64`; None for None. Raises UserError."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"--batches takes whole numbers with commas, such as 1,16,64, not {text!r}") from None
 
 
 def _show(rows: list[dict[str, Any]], out: Console) -> None:
