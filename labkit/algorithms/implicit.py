@@ -23,8 +23,9 @@ def implicit_rewards(
 ) -> Float[Tensor, "batch time"]:
     """Reward of each token: beta (log p_model - log p_reference); 0 outside the mask. No gradient.
 
-    The paper's eq. 3 has beta there (0.05), its code, as `beta=1` here, has not: it decides how much the process
-    rewards weigh beside the outcome's in `prime_advantages`.
+    With the beta that the model was trained with (0.05 in the paper, eq. 3) the unit is nats of the log-odds of
+    success, which each token adds to; beta then also decides how much the process rewards weigh beside the outcome's
+    in `prime_advantages`. (The authors' code divides them by the batch's largest return before.)
 
     >>> model, ref = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[-2.0, -1.5, 0.0]])
     >>> implicit_rewards(model, ref, torch.tensor([[True, True, False]])).tolist()

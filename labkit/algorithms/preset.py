@@ -9,6 +9,7 @@ from torch import Tensor
 
 from labkit.algorithms.advantage import Baseline, Scale, advantages, zero_variance
 from labkit.algorithms.gae import gae, returns_to_go
+from labkit.algorithms.implicit import prime_advantages
 from labkit.algorithms.kl import KLKind, kl_estimate
 from labkit.algorithms.policy import Objective, Ratio, policy_loss
 from labkit.algorithms.reduction import (
@@ -34,11 +35,15 @@ class Preset:
     return from it on (discounted by `gamma`), in which a KL in the reward is paid token by token. `critic` subtracts
     a value function from it (`gae` with `lam`; the critic's loss: `value_loss` with `value_clip`, times
     `value_coef`). `greedy_baseline` subtracts the reward of the prompt's greedy answer. `whiten` normalises the
-    advantages over the tokens of the batch, with `ddof`. `overlong_buffer` is None or a share of the longest answer
-    allowed: see `overlong_penalty`. The other fields are named as the arguments they become.
+    advantages over the tokens of the batch, with `ddof`. `process_coef` above 0 adds a reward a token from a process
+    reward model, weighed so (`prime_advantages`). `overlong_buffer` is None or a share of the longest answer
+    allowed: see `overlong_penalty`. `importance_cap` corrects for a sampler that is not quite the trainer: a token
+    weighs min(p_trainer / p_sampler, cap) (`importance_weights`; 2 is usual), and the ratio begins at 1. The other
+    fields are named as the arguments they become.
 
-    Raises ValueError for an unknown option, for a critic without credit by token, and for k1 as a loss with a
-    coefficient above 0: its expected gradient is zero, so it would add noise alone.
+    Raises ValueError for an unknown option, for a critic without credit by token, for process rewards with options
+    that `prime_advantages` has not, and for k1 as a loss with a coefficient above 0: its expected gradient is zero, so
+    it would add noise alone.
     """
 
     name: str
@@ -63,10 +68,12 @@ class Preset:
     lam: Number = 0.95
     critic: bool = False
     greedy_baseline: bool = False
+    process_coef: Number = 0.0
     whiten: bool = False
     value_clip: Number | None = 0.2
     value_coef: Number = 0.1
     entropy_coef: Number = 0.0
+    importance_cap: Number | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -85,6 +92,12 @@ class Preset:
             raise ValueError("kl_kind='k1' as a loss has no gradient on average: choose k2, or kl_placement='reward'")
         if self.critic and self.credit != "token":
             raise ValueError("a critic judges tokens: critic=True needs credit='token'")
+        if self.importance_cap is not None and not self.importance_cap > 0:
+            raise ValueError(f"importance_cap={self.importance_cap} must be above 0 (2 is usual), or None")
+        fits = self.credit == "token" and self.baseline == "leave_one_out" and self.whiten and not self.critic
+        if self.process_coef and not (fits and self.kl_placement == "loss"):
+            needs = "credit='token', baseline='leave_one_out', whiten=True, kl_placement='loss' and no critic"
+            raise ValueError(f"process_coef={self.process_coef} needs {needs}")
 
     def shape_rewards(
         self,
@@ -141,14 +154,16 @@ class Preset:
         kl: Float[Tensor, "batch time"] | None = None,
         values: Float[Tensor, "batch time"] | None = None,
         greedy: Float[Tensor, " batch"] | None = None,
+        process: Float[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
         """Advantage of each token, and the returns that a critic should learn; for every preset, on the full batch.
 
         `rewards` [batch] from `shape_rewards`, `groups` [batch], `mask` [batch, time] of the chosen tokens. `kl`
         [batch, time]: k1 of the sampled tokens, needed with credit="token" when kl_placement="reward" and kl_coef
         > 0. `values` [batch, time] of the critic before each token, needed with critic=True. `greedy` [batch]: of
-        each row, the reward of its prompt's greedy answer, needed with greedy_baseline=True. What is missing
-        raises ValueError; what is given and not needed is ignored. No gradient; 0 outside the mask.
+        each row, the reward of its prompt's greedy answer, needed with greedy_baseline=True. `process` [batch, time]:
+        a reward a token from `implicit_rewards`, needed with process_coef > 0. What is missing raises ValueError; what
+        is given and not needed is ignored. No gradient; 0 outside the mask.
 
         >>> from labkit.algorithms import PRESETS
         >>> rewards, groups, mask = torch.tensor([1.0, 0.0]), torch.tensor([0, 0]), torch.tensor([[True, True]] * 2)
@@ -167,6 +182,9 @@ class Preset:
             result = returns = returns_to_go(paid, mask, self.gamma)
             if self.critic:
                 result, returns = gae(paid, _needed(values, "critic=True", "values"), mask, self.gamma, self.lam)
+        if self.process_coef:
+            shares = self.process_coef * _needed(process, f"process_coef={self.process_coef}", "process")
+            return prime_advantages(shares, rewards, groups, mask, self.gamma), returns
         if self.whiten:
             result = whiten(result, mask, ddof=self.ddof)
         return result, returns

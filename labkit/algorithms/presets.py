@@ -101,6 +101,16 @@ _PRESETS = (
         credit="token",
         greedy_baseline=True,
     ),
+    Preset(
+        name="prime",
+        source="Cui et al. 2025, PRIME, arXiv:2502.01456",
+        baseline="leave_one_out",
+        scale="none",
+        aggregate="token_mean",
+        credit="token",
+        process_coef=1.0,  # at 0 the outcome alone is left, with the same baseline and whitening
+        whiten=True,
+    ),
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _PRESETS}

@@ -107,6 +107,23 @@ def process_loss(
 
 
 @torch.no_grad()
+def ranking_accuracy(
+    scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"] | Float[Tensor, " batch"]
+) -> float:
+    """The chance that a right answer is scored above a wrong one, a tie counting one half; NaN without both kinds.
+
+    Also known as the area under the ROC curve. Unlike accuracy it does not know where the scores' zero lies, nor how
+    many answers are right. A label of 0.5 or more is right.
+
+    >>> ranking_accuracy(torch.tensor([3.0, 1.0, 1.0, 0.0]), torch.tensor([True, True, False, False]))
+    0.875
+    """
+    right = labels >= 0.5 if labels.is_floating_point() else labels
+    above = scores[right][:, None] - scores[~right]
+    return float(((1 + above.sign()) / 2).mean())
+
+
+@torch.no_grad()
 def _binary_statistics(logits: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
     right = (1 + logits.sign() * (2 * target - 1).sign()) / 2
     return {

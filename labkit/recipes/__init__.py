@@ -15,8 +15,22 @@ FOLDER = Path(__file__).parent
 
 def list_recipes() -> dict[str, str]:
     """Name and description of each recipe that comes with labkit."""
-    found = {path.stem: load_recipe(path.stem).description for path in sorted(FOLDER.glob("*.yaml"))}
-    return found
+    found = {path.stem: read_settings(path.stem) for path in sorted(FOLDER.glob("*.yaml"))}
+    # A pipeline (`stages:`) is checked by `labkit.recipes.pipeline`, which knows what a stage is.
+    return {
+        name: raw.get("description", "") if "stages" in raw else load_recipe(name).description
+        for name, raw in found.items()
+    }
+
+
+def is_pipeline(name: object) -> bool:
+    """Whether a recipe (a name, a YAML file, a run folder) is a list of stages; False where there is none."""
+    path = Path(str(name))
+    file = path / "recipe.yaml" if (path / "recipe.yaml").is_file() else name
+    try:
+        return "stages" in read_settings(str(file))
+    except UserError:
+        return False
 
 
 def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
@@ -26,7 +40,9 @@ def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
     by their last part alone (`lr=1e-4`; what training and evaluation both have is then training's). Raises UserError
     with one line that says what is wrong: an unknown recipe, an unknown key, a value out of range.
     """
-    raw = name.settings() if isinstance(name, Recipe) else _read(name)
+    raw = name.settings() if isinstance(name, Recipe) else read_settings(name)
+    if "stages" in raw:
+        raise UserError(f"recipe {raw['name']!r} is a pipeline of stages: lk.train or `labkit train` runs it")
     for key, value in overrides.items():
         _set(raw, _full_path(key), value)
     return validate(raw, str(raw.get("name", name)))
@@ -45,7 +61,8 @@ def validate(raw: dict[str, Any], name: str) -> Recipe:
         raise UserError(f"recipe {name!r}: {where}{first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _read(name: str | Path) -> dict[str, Any]:
+def read_settings(name: str | Path) -> dict[str, Any]:
+    """What a recipe's YAML file says, by name or path, not checked yet. Raises UserError where there is none."""
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
@@ -79,8 +96,8 @@ def _full_path(key: str) -> str:
     if top in Recipe.model_fields:
         return key
     matches = [path for path in paths() if path.endswith(f".{key}")]
-    # `samples` means those of training: the evaluation's settings are called by their whole path.
-    matches = [path for path in matches if not path.startswith("evaluation.")] or matches
+    # `samples`, `lr` are the policy's training: those of evaluation and of the judge are called by their whole path.
+    matches = [path for path in matches if not path.startswith(("evaluation.", "process_reward."))] or matches
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -103,4 +120,4 @@ def _set(raw: dict[str, Any], path: str, value: Any) -> None:
     raw[last] = value
 
 
-__all__ = ["Recipe", "list_recipes", "load_recipe", "paths", "validate"]
+__all__ = ["Recipe", "is_pipeline", "list_recipes", "load_recipe", "paths", "read_settings", "validate"]

@@ -52,6 +52,7 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
         "verifier_errors": sum("verifier_error" in s.parts for s in rollouts.scores or []),
         "zero_variance_groups": len(set(rollouts.groups[flat].tolist())),
         "tokens": int(rollouts.lengths.sum()),
+        "prompt_tokens": prompt_tokens(rollouts),
     }
     golds = [s.parts["gold"] for s in rollouts.scores or [] if "gold" in s.parts]
     if golds:  # trained on a reward model or another verifier: the task's own score beside it
@@ -62,6 +63,12 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
         seen = [task.behaviours(text) for text in rollouts.completions]
         found |= {key: math.fsum(b[key] for b in seen) / count for key in seen[0]}
     return found
+
+
+def prompt_tokens(rollouts: Rollouts) -> int:
+    """Tokens of the prompts, each prompt counted once however many samples answer it."""
+    by_group = dict(zip(rollouts.groups.tolist(), (rollouts.total_lengths - rollouts.lengths).tolist(), strict=True))
+    return sum(by_group.values())
 
 
 def refuse_broken_rewards(rollouts: Rollouts) -> None:
@@ -78,12 +85,18 @@ def refuse_broken_rewards(rollouts: Rollouts) -> None:
 def records(
     rollouts: Rollouts, advantages: Float[Tensor, "batch time"], step: int, count: int, policy: Policy
 ) -> list[dict[str, Any]]:
-    """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens."""
+    """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens.
+
+    `process`, a reward a token, is there where a process reward model gave one.
+    """
     lines = []
     for i, score_ in enumerate((rollouts.scores or [])[:count]):
         mask = rollouts.mask[i]
         ids = rollouts.tokens[i][mask].tolist()
         group = int(rollouts.groups[i])
+        shares = (
+            {} if rollouts.process is None else {"process": [round(x, 4) for x in rollouts.process[i][mask].tolist()]}
+        )
         lines.append(
             {
                 "step": step,
@@ -99,6 +112,7 @@ def records(
                 "truncated": bool(rollouts.truncated[i]),
                 "tokens": [policy.tokenizer.decode([t]) for t in ids],
                 "logprobs": [round(x, 3) for x in rollouts.logprobs[i][mask].tolist()],
+                **shares,
             }
         )
     return lines

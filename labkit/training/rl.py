@@ -34,16 +34,19 @@ from labkit.training.kl_control import Controller
 from labkit.training.loop import Learner, Observer, train_loop
 from labkit.training.measure import Stopwatch, describe, records, refuse_broken_rewards
 from labkit.training.optim import learning_rate, make_optimizer
+from labkit.training.process import ImplicitPRM
 from labkit.training.update import Judged, reference_logprobs, update
 
 
 @dataclass
 class Helpers:
-    """What some algorithms need beside the policy: a frozen reference, a critic, a steered KL coefficient."""
+    """What some algorithms need beside the policy: a frozen reference, a critic, a steered KL coefficient, a process
+    reward model that learns along."""
 
     reference: nn.Module | None = None
     critic: Critic | None = None
     controller: Controller | None = None
+    prm: ImplicitPRM | None = None
 
 
 def rl_step(
@@ -61,7 +64,7 @@ def rl_step(
     """
     helpers = helpers or Helpers()
     preset, drawing, settings, clock = recipe.preset(), recipe.sampling, recipe.optimizer, Stopwatch()
-    reference, critic, controller, budget = *vars(helpers).values(), settings.microbatch_tokens
+    reference, critic, controller, prm, budget = *vars(helpers).values(), settings.microbatch_tokens
     if controller is not None:
         preset = replace(preset, kl_coef=controller.coef)
     seed = step_seed(recipe.seed, step)
@@ -85,18 +88,23 @@ def rl_step(
             kl = torch.where(rollouts.mask, kl_estimate(rollouts.logprobs, ref, "k1"), 0.0)
         if critic is not None:
             values = critic.values(policy.model, rollouts, budget)
+    learnt: dict[str, Any] = {}
+    if prm is not None:
+        with clock("process"):
+            process, learnt = prm.learn_and_judge(rollouts, recipe, step)
+        rollouts = replace(rollouts, process=process)
     kl_of_rows = None if kl is None else kl.sum(1)
     rewards = preset.shape_rewards(rollouts.rewards, rollouts.lengths, drawing.max_new_tokens, kl_of_rows)
     # Advantages come before any row is dropped: a group is judged whole.
     advantages, returns = preset.token_advantages(
-        rewards, rollouts.groups, rollouts.mask, kl=kl, values=values, greedy=greedy
+        rewards, rollouts.groups, rollouts.mask, kl=kl, values=values, greedy=greedy, process=rollouts.process
     )
     kept = preset.keep(rewards, rollouts.groups)
     lr = learning_rate(step, recipe.steps, settings.lr, settings.warmup, settings.schedule)
     judged = None if critic is None else Judged(critic, values, returns)
     with clock("train"):
         stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, lr, ref, judged)
-    metrics = {"step": step, **describe(rollouts, task), **stats, "lr": lr}
+    metrics = {"step": step, **describe(rollouts, task), **stats, **learnt, "lr": lr}
     if kl_of_rows is not None:  # over all samples, as they were drawn
         metrics |= {"kl": float(kl.sum() / rollouts.mask.sum()), "kl_coef": float(preset.kl_coef)}
     if critic is not None:
@@ -117,6 +125,10 @@ def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy |
         helpers.critic = Critic(policy, recipe.critic.trunk)
     if recipe.kl_control is not None:
         helpers.controller = Controller(preset.kl_coef, recipe.kl_control)
+    if preset.process_coef:
+        frozen = helpers.reference or copy.deepcopy(policy.model).requires_grad_(False)
+        start = policy.model if reference is None else reference.model
+        helpers.prm = ImplicitPRM(copy.deepcopy(start), frozen, recipe)
     modules = nn.ModuleList([policy.model, *([helpers.critic] if helpers.critic else [])])
     optimizer = make_optimizer(modules, settings.lr, settings.betas, settings.weight_decay)
 
@@ -124,7 +136,7 @@ def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy |
         rollouts, advantages, metrics = rl_step(recipe, number, policy, task, optimizer, helpers)
         return metrics, records(rollouts, advantages, number, recipe.rollouts_logged, policy)
 
-    parts = {"critic": helpers.critic, "kl_control": helpers.controller}
+    parts = {"critic": helpers.critic, "kl_control": helpers.controller, "process_reward": helpers.prm}
     shown = {"reward_mean": "reward", "pass_rate": "passed", "gold_mean": "gold", "response_length": "length"}
     return Learner(policy, optimizer, step, {name: part for name, part in parts.items() if part is not None}, shown)
 

@@ -36,6 +36,7 @@ def test_the_presets_of_the_papers():
         "ppo",
         "reinforce_pp",
         "remax",
+        "prime",
     ]
     for name, preset in PRESETS.items():
         assert preset.name == name and preset.source and preset.kl_coef == 0
@@ -50,6 +51,7 @@ def test_the_presets_of_the_papers():
         "ppo": ("none", "none", "clip", "token", "token_mean"),
         "reinforce_pp": ("none", "none", "clip", "token", "token_mean"),
         "remax": ("none", "none", "reinforce", "token", "sequence_sum"),
+        "prime": ("leave_one_out", "none", "clip", "token", "token_mean"),
     }
     for name, row in table.items():
         p = PRESETS[name]

@@ -1,14 +1,18 @@
 """PRIME's implicit process rewards: the theorem behind them, their loss, their advantages, by exact enumeration."""
 
+import dataclasses
+
 import pytest
 import torch
 from tabular_world import ragged_world
 
 from labkit.algorithms import (
+    PRESETS,
     implicit_reward_loss,
     implicit_rewards,
     policy_loss,
     prime_advantages,
+    ranking_accuracy,
     returns_to_go,
     whiten,
 )
@@ -93,3 +97,30 @@ def test_a_baseline_a_token_says_whether_length_pays(ragged):
     close(-ragged.gradient(loss), target)
     without = ragged.gradient((ragged.probabilities(ragged.theta) * process.sum(1)).sum())
     assert not torch.allclose(target, without, atol=1e-3)
+
+
+def test_the_preset_is_prime_advantages_and_without_process_rewards_the_whitened_outcome():
+    generator = torch.Generator().manual_seed(0)
+    process = torch.randn(6, 4, generator=generator).double()
+    mask = torch.arange(4) < torch.tensor([4, 1, 3, 2, 4, 2])[:, None]
+    groups, outcomes = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0, 0.0]).double()
+    preset = PRESETS["prime"]
+    found, _ = preset.token_advantages(outcomes, groups, mask, process=process)
+    close(found, prime_advantages(process, outcomes, groups, mask))
+    weighed = dataclasses.replace(preset, process_coef=0.3, gamma=0.9)
+    found, _ = weighed.token_advantages(outcomes, groups, mask, process=process)
+    close(found, prime_advantages(0.3 * process, outcomes, groups, mask, 0.9))
+    found, _ = dataclasses.replace(preset, process_coef=0.0).token_advantages(outcomes, groups, mask)
+    close(found, prime_advantages(torch.zeros_like(process), outcomes, groups, mask))
+    with pytest.raises(ValueError, match="needs process"):
+        preset.token_advantages(outcomes, groups, mask)
+    for changes in ({"whiten": False}, {"critic": True}, {"baseline": "none"}, {"kl_placement": "reward"}):
+        with pytest.raises(ValueError, match="needs credit='token'"):
+            dataclasses.replace(preset, **changes)
+
+
+def test_ranking_accuracy_is_the_share_of_pairs_in_order():
+    scores, labels = torch.tensor([0.2, 0.9, 0.5, 0.5]), torch.tensor([0.0, 1.0, 1.0, 0.0])
+    assert ranking_accuracy(scores, labels) == (1 + 1 + 1 + 0.5) / 4
+    assert ranking_accuracy(-scores, labels > 0) == 1 - (1 + 1 + 1 + 0.5) / 4
+    assert ranking_accuracy(scores, torch.ones(4)) != ranking_accuracy(scores, torch.ones(4)), "NaN"

@@ -27,6 +27,8 @@ CASES: dict[str, dict] = {
     "kto": {},
     "orpo": {"lora": {"rank": 4}},
     "remax": {},
+    "distillation": {"minibatches": 2},
+    "prime": {"process_reward.updates": 2, "process_reward.minibatches": 2},
     "ppo": {
         "algorithm_options": {"kl_coef": 0.05},
         "kl_control": {"target": 0.01, "horizon": 100},
@@ -68,8 +70,10 @@ def addition() -> Task:
 def differences(folder: Path, trainer: str, changes: dict) -> list[str]:
     """What goes wrong with one trainer, in words."""
     base = folder / "base"
-    online = trainer in ("remax", "ppo")
+    online = trainer in ("remax", "prime", "ppo")
     options = {"steps": STEPS, "checkpoint_every": EVERY, **changes}
+    if trainer == "distillation":
+        options |= {"task": "addition", "teacher": str(folder / "teacher"), "max_new_tokens": 8}
     if online:  # by name, so that the resumed run finds both; the reward model pays for something at any rate
         options |= {"task": "addition", "reward_model": str(folder / "judge"), "max_new_tokens": 8}
     whole, killed = folder / f"{trainer}-whole", folder / f"{trainer}-killed"
@@ -101,6 +105,7 @@ def differences(folder: Path, trainer: str, changes: dict) -> list[str]:
 def main() -> None:
     folder = Path(sys.argv[1])
     random_policy().save(folder / "base")
+    random_policy(seed=1).save(folder / "teacher")
     child(lambda: toy_run(folder / "rm", "reward_model", folder / "base", steps=3))
     load_reward_model(folder / "rm", device="cpu").save(folder / "judge")
     cases = {name: CASES[name] for name in sys.argv[2:] or CASES}

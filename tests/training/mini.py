@@ -16,6 +16,7 @@ TIMES = (
     "time_sample",
     "time_verify",
     "time_logprobs",
+    "time_process",
     "time_train",
 )
 SMALL = {

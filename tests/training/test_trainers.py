@@ -30,7 +30,7 @@ def test_loss_falls_on_rows_that_can_be_learned(tmp_path, trainer):
         assert low < after["accuracy"] <= high
 
 
-@pytest.mark.parametrize("trainer", ["rloo", "remax", "reinforce_pp", "ppo"])
+@pytest.mark.parametrize("trainer", ["rloo", "remax", "reinforce_pp", "ppo", "prime"])
 def test_reward_rises_with_every_way_to_give_credit(tmp_path, trainer):
     run = toy_run(tmp_path / "run", trainer, steps=20)
     rewards = [line["reward_mean"] for line in run.metrics]

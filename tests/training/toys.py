@@ -61,6 +61,8 @@ TRAINERS: dict[str, tuple[str, str | None, Any]] = {
     "remax": ("rloo-assistant-tiny", "remax", None),
     "reinforce_pp": ("rloo-assistant-tiny", "reinforce_pp", None),
     "ppo": ("ppo-assistant-tiny", "ppo", None),
+    "distillation": ("distill-on-policy-micro", "reverse_kl", None),
+    "prime": ("rloo-assistant-tiny", "prime", None),
 }
 
 
@@ -77,4 +79,6 @@ def toy_run(out: Path, trainer: str, policy: Policy | str | Path | None = None, 
         settings["dataset"] = data()
     else:
         settings |= {"task": fours(), "max_new_tokens": 8, "prompts": 8, "samples": 8, "algorithm_options": {}}
+    if trainer == "distillation":
+        settings |= {"teacher": random_policy(seed=1), "minibatches": 1}
     return train(recipe, out=out, **settings | changes)

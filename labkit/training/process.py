@@ -1,0 +1,97 @@
+"""PRIME's process reward model, which learns online from the outcomes of the policy's own samples.
+
+A language model that begins as the frozen reference. Its log-ratio to that reference, summed over an answer, is trained
+to be the log-odds (over beta) that the answer is right; what each token adds to the sum is that token's reward (Cui et
+al. 2025, arXiv:2502.01456). So nobody marks steps: the same 0 or 1 that the policy is paid also trains its judge.
+
+What is left out of the paper: prompts whose answers are nearly all right or nearly all wrong are not filtered out, and
+the returns are not divided by the batch's largest one before they meet the outcome's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_accuracy
+from labkit.models import token_logprobs
+from labkit.recipes.schema import Recipe
+from labkit.rollouts import Rollouts
+from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
+from labkit.training.update import Tally, minibatches, reference_logprobs
+
+
+class ImplicitPRM:
+    """A process reward model in the form of a language model, its frozen reference, and its own optimiser.
+
+    `model` is trained in place; `reference` never changes. What a checkpoint keeps is model and optimiser: the
+    reference is what the run began with.
+    """
+
+    def __init__(self, model: nn.Module, reference: nn.Module, recipe: Recipe) -> None:
+        self.model, self.reference, self.settings = model, reference, recipe.process_reward
+        options = recipe.optimizer
+        self.optimizer = make_optimizer(model, self.settings.lr, options.betas, options.weight_decay)
+
+    def learn_and_judge(
+        self, rollouts: Rollouts, recipe: Recipe, step: int
+    ) -> tuple[Float[Tensor, "batch time"], dict[str, float]]:
+        """Learns from the outcomes of scored rollouts, then gives each of their tokens its reward; and metrics.
+
+        The order is the paper's: the judge that pays the policy has already seen this batch's outcomes. The metrics
+        are of before: of a model that had not seen them, so they say what it knows. A reward between 0 and 1 counts as
+        the probability of success, one outside as the nearer end.
+        """
+        temperature, budget = recipe.sampling.temperature, recipe.optimizer.microbatch_tokens
+        ref = reference_logprobs(self.reference, rollouts, temperature, budget)
+        metrics = self._learn(rollouts, ref, recipe, step)
+        now = reference_logprobs(self.model, rollouts, temperature, budget)
+        process = implicit_rewards(now, ref, rollouts.mask, self.settings.beta)
+        return process, metrics | {"process_reward_mean": float(process.sum() / rollouts.mask.sum().clamp(min=1))}
+
+    def _learn(self, rollouts: Rollouts, ref: Tensor, recipe: Recipe, step: int) -> dict[str, float]:
+        settings, options = self.settings, recipe.optimizer
+        outcomes = rollouts.rewards.clamp(0.0, 1.0)
+        lr = learning_rate(step, recipe.steps, settings.lr, options.warmup, options.schedule)
+        budget, tally, logits = token_budget(options.microbatch_tokens, ref.device), Tally(), torch.zeros_like(outcomes)
+        everything = torch.ones_like(outcomes, dtype=torch.bool)
+        for turn in range(settings.updates):
+            for rows in minibatches(everything, settings.minibatches, seed=turn):
+                for part in microbatches(rollouts.total_lengths[rows], budget):
+                    chosen = rows[part]
+                    width = int(rollouts.total_lengths[chosen].max())
+                    mask, frozen = rollouts.mask[chosen, :width], ref[chosen, :width]
+                    logprobs = token_logprobs(self.model, rollouts.tokens[chosen, :width], recipe.sampling.temperature)
+                    loss, stats = implicit_reward_loss(
+                        logprobs, frozen, outcomes[chosen], mask, settings.beta, normalizer=len(rows)
+                    )
+                    loss.backward()
+                    if turn == 0:  # no answer has been learnt from twice
+                        logits[chosen] = implicit_rewards(logprobs, frozen, mask, settings.beta).sum(1)
+                        seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
+                        tally.add(seen, {}, len(chosen))
+                apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
+        return tally.means() | {"prm_ranking": ranking_accuracy(logits, outcomes)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and optimiser, as named tensors."""
+        weights = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        moments = self.optimizer.state_dict()["state"].items()
+        return weights | {f"optimizer.{i}.{key}": value for i, state in moments for key, value in state.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes them over."""
+        kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
+        for key, value in state.items():
+            kind, _, name = key.partition(".")
+            kinds[kind][name] = value
+        self.model.load_state_dict(kinds["model"])
+        moments: dict[int, dict[str, Any]] = {}
+        for key, value in kinds["optimizer"].items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,123 @@
+"""PRIME's process reward model, learning along with the policy."""
+
+import copy
+
+import pytest
+import torch
+from mini import random_policy
+from toys import toy_run
+
+from labkit.algorithms import implicit_reward_loss
+from labkit.errors import UserError
+from labkit.models import Policy, token_logprobs
+from labkit.recipes import load_recipe
+from labkit.rollouts import Rollouts, score
+from labkit.sampling import sample
+from labkit.tasks import Problem, Task
+from labkit.training.process import ImplicitPRM
+from labkit.training.rl import Helpers, make_learner, rl_step
+
+SMALL = {"prompts": 4, "samples": 4, "max_new_tokens": 8, "task": "addition", "evaluation.problems": 0}
+
+
+def wordy(completion: str, reference: object) -> float:
+    return float(completion.startswith(" "))
+
+
+wordy.needs_worker = False  # type: ignore[attr-defined]
+
+
+def words() -> Task:
+    """Right is what begins with a word of English: a random model is right now and then."""
+    return Task(
+        name="words",
+        description="begin with a word",
+        verifier=wordy,
+        draw=lambda split, rng: Problem(f"{rng.randrange(100)}:", None, str(rng.random())),
+    )
+
+
+def scored(policy: Policy, seed: int = 0) -> Rollouts:
+    task = words()
+    problems = task.sample(6, seed=seed)
+    rollouts = sample(policy, [p.prompt for p in problems], n=6, max_new_tokens=8, seed=seed)
+    return score(rollouts, task, problems)
+
+
+def test_the_judge_pays_after_it_has_learnt_and_is_measured_before():
+    policy, recipe = random_policy(), load_recipe("prime-tiny", warmup=0)
+    prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
+    rollouts = scored(policy)
+    process, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+    # Before: the judge is its reference, so that it says one half of everything.
+    assert metrics["prm_loss"] == pytest.approx(0.6931, abs=1e-4)
+    assert metrics["prm_accuracy"] == metrics["prm_ranking"] == 0.5
+    # After: what it pays is beta times the log-ratio of the weights that it has now.
+    with torch.no_grad():
+        now, ref = (token_logprobs(m, rollouts.tokens) for m in (prm.model, prm.reference))
+    expected = torch.where(rollouts.mask, 0.05 * (now - ref), 0.0)
+    assert torch.allclose(process, expected, atol=1e-6) and process.abs().max() > 0
+    assert metrics["process_reward_mean"] == pytest.approx(float(process.sum() / rollouts.mask.sum()))
+
+
+def test_the_step_is_that_of_the_whole_batch_whatever_the_micro_batches():
+    policy = random_policy()
+    rollouts, found = scored(policy), []
+    for tokens in (30, 10_000):
+        recipe = load_recipe("prime-tiny", warmup=0, max_grad_norm=1e9, **{"optimizer.microbatch_tokens": tokens})
+        prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
+        prm.optimizer = torch.optim.SGD(prm.model.parameters(), lr=1.0)
+        _, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+        found.append((torch.cat([p.detach().flatten() for p in prm.model.parameters()]), metrics))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-6)
+    again = copy.deepcopy(policy.model)
+    ref = token_logprobs(policy.model, rollouts.tokens).detach()
+    outcomes = rollouts.rewards.clamp(0, 1)
+    implicit_reward_loss(token_logprobs(again, rollouts.tokens), ref, outcomes, rollouts.mask)[0].backward()
+    with torch.no_grad():
+        for p in again.parameters():
+            p -= recipe.process_reward.lr * p.grad
+    # The learning rate of the step is the settings': SGD with lr 1.0 shows that it was set.
+    assert torch.allclose(torch.cat([p.detach().flatten() for p in again.parameters()]), found[1][0], atol=1e-6)
+
+
+def test_the_judge_learns_to_tell_right_from_wrong(tmp_path):
+    changes = {"process_reward.lr": 1e-2, "process_reward.beta": 0.5, "lr": 1e-4, "steps": 12}
+    run = toy_run(tmp_path / "run", "prime", task=words(), **changes)
+    first, last = run.metrics[0], run.metrics[-1]
+    assert first["prm_ranking"] == 0.5 and last["prm_ranking"] > 0.65 and last["prm_loss"] < first["prm_loss"]
+    row = run.rollouts()[-1]
+    assert len(row["process"]) == len(row["tokens"])
+
+
+def test_rollouts_of_a_step_hold_process_rewards_and_the_advantages_differ_within_an_answer():
+    policy, task = random_policy(), words()
+    recipe = load_recipe("prime-tiny", **SMALL, warmup=0, **{"process_reward.lr": 1e-2, "process_reward.beta": 1.0})
+    prm = ImplicitPRM(copy.deepcopy(policy.model), copy.deepcopy(policy.model), recipe)
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=1e-4)
+    rollouts, advantages, metrics = rl_step(recipe, 0, policy, task, optimizer, Helpers(prm=prm))
+    assert rollouts.process is not None and rollouts.process.shape == rollouts.mask.shape
+    assert not rollouts.process[~rollouts.mask].any()
+    long = rollouts.lengths.argmax()
+    assert advantages[long][rollouts.mask[long]].std() > 0
+    assert {"prm_loss", "prm_accuracy", "prm_ranking", "process_reward_mean", "time_process"} <= set(metrics)
+
+
+def test_without_its_weight_no_judge_is_trained():
+    policy = random_policy()
+    learner = make_learner(load_recipe("prime-tiny", **SMALL, algorithm_options={"process_coef": 0.0}), policy, words())
+    assert "process_reward" not in learner.parts
+    learner = make_learner(load_recipe("prime-tiny", **SMALL), policy, words())
+    judge = learner.parts["process_reward"]
+    assert judge.model is not policy.model and judge.reference is not policy.model
+    assert not any(p.requires_grad for p in judge.reference.parameters())
+
+
+def test_settings_are_checked():
+    with pytest.raises(UserError, match="beta"):
+        load_recipe("prime-tiny", **{"process_reward.beta": 0})
+    with pytest.raises(UserError, match="needs credit='token'"):
+        load_recipe("prime-tiny", algorithm_options={"whiten": False})
+    with pytest.raises(UserError, match="process_reward is a setting of"):
+        load_recipe("sft-assistant-tiny", **{"process_reward.beta": 1.0})
