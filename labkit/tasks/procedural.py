@@ -1,6 +1,8 @@
 """Any of the procedural data sets of reasoning-gym, with that library's own scorer.
 
-`load_task("reasoning_gym:chain_sum", min_terms=2, max_terms=3)`: options are the data set's own configuration. A
+`load_task("reasoning_gym:chain_sum", min_terms=2, max_terms=3)`: options are the data set's own configuration, but for
+two of labkit's: `ending` follows each question, and `scorer="number"` judges with labkit's verifier `number` instead,
+which takes the last number of an answer where none is marked (a small model hardly ever writes the tags). A
 problem is a function of the data set's seed and an index. Since two seeds may make the same item, and small worlds
 repeat themselves, the split is decided by what the item says: a question is held out or not, whatever index made it.
 """
@@ -11,11 +13,11 @@ import json
 import random
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from labkit.errors import UserError
 from labkit.tasks.base import Problem, Task, split_of
-from labkit.verifiers import Score, extract_answer
+from labkit.verifiers import VERIFIERS, Score, extract_answer
 
 PREFIX = "reasoning_gym:"
 ENDING = "\n\nGive the final answer between <answer> and </answer>."
@@ -63,22 +65,34 @@ def score_item(completion: str, reference: dict[str, Any]) -> Score:
     return Score(value, f"reasoning-gym's {name} gives {value:g}", answer, {"value": value})
 
 
-def _draw(name: str, config: str, split: str, rng: random.Random) -> Problem:
+def _draw(name: str, config: str, ending: str, scorer: str, split: str, rng: random.Random) -> Problem:
     data = _data_set(name, config)
     for _ in range(TRIES):
         index = rng.randrange(len(data))
         item = _item(name, config, index)
         question = str(item["question"])
         if split_of(["reasoning_gym", name, question]) == split:
-            reference = {"dataset": name, "config": json.loads(config), "index": index}
-            return Problem(question.rstrip() + ENDING, reference, f"{PREFIX}{name}/{question}")
+            own = {"dataset": name, "config": json.loads(config), "index": index}
+            reference = own if scorer == "own" else str(item["answer"])
+            return Problem(question.rstrip() + ending, reference, f"{PREFIX}{name}/{question}")
     raise UserError(f"{PREFIX}{name} has too few different questions for a split {split}: choose other options")
 
 
-def make_reasoning_gym(name: str, seed: int = 0, size: int | None = None, **options: Any) -> Task:
+def make_reasoning_gym(
+    name: str,
+    seed: int = 0,
+    size: int | None = None,
+    scorer: Literal["own", "number"] = "own",
+    ending: str | None = None,
+    **options: Any,
+) -> Task:
     """The task of a data set, `seed` and `options` being its configuration; an item is drawn from `size` of them.
 
-    Raises UserError for an unknown data set, with the closest names, or for options that it does not take.
+    `scorer`: "own", the library's, of what stands in answer tags or boxes; "number", the verifier of that name.
+    `ending` follows each question; by default it asks for answer tags, or is empty with the verifier `number`.
+
+    Raises UserError for an unknown data set, with the closest names, for options that it does not take, and for
+    the verifier `number` where answers are no numbers.
     """
     known = data_sets()
     if name not in known:
@@ -91,14 +105,30 @@ def make_reasoning_gym(name: str, seed: int = 0, size: int | None = None, **opti
         _data_set(name, config)
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise UserError(f"{PREFIX}{name} does not take these options: {' '.join(str(error).split())[:200]}") from None
+    if scorer not in ("own", "number"):
+        raise UserError(f"the scorer of {PREFIX}{name} is own or number, not {scorer!r}")
+    by_number = scorer == "number"
+    if by_number:
+        _refuse_words(name, str(_item(name, config, 0)["answer"]))
+    if ending is None:
+        ending = "" if by_number else ENDING
+    judged = "the last number judged" if by_number else "with its own scorer"
+    mine = {"scorer": scorer, "ending": ending} if by_number or ending != ENDING else {}
     return Task(
         name=f"{PREFIX}{name}",
-        description=f"{name} of reasoning-gym, with its own scorer",
-        verifier=score_item,
-        draw=functools.partial(_draw, name, config),
-        options={**json.loads(config), "version": version("reasoning-gym")},
+        description=f"{name} of reasoning-gym, {judged}",
+        verifier=VERIFIERS["number"] if by_number else score_item,
+        draw=functools.partial(_draw, name, config, ending, scorer),
+        options={**json.loads(config), **mine, "version": version("reasoning-gym")},
         probe=4,  # an item of some data sets takes a second; seed, options and version make the rest
     )
+
+
+def _refuse_words(name: str, answer: str) -> None:
+    try:
+        VERIFIERS["number"]("", answer)
+    except UserError:
+        raise UserError(f"the answers of {PREFIX}{name} are no numbers, such as {answer[:40]!r}") from None
 
 
 def maker(name: str) -> Callable[..., Task]:

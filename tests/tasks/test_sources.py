@@ -217,6 +217,24 @@ def test_options_of_reasoning_gym_are_the_data_sets_own():
     one_line(lambda: load_task("reasoning_gym:chain_sum", min_terms=-1), "does not take these options")
 
 
+def test_reasoning_gym_judged_by_the_last_number():
+    pytest.importorskip("reasoning_gym")
+    options = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    plain = load_task("reasoning_gym:chain_sum", **options)
+    task = load_task("reasoning_gym:chain_sum", scorer="number", **options)
+    problem = task.sample(1, "test")[0]
+    assert "<answer>" not in problem.prompt and plain.sample(1, "test")[0].prompt.startswith(problem.prompt)
+    wrong = int(problem.reference) + 1
+    assert task.score(f"First I thought {wrong}. It is {problem.reference}", problem).reward == 1.0
+    assert task.score(f"<answer>{wrong}</answer> or {problem.reference}", problem).reward == 0.0
+    assert plain.score(f"It is {problem.reference}", plain.sample(1, "test")[0]).reward == 0.0
+    ended = load_task("reasoning_gym:chain_sum", scorer="number", ending=" Say it.", **options)
+    assert ended.sample(1, "test")[0].prompt == problem.prompt + " Say it."
+    assert len({t.fingerprint() for t in (plain, task, ended)}) == 3
+    one_line(lambda: load_task("reasoning_gym:chain_sum", scorer="words"), "own or number")
+    one_line(lambda: load_task("reasoning_gym:spell_backward", scorer="number"), "are no numbers")
+
+
 def test_reasoning_gym_that_is_not_installed_is_told_with_the_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym.factory", None)
     one_line(lambda: load_task("reasoning_gym:chain_sum"), "pip install reasoning-gym")
