@@ -261,11 +261,14 @@ def models_at_hand() -> list[dict[str, Any]]:
     for name, description in MODELS.items():
         where, mend = cached.pop(name, None), None
         if name == "tiny":
-            where = _tiny_folder()
+            where = _shipped_folder(name)
             mend = None if where else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
         elif name == smollm2.NAME:
             where = smollm2.where()
             mend = None if where else smollm2.how_to_get()
+        else:
+            where = _shipped_folder(name)
+            mend = None if where else "reinstall labkit"
         found.append(_model(name, description, where, mend))
     return found + [_model(name, "in the hub's cache", where) for name, where in cached.items()]
 
@@ -294,9 +297,10 @@ def _architectures(file: Path) -> list[str]:
         return []
 
 
-def _tiny_folder() -> str | None:
+def _shipped_folder(name: str) -> str | None:
+    """Where a model of the data folder lies; None where its weights are missing."""
     try:
-        folder = data_folder() / "models" / "tiny"
+        folder = data_folder() / "models" / name
     except UserError:
         return None
     return str(folder) if (folder / "model.safetensors").exists() else None

@@ -16,6 +16,7 @@ from labkit import doctor
 from labkit.cli import main
 from labkit.doctor import Finding, examine, models_at_hand, traps
 from labkit.errors import UserError
+from labkit.models import MODELS
 
 if TYPE_CHECKING:
     from labkit.models import Policy
@@ -187,6 +188,7 @@ def test_models_of_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (cut_off / "config.json").write_text("{")
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(cache))
     found = {model["name"]: model["at_hand"] for model in models_at_hand() if model["name"] != "smollm2-135m"}
-    assert found == {"tiny": True, "someone/chat": True}
+    shipped = dict.fromkeys(MODELS.keys() - {"smollm2-135m"}, False)  # this data folder has tiny alone
+    assert found == {**shipped, "tiny": True, "someone/chat": True}
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path / "none"))
-    assert [model["name"] for model in models_at_hand()] == ["tiny", "smollm2-135m"]
+    assert [model["name"] for model in models_at_hand()] == list(MODELS)

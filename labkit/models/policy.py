@@ -17,8 +17,10 @@ from labkit.paths import data_folder
 
 MODELS = {
     "tiny": "0.8 M-parameter base model of the lab, pretrained on a small world of arithmetic and chat; runs anywhere",
+    "tiny-r1-zero": "tiny after RL on countdown (recipe r1-zero-tiny, seed 0), weights in float16",
     smollm2.NAME: "SmolLM2-135M-Instruct: a chat model of 135 M parameters, for a GPU (a CPU can try it out)",
 }
+"""Named models. All but SmolLM2 lie in the data folder, under `models/NAME`."""
 
 
 @dataclass
@@ -124,10 +126,10 @@ def load_policy(
     if isinstance(name, Policy):
         return name
     where: str | Path = name
-    if str(name) == "tiny":
-        where = data_folder() / "models" / "tiny"
-    elif str(name) == smollm2.NAME:
+    if str(name) == smollm2.NAME:
         where = smollm2.locate()
+    elif str(name) in MODELS:
+        where = data_folder() / "models" / str(name)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
         where = model_folder(Path(where).expanduser())

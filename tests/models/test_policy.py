@@ -122,6 +122,23 @@ def test_the_embedded_model_is_what_it_says(tiny):
     assert tiny.tokenizer.get_vocab() == build_tokenizer().get_vocab()
 
 
+def test_shipped_models_load_in_float32_and_say_where_they_come_from():
+    import json
+
+    from labkit.models.policy import MODELS
+    from labkit.models.smollm2 import NAME
+    from labkit.paths import data_path
+
+    for name in MODELS.keys() - {"tiny", NAME}:
+        folder = data_path("models", name)
+        policy = load_policy(name, device="cpu")
+        assert policy.dtype == torch.float32 and policy.name == name
+        assert (folder / "model.safetensors").stat().st_size <= 1_700_000, name
+        made = json.loads((folder / "training.json").read_text())
+        assert made["commands"] and all(command.startswith("labkit ") for command in made["commands"]), name
+        assert 0 < made["pass_at_1"] < 1 and made["task"], name
+
+
 @pytest.mark.slow
 def test_the_base_model_is_mediocre_and_has_the_skills_latent(tiny):
     from labkit.evaluation import evaluate
