@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.tasks import gsm8k
+from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.addition import make_addition
 from labkit.tasks.assistant import make_assistant
 from labkit.tasks.base import SPLITS, Problem, Task
@@ -26,8 +26,12 @@ TASKS: dict[str, Callable[..., Task]] = {
     "code": make_code,
     "gsm8k": gsm8k.make_gsm8k,
     "instructions": make_instructions,
+    "math": math_problems.make_math,
     "word_problems": make_word_problems,
 }
+
+STORED = {data.name: data for data in (gsm8k.DATA, math_problems.DATA)}
+"""Tasks whose problems lie in a folder or on the hub."""
 
 
 def load_task(name: str | Task, **options: Any) -> Task:
@@ -60,8 +64,9 @@ def availability() -> list[dict[str, Any]]:
     """For `labkit tasks`: the name of each task, whether it is at hand offline, and where it comes from."""
     rows = [{"name": name, "at_hand": True, "where": "labkit"} for name in TASKS]
     for row in rows:
-        if row["name"] == "gsm8k":
-            row |= {"at_hand": gsm8k.at_hand(), "where": gsm8k.where()}
+        stored = STORED.get(row["name"])
+        if stored is not None:
+            row |= {"at_hand": stored.at_hand(), "where": stored.where()}
     installed = importlib.util.find_spec("reasoning_gym") is not None
     where = "the package reasoning-gym" + ("" if installed else ", not installed: pip install reasoning-gym")
     rows.append({"name": f"{PREFIX}NAME", "at_hand": installed, "where": where})

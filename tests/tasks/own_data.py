@@ -21,3 +21,17 @@ def write_gsm8k(folder: Path, splits: dict[str, Iterable[int]]) -> None:
             for n in numbers
         ]
         write_lines(folder / f"{split}.jsonl", rows)
+
+
+def write_math(folder: Path, splits: dict[str, Iterable[int]]) -> None:
+    """A folder in the form of MATH: for each split, the problems with these numbers; levels 1 to 5 in turn."""
+    for split, numbers in splits.items():
+        rows = [
+            {
+                "problem": f"Halve ${n}$.",
+                "solution": rf"It is $\boxed{{\frac{{{n}}}{{2}}}}$.",
+                "level": f"Level {n % 5 + 1}",
+            }
+            for n in numbers
+        ]
+        write_lines(folder / f"{split}.jsonl", rows)

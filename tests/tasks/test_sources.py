@@ -8,11 +8,20 @@ import sys
 from fractions import Fraction
 
 import pytest
-from own_data import write_gsm8k, write_lines
+from own_data import write_gsm8k, write_lines, write_math
 
 from labkit.cli import entry
 from labkit.errors import UserError
-from labkit.tasks import TASKS, availability, gsm8k, load_task, task_from_file, task_from_function
+from labkit.tasks import (
+    TASKS,
+    availability,
+    gsm8k,
+    load_task,
+    math_problems,
+    stored,
+    task_from_file,
+    task_from_function,
+)
 from labkit.tasks.instruction_prompts import CLASHES, KINDS, REQUESTS, request_split
 from labkit.tasks.word_templates import TEMPLATES
 from labkit.verifiers import Score
@@ -71,8 +80,9 @@ def test_gsm8k_that_is_nowhere_is_told_at_once_in_one_line(monkeypatch, tmp_path
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_DATASETS_CACHE", raising=False)
-    gsm8k._from_hub.cache_clear()
+    stored._from_hub.cache_clear()
     one_line(lambda: load_task("gsm8k"), "LABKIT_DATA", "openai/gsm8k", "no network")
+    one_line(lambda: load_task("math"), "LABKIT_DATA", "math/train.jsonl", "no network")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +99,37 @@ def test_gsm8k_mistakes(monkeypatch, tmp_path, lines, words):
     write_lines(tmp_path / "gsm8k" / "train.jsonl", lines)
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     one_line(lambda: load_task("gsm8k"), *words)
+
+
+# ----------------------------------------------------------------------------------------------------- MATH
+
+
+def test_math_of_a_folder_keeps_its_splits_and_judges_as_mathematics(monkeypatch, tmp_path):
+    write_math(tmp_path / "math", {"train": range(1, 60), "test": range(50, 80)})  # 50 to 59 stand in both
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    task = load_task("math")
+    assert len(task.pool("train")) == 49 and len(task.pool("test")) == 30
+    disjoint(task)
+    problem = next(p for p in task.pool("test") if p.reference == r"\frac{64}{2}")
+    assert task.score(r"Half of 64 is $\boxed{32}$.", problem).reward == 1.0
+    assert task.score(r"\boxed{64}", problem).reward == 0.0
+    hard = load_task("math", levels=[5])
+    assert {p.reference for p in hard.pool("test")} == {rf"\frac{{{n}}}{{2}}" for n in (54, 59, 64, 69, 74, 79)}
+    assert hard.fingerprint() != task.fingerprint()
+    rows = math_problems.demonstrations("train")
+    assert all(task.score(row["completion"], p).reward == 1.0 for row, p in zip(rows, task.pool("train"), strict=True))
+    one_line(lambda: load_task("math", levels=6), "from 1 to 5")
+
+
+def test_math_takes_answers_as_they_are_and_tells_rows_without_one(monkeypatch, tmp_path):
+    rows = [{"problem": f"Add $1$ to ${n}$.", "answer": n + 1} for n in range(40)]
+    write_lines(tmp_path / "math" / "train.jsonl", rows)
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    task = load_task("math", levels=1)  # a row that names no level is in all of them
+    assert len(task.pool("train")) + len(task.pool("test")) == 40 and "by hash" in task.description
+    assert math_problems.demonstrations("train") == []
+    write_lines(tmp_path / "math" / "train.jsonl", [{"problem": "What?", "solution": "No box."}])
+    one_line(lambda: load_task("math"), "line 1", "boxed")
 
 
 # -------------------------------------------------------------------------------------------- word problems
@@ -388,8 +429,9 @@ def test_labkit_tasks_lists_every_task_and_whether_it_is_at_hand(monkeypatch, ca
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert done.value.code == 0
     assert list(rows) == [*TASKS, "reasoning_gym:NAME", "file:PATH"]
-    assert not rows["gsm8k"]["at_hand"] and "LABKIT_DATA" in rows["gsm8k"]["where"]
-    assert all(rows[name]["example"] for name in TASKS if name != "gsm8k")
+    for name in ("gsm8k", "math"):
+        assert not rows[name]["at_hand"] and "LABKIT_DATA" in rows[name]["where"]
+    assert all(rows[name]["example"] for name in TASKS if name not in ("gsm8k", "math"))
     write_gsm8k(tmp_path / "gsm8k", {"train": range(50)})
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     assert next(row for row in availability() if row["name"] == "gsm8k")["at_hand"]

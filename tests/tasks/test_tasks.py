@@ -4,7 +4,7 @@ import itertools
 from fractions import Fraction
 
 import pytest
-from own_data import write_gsm8k
+from own_data import write_gsm8k, write_math
 
 from labkit.errors import UserError
 from labkit.models.tiny import corpus
@@ -19,6 +19,7 @@ from labkit.verifiers.arithmetic import evaluate_expression
 @pytest.mark.parametrize("name", list(TASKS))
 def test_draws_are_seeded_and_splits_do_not_overlap(name, monkeypatch, tmp_path):
     write_gsm8k(tmp_path / "gsm8k", {"train": range(300)})
+    write_math(tmp_path / "math", {"train": range(300)})
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     task = load_task(name)
     assert task.sample(50, seed=3) == task.sample(50, seed=3)

@@ -1,0 +1,157 @@
+"""Data sets of problems that others collected: from a folder of JSON lines, or from the hub.
+
+Looked for first in the folder that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
+`test.jsonl`; else on the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
+hash of the question. What stands in test leaves train.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from labkit.errors import UserError
+from labkit.tasks.base import SPLITS, split_of
+from labkit.tasks.own import read_json_lines
+
+VARIABLE = "LABKIT_DATA"
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A data set: its folder's name, its place on the hub, and what a row is.
+
+    `read(row)` gives the columns that count as text, or None for a row without them; `needs` says in words what a row
+    needs; `question` is the column that makes it the same problem.
+    """
+
+    name: str
+    hub: str
+    config: str
+    question: str
+    read: Callable[[dict[str, Any]], Row | None]
+    needs: str
+
+    def folder(self) -> Path | None:
+        """The folder with `train.jsonl`, or None where LABKIT_DATA names none."""
+        said = os.environ.get(VARIABLE)
+        place = Path(said).expanduser() / self.name if said else None
+        return place if place is not None and (place / "train.jsonl").is_file() else None
+
+    def at_hand(self) -> bool:
+        """Whether it certainly loads without a network: from the folder."""
+        return self.folder() is not None
+
+    def where(self) -> str:
+        """Where it would be read from, without reading it."""
+        place = self.folder()
+        if place is None:
+            needs = "in its cache" if cached(self.hub) else "needs a network"
+            return f"the hub ({self.hub}, {needs}), or ${VARIABLE}/{self.name}/train.jsonl"
+        held_out = "" if (place / "test.jsonl").is_file() else " (test held out of train by hash)"
+        return f"${VARIABLE}/{self.name}{held_out}"
+
+    def rows(self, split: str) -> list[Row]:
+        """The rows of a split. Raises UserError where the data are neither in the folder nor on the hub."""
+        if split not in SPLITS:
+            raise UserError(f"no split {split!r} in {self.name}; choose one of {', '.join(SPLITS)}")
+        place = self.folder()
+        return list((_from_hub(self) if place is None else _from_folder(self, place, _stamp(place)))[split])
+
+    def content(self) -> str:
+        """A hash of every row, for a task's fingerprint."""
+        rows = {split: self.rows(split) for split in SPLITS}
+        return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+
+    def counts(self) -> str:
+        """How many problems there are, in words."""
+        return ", ".join(f"{len(self.rows(split))} {split}" for split in SPLITS)
+
+
+def cached(hub: str) -> bool:
+    """Whether `datasets` has loaded a data set from the hub before."""
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    place = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    return (place / hub.replace("/", "___")).is_dir()
+
+
+def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
+    """Changes when a file does, so that what was read is kept no longer than it is true."""
+    files = [place / f"{split}.jsonl" for split in SPLITS]
+    return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file())
+
+
+@functools.lru_cache(maxsize=4)
+def _from_folder(data: Stored, place: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
+    files = {split: place / f"{split}.jsonl" for split in SPLITS}
+    found = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
+    if "test" not in found:
+        parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
+        for row in found["train"]:
+            parts[split_of([data.name, row[data.question]])].append(row)
+        found = parts
+    return _apart(data, found, str(place))
+
+
+def _read_file(data: Stored, file: Path) -> list[Row]:
+    rows = []
+    for number, raw in read_json_lines(file):
+        row = data.read(raw)
+        if row is None:
+            raise UserError(f"{file}, line {number}: {data.needs}")
+        rows.append(row)
+    return rows
+
+
+@functools.cache
+def _from_hub(data: Stored) -> dict[str, list[Row]]:
+    try:
+        from datasets import load_dataset
+
+        if not cached(data.hub) and not _resolves():
+            raise UserError(_missing(data, "no network"))
+        splits = {split: load_dataset(data.hub, data.config, split=split) for split in SPLITS}
+    except UserError:
+        raise
+    except ImportError:
+        raise UserError(_missing(data, "the package datasets is not installed: pip install datasets")) from None
+    except Exception as error:  # no network shows as one of many exceptions of several libraries
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(_missing(data, lines[0][:160])) from None
+    # A few rows of the hub's sets may be without an answer: they are left out, a folder's are told.
+    found = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
+    return _apart(data, found, data.hub)
+
+
+def _resolves() -> bool:
+    """Whether the hub's name can be resolved: without a network, `datasets` would try for half a minute."""
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
+
+
+def _missing(data: Stored, why: str) -> str:
+    return (
+        f"{data.name} is not at hand: ${VARIABLE}/{data.name}/train.jsonl is not there, and the hub's {data.hub} "
+        f"cannot be loaded ({why}); set {VARIABLE} to a folder with {data.name}/train.jsonl"
+    )
+
+
+def _apart(data: Stored, found: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
+    """What is in test leaves train: a folder's two files may share questions."""
+    held_out = {row[data.question] for row in found["test"]}
+    train = [row for row in found["train"] if row[data.question] not in held_out]
+    found = {"train": train, "test": found["test"]}
+    for split in SPLITS:
+        if not found[split]:
+            raise UserError(f"{data.name} of {source} has no problem in the split {split}")
+    return found
