@@ -19,12 +19,14 @@ from labkit.plots.rlhf import (
     win_rate_matrix,
     win_rates,
 )
+from labkit.plots.roofline import STEP_PARTS, roofline, step_breakdown, throughput_ladder
 from labkit.plots.style import PALETTE
 from labkit.plots.tokens import token_strip
 
 __all__ = [
     "METRICS",
     "PALETTE",
+    "STEP_PARTS",
     "Metric",
     "RolloutTable",
     "advantage_histogram",
@@ -40,6 +42,9 @@ __all__ = [
     "over_optimization",
     "pair_confidence",
     "rollout_table",
+    "roofline",
+    "step_breakdown",
+    "throughput_ladder",
     "token_strip",
     "update_histograms",
     "win_rate_matrix",

@@ -318,6 +318,37 @@ def overlong_penalty(length: int, max_length: int, buffer: int) -> float:
     return (max_length - buffer - length) / buffer
 
 
+def kv_cache_bytes(layers: int, heads: int, kv_heads: int, head_dim: int, rows: int, columns: int, size: int) -> int:
+    key = torch.empty(layers, rows, kv_heads, columns, head_dim, device="meta")
+    return (key.numel() + key.numel()) * size
+
+
+def decode_ceiling(
+    rows: int, context: int, parameters: float, cache_bytes: float, bandwidth: float, rate: float
+) -> float:
+    by_memory = bandwidth / (2 * parameters + rows * context * cache_bytes)
+    by_arithmetic = rate / (2 * parameters * rows)
+    return rows * min(by_memory, by_arithmetic)
+
+
+def ridge_batch(parameters: float, row_bytes: float, bandwidth: float, rate: float) -> float:
+    a_row = 2 * parameters * bandwidth / rate  # bytes that can be read while a row is computed
+    return math.inf if row_bytes >= a_row else 2 * parameters / (a_row - row_bytes)
+
+
+def refill_starts(lengths: list[int], slots: int) -> list[int]:
+    """Step by step, as an engine does it."""
+    waiting, running, starts, step = list(range(len(lengths))), [], [0] * len(lengths), 0
+    while waiting:
+        running = [(i, end) for i, end in running if end > step]
+        while waiting and len(running) < slots:
+            i = waiting.pop(0)
+            starts[i] = step
+            running.append((i, step + lengths[i]))
+        step += 1
+    return starts
+
+
 ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "countdown-verifier": countdown_verifier,
     "pass-at-k": pass_at_k,
@@ -350,6 +381,10 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "clipped-policy-loss": clipped_policy_loss,
     "count-backtracks": count_backtracks,
     "overlong-penalty": overlong_penalty,
+    "kv-cache-bytes": kv_cache_bytes,
+    "decode-ceiling": decode_ceiling,
+    "ridge-batch": ridge_batch,
+    "refill-starts": refill_starts,
     "date-verifier": date_verifier,
 }
 
@@ -390,6 +425,7 @@ def test_the_names_that_notebooks_rely_on():
         "07_verifiers",
         "08_rlvr_from_scratch",
         "12_r1_zero",
+        "17_scaling_up",
         "hw1_write_a_verifier",
     }
 
