@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from labkit.errors import UserError
 from labkit.models.policy import Policy
 
 
@@ -37,6 +38,22 @@ def encode_reply(policy: Policy, prompt: str, completion: str, limit: int | None
     cut = limit is not None and len(ids) > limit
     ids = ids[:limit] if cut else ids
     return Encoded(ids, min(len(prompt_ids), len(ids)), cut)
+
+
+def step_ends(policy: Policy, steps: list[str]) -> list[int]:
+    """Where each step of a reply ends: positions among the reply's tokens; the last step ends with the eos behind them.
+
+    `steps` are the pieces of the reply, in order. Of a token that stands on the border of two steps, it is the first
+    step's last. Raises UserError for a tokenizer that cannot say which text a token covers.
+    """
+    if not policy.tokenizer.is_fast:
+        raise UserError(f"steps need a fast tokenizer, which that of model {policy.name!r} is not")
+    found = policy.tokenizer("".join(steps), add_special_tokens=False, return_offsets_mapping=True)
+    offsets, ends, length = found["offset_mapping"], [], 0
+    for step in steps[:-1]:
+        length += len(step)
+        ends.append(next(i for i, (_, end) in enumerate(offsets) if end >= length))
+    return [*ends, len(offsets)]
 
 
 def pad(

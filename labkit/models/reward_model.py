@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labkit.errors import RunError, UserError
-from labkit.models.encoding import encode_reply, pad
+from labkit.models.encoding import Encoded, encode_reply, pad, step_ends
 from labkit.models.heads import ScalarHead, hidden_states, hidden_width
 from labkit.models.policy import Policy, load_policy, model_folder
 
@@ -23,7 +23,8 @@ class RewardModel:
 
     `policy` holds the language model below the head, its tokenizer and its name. Rewards have no unit and no zero:
     only their differences mean something (Bradley and Terry, 1952): sigmoid(r(a) - r(b)) is the chance that a is
-    preferred to b.
+    preferred to b. Trained on outcomes or on steps instead, the number is a log-odds: sigmoid(r) is the chance that the
+    answer, or the step, is right.
     """
 
     policy: Policy
@@ -37,6 +38,10 @@ class RewardModel:
     def name(self) -> str:
         """The name of the model below the head."""
         return self.policy.name
+
+    def token_rewards(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+        """The head's number at every token of right-padded rows. Differentiable."""
+        return self.head(hidden_states(self.policy.model, tokens))
 
     def rewards(self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """The rewards of right-padded rows with so many tokens each. Differentiable."""
@@ -52,27 +57,63 @@ class RewardModel:
         off too. A row that does not fit into the model's context keeps its beginning. Raises UserError where the two
         lists have not one length.
         """
+        rows = self._encoded(prompts, completions)
+        found = torch.zeros(len(rows))
+        for part in _parts([len(row) for row in rows], batch_tokens):
+            tokens, lengths = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
+            found[part] = self.rewards(tokens, lengths).float().cpu()
+        return found
+
+    @torch.no_grad()
+    def score_tokens(self, prompts: list[str], completions: list[str], batch_tokens: int = 8192) -> list[list[float]]:
+        """The head's number at each token of each completion, the eos that is put behind it included.
+
+        What it means was decided in training: of a process reward model, at the end of a step, the log-odds that it
+        learnt (see `score_steps`); of one that was read at the eos alone, elsewhere nothing was asked of it.
+        """
+        rows = self._encoded(prompts, completions)
+        found: list[list[float]] = [[]] * len(rows)
+        for part in _parts([len(row) for row in rows], batch_tokens):
+            tokens, _ = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
+            for i, numbers in zip(part, self.token_rewards(tokens).float().tolist(), strict=True):
+                found[i] = numbers[rows[i].start : len(rows[i])]
+        return found
+
+    def score_steps(self, prompts: list[str], steps: list[list[str]], batch_tokens: int = 8192) -> list[list[float]]:
+        """The head's number at the end of each step of each completion (the last step's: at the eos).
+
+        `steps`: the pieces of each completion (`labkit.verifiers.steps.steps` cuts at line breaks). Steps behind the
+        model's context are left out.
+        """
+        numbers = self.score_tokens(prompts, ["".join(pieces) for pieces in steps], batch_tokens)
+        ends = [step_ends(self.policy, pieces) for pieces in steps]
+        return [[row[e] for e in places if e < len(row)] for row, places in zip(numbers, ends, strict=True)]
+
+    def _encoded(self, prompts: list[str], completions: list[str]) -> list[Encoded]:
         if len(prompts) != len(completions):
             raise UserError(f"{len(prompts)} prompts and {len(completions)} completions: they must be as many")
         limit = self.policy.context_length
-        rows = [encode_reply(self.policy, p, c).ids[:limit] for p, c in zip(prompts, completions, strict=True)]
-        found = torch.zeros(len(rows))
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and len(rows[order[end]]) * (end + 1 - start) <= batch_tokens:
-                end += 1
-            part = order[start:end]
-            tokens, lengths = pad([rows[i] for i in part], self.policy.pad_id, self.policy.device)
-            found[part] = self.rewards(tokens, lengths).float().cpu()
-            start = end
-        return found
+        return [encode_reply(self.policy, p, c, limit) for p, c in zip(prompts, completions, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Writes model, tokenizer and head, for `load_reward_model`."""
         self.policy.save(folder)
         save_file({key: value.contiguous() for key, value in self.head.state_dict().items()}, Path(folder) / HEAD)
+
+
+def _parts(lengths: list[int], batch_tokens: int) -> list[list[int]]:
+    """Row numbers, shortest first, cut so that rows x longest row stays within the budget; a longer row stands alone.
+
+    >>> _parts([5, 2, 4], 8)
+    [[1, 2], [0]]
+    """
+    parts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if parts and lengths[i] * (len(parts[-1]) + 1) <= batch_tokens:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts
 
 
 def load_reward_model(where: object, device: str | None = None) -> RewardModel:

@@ -11,7 +11,7 @@ _BETA = ("beta", "average")
 LOSSES: dict[str, dict[str, tuple[str, ...]]] = {
     "distillation": {"reverse_kl": (), "forward_kl": (), "jsd": ("beta",)},
     "sft": {"sft": ()},
-    "reward_model": {"bradley_terry": ("margin", "centering")},
+    "reward_model": {"bradley_terry": ("margin", "centering"), "outcome": (), "process": ()},
     "preferences": {
         "dpo": _BETA,
         "cdpo": (*_BETA, "label_smoothing"),

@@ -61,11 +61,18 @@ class DataSettings(Settings):
     """The rows that SFT, reward models and preference losses learn from."""
 
     source: str = Field(
-        "assistant", description="assistant, gsm8k (SFT), a .jsonl file, a hub id; `given`: your own rows"
+        "assistant",
+        description="assistant; SFT: countdown, gsm8k, math too; outcome and process models: `traces` of the model; "
+        "a .jsonl file, a hub id; `given`: your own rows",
     )
     limit: int | None = Field(None, ge=1, description="how many of the training rows; default: all")
     test_limit: int | None = Field(512, ge=0, description="how many of the held-out rows are measured; 0: none")
     batch: int = Field(32, ge=1, description="rows an optimiser step")
+    traces: int = Field(4, ge=1, description="source traces: answers of the model to each problem")
+    marks: Literal["outcome", "rollouts", "exact"] = Field(
+        "rollouts", description="source traces: how steps are marked for a process reward model"
+    )
+    rollouts: int = Field(4, ge=1, description="marks by rollouts: continuations of each prefix")
     max_length: int | None = Field(None, ge=2, description="longest row, tokens; default: the model's context")
     packing: bool = Field(True, description="SFT: several documents a row, where the architecture keeps them apart")
 

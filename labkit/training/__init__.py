@@ -15,8 +15,9 @@ from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
 from labkit.tasks import Task, load_task
-from labkit.training.data import GIVEN, Given
+from labkit.training.data import GIVEN, TRACES, Given
 from labkit.training.distillation import check_vocabulary, make_distillation
+from labkit.training.judges import prepare_judge
 from labkit.training.loop import Learner, Observer, train_loop
 from labkit.training.offline import Offline
 from labkit.training.preferences import prepare_preferences
@@ -152,6 +153,8 @@ def _prepare(
         return None
     if recipe.trainer == "sft":
         offline = prepare_sft(recipe, policy, given, run)
+    elif recipe.algorithm in ("outcome", "process"):
+        offline = prepare_judge(recipe, policy, given, run)
     elif recipe.trainer == "reward_model":
         offline = prepare_reward_model(recipe, policy, given, run)
     else:
@@ -213,7 +216,7 @@ def _new_run(recipe: Recipe, out: str | Path | None, policy: Policy, task: Task 
     facts = environment(policy.device, **prints)
     folder = Path(out) if out is not None else _new_folder(recipe)
     run = create_run(folder, recipe.settings(), facts)
-    if offline and offline.dataset.source == GIVEN:
+    if offline and offline.dataset.source in (GIVEN, TRACES):
         offline.dataset.keep(run.path)
     return run
 

@@ -12,15 +12,26 @@ import torch
 
 from labkit.errors import UserError
 from labkit.models import Encoded, Policy, encode_reply
+from labkit.models.tiny.curated import curated_rows
 from labkit.preferences import load_preferences
 from labkit.recipes.schema import DataSettings
 from labkit.runs import append_lines, read_lines
-from labkit.tasks import gsm8k
+from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.base import split_of
 
 Row = dict[str, Any]
 GIVEN = "given"  # the source of rows that were handed over as objects; they are kept in the run folder
+TRACES = "traces"  # the source of rows that the model itself writes before it is trained; they are kept too
 KEPT = "data.jsonl"
+CURATED = 512  # traces of countdown for a cold start; data.limit takes fewer
+
+
+def _curated(split: str) -> list[Row]:
+    return curated_rows(CURATED) if split == "train" else []
+
+
+WORKED = {"countdown": _curated, "gsm8k": gsm8k.demonstrations, "math": math_problems.demonstrations}
+"""Sources of demonstrations that are a task's own solutions, by the task's name: rows of a split."""
 
 
 @dataclass
@@ -51,7 +62,7 @@ def load_rows(kind: str, columns: tuple[str, ...], settings: DataSettings, given
     Of a plain list, the rows of about 15 % of the prompts are held out (a property of the prompt). Raises UserError,
     with the row's number, where a column is missing or is no text, and where there is no row at all.
     """
-    if isinstance(given, str | Path) or (given is None and settings.source != GIVEN):
+    if isinstance(given, str | Path) or (given is None and settings.source not in (GIVEN, TRACES)):
         source = str(given or settings.source)
         splits = {split: _by_name(source, kind, split) for split in ("train", "test")}
     elif given is not None:
@@ -73,8 +84,8 @@ def load_rows(kind: str, columns: tuple[str, ...], settings: DataSettings, given
 
 
 def _by_name(source: str, kind: str, split: str) -> list[Row]:
-    if source == "gsm8k" and kind == "demonstrations":
-        return gsm8k.demonstrations(split)
+    if source in WORKED and kind == "demonstrations":
+        return WORKED[source](split)
     return list(load_preferences(source, kind=kind, split=split))
 
 
@@ -104,6 +115,11 @@ def _check(row: Any, columns: tuple[str, ...], where: str) -> None:
         if name == "label":
             if not isinstance(row[name], bool | int) or int(row[name]) not in (0, 1):
                 raise UserError(f"{where}: 'label' must be true or false, not {row[name]!r}")
+        elif name == "steps":
+            marks = row[name]
+            fits = isinstance(marks, list | tuple) and all(isinstance(x, int | float) and 0 <= x <= 1 for x in marks)
+            if not fits:
+                raise UserError(f"{where}: 'steps' must be a list of numbers from 0 to 1, not {str(marks)[:60]!r}")
         elif not isinstance(row[name], str):
             raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
 
