@@ -105,21 +105,24 @@ def test_the_tokenizer_reads_whole_words_and_whole_numbers():
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
 
-def test_the_embedded_model_is_what_it_says(tiny):
+@pytest.mark.parametrize("name", ["tiny", "micro"])
+def test_the_embedded_models_are_what_they_say(name):
     import json
 
     from labkit.paths import data_path
+    from labkit.training.pretrain import BASES
 
-    folder = data_path("models", "tiny")
+    folder, base = data_path("models", name), load_policy(name, device="cpu")
     report = json.loads((folder / "pretraining.json").read_text())
-    assert tiny.model.config.model_type == "llama"
-    assert tiny.model.num_parameters() == report["parameters"] < 4_000_000
+    assert report["settings"] == BASES[name].model_dump()
+    assert base.model.config.model_type == "llama"
+    assert base.model.num_parameters() == report["parameters"] < {"tiny": 4_000_000, "micro": 200_000}[name]
     assert sum(file.stat().st_size for file in folder.rglob("*")) < 8_000_000
     assert (folder / "model.safetensors").exists()
-    assert report["command"] == "labkit pretrain tiny" and report["settings"]["seed"] == 0
+    assert report["command"] == f"labkit pretrain {name}" and report["settings"]["seed"] == 0
     losses = [json.loads(line)["loss"] for line in (folder / "pretraining_loss.jsonl").read_text().splitlines()]
     assert losses[0] > 4 and losses[-1] < 1 and len(losses) > 50
-    assert tiny.tokenizer.get_vocab() == build_tokenizer().get_vocab()
+    assert base.tokenizer.get_vocab() == build_tokenizer().get_vocab()
 
 
 def test_shipped_models_load_in_float32_and_say_where_they_come_from():
@@ -129,7 +132,7 @@ def test_shipped_models_load_in_float32_and_say_where_they_come_from():
     from labkit.models.smollm2 import NAME
     from labkit.paths import data_path
 
-    for name in MODELS.keys() - {"tiny", NAME}:
+    for name in MODELS.keys() - {"tiny", "micro", NAME}:
         folder = data_path("models", name)
         policy = load_policy(name, device="cpu")
         assert policy.dtype == torch.float32 and policy.name == name
@@ -148,3 +151,13 @@ def test_the_base_model_is_mediocre_and_has_the_skills_latent(tiny):
         report = evaluate(tiny, load_task(name), samples=16, limit=48)
         assert 0.08 < report.pass_at_k["1"] < 0.4, str(report)
         assert report.pass_at_k["16"] > 0.8, str(report)
+
+
+@pytest.mark.slow
+def test_the_student_is_weaker_than_the_base_model_and_can_search():
+    from labkit.evaluation import evaluate
+    from labkit.tasks import load_task
+
+    report = evaluate(load_policy("micro", device="cpu"), load_task("countdown"), samples=16, limit=48)
+    assert 0.05 < report.pass_at_k["1"] < 0.35, str(report)
+    assert report.pass_at_k["16"] > 0.7, str(report)
