@@ -8,12 +8,14 @@ from rich.text import Text
 from labkit.cli.options import Json
 from labkit.cli.output import console, print_json, print_list, quietly
 from labkit.doctor import Diagnosis, examine, models_at_hand, versions
-from labkit.recipes import list_recipes, load_recipe
+from labkit.recipes import is_pipeline, list_recipes, load_recipe
+from labkit.recipes.pipeline import load_pipeline
 from labkit.tasks import TASKS, availability, load_task
 
 # What is said of tasks that are not loaded to be listed.
 PLAIN = {
     "gsm8k": "grade-school word problems (GSM8K)",
+    "math": "competition problems (MATH)",
     "reasoning_gym:NAME": "any data set of reasoning-gym with its own scorer, such as reasoning_gym:chain_sum",
     "file:PATH": 'JSON lines {"prompt": ..., "reference": ..., "verifier": name}',
 }
@@ -28,13 +30,14 @@ def recipes(as_json: Json = False) -> None:
     """
     rows = []
     for name, description in list_recipes().items():
-        recipe = load_recipe(name)
-        facts = {
-            "model": recipe.model,
-            "task": recipe.task,
-            "algorithm": recipe.algorithm,
-            "steps": recipe.steps,
-        }
+        if is_pipeline(name):
+            plan = load_pipeline(name)
+            facts = {"model": plan.model, "task": plan.task, "algorithm": "pipeline"}
+            facts |= {"steps": f"{len(plan.stages)} stages"}
+        else:
+            recipe = load_recipe(name)
+            facts = {"model": recipe.model, "task": recipe.task, "algorithm": recipe.algorithm}
+            facts |= {"steps": recipe.steps}
         rows.append({"name": name, **facts, "description": description})
     print_list(rows, ["name", "model", "task", "algorithm", "steps", "description"], as_json)
 

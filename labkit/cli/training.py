@@ -13,9 +13,11 @@ import labkit.training
 from labkit.cli.options import Device, Settings, check_device, parse_settings
 from labkit.cli.output import announce, console, held_out_table, note, reports_table
 from labkit.errors import RunError, UserError
-from labkit.recipes import Recipe, load_recipe
+from labkit.recipes import Recipe, is_pipeline, load_recipe
+from labkit.recipes.pipeline import load_pipeline
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
+from labkit.training.pipeline import run_pipeline
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
 # What is drawn instead, where rewards are real numbers or the policy learned from data.
@@ -43,10 +45,16 @@ def train(
     rate rises and how length and truncation go with it; rollouts.jsonl, for what the model writes. Ctrl-C
     ends the run; `--resume DIR` goes on with it, to the same numbers.
 
+    A recipe of stages (`labkit train r1-pipeline-tiny --set reasoning-rl.steps=5`) writes a run folder a stage
+    below `stages/`, and a table of what each stage's model can do; it is resumed in the same way.
+
     The last line of standard output is the run folder's path.
     """
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
     check_device(device)
+    if is_pipeline(resume or recipe):
+        _train_pipeline(recipe, overrides, out, resume, device, quiet)
+        return
     plan = None if recipe is None else _plan(recipe, overrides)
     if plan is not None and not quiet:
         announce(_announcement(plan))
@@ -58,6 +66,30 @@ def train(
         _summarize(run)
     print(run.path)
     if (run.result or {}).get("status") == "interrupted":
+        raise typer.Exit(130)
+
+
+def _train_pipeline(
+    recipe: str | None,
+    overrides: dict[str, Any],
+    out: Path | None,
+    resume: Path | None,
+    device: str | None,
+    quiet: bool,
+) -> None:
+    """Runs a pipeline; prints the table of its stages and, last, its folder."""
+    plan = None if recipe is None else load_pipeline(recipe, **overrides)
+    if plan is not None and not quiet:
+        announce(f"{plan.name}: {plan.model} on {plan.task}, stages {', '.join(stage.name for stage in plan.stages)}")
+    rest = overrides if plan is None else {}
+    run = run_pipeline(plan, out=out, resume=resume, device=device, progress=not quiet, **rest)
+    status = (run.result or {}).get("status")
+    if not quiet:
+        print(run.report())
+        if status != "finished":
+            print(f"{status}; go on with it: labkit train --resume {shlex.quote(str(run.path))}")
+    print(run.path)
+    if status == "interrupted":
         raise typer.Exit(130)
 
 

@@ -1,0 +1,242 @@
+"""Pipelines: a recipe that is a list of stages, each with its data, its method and its budget.
+
+A stage is an ordinary run (RL, SFT, a reward model, preferences) or a harvest of answers (rejection sampling). `from:`
+says which model it begins with, `data:` which rows it learns from, `rewards:` what is paid for, `settings:` what it
+changes in its method's recipe.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from labkit.errors import UserError
+from labkit.recipes import load_recipe, read_settings, validate
+from labkit.recipes.schema import Recipe
+from labkit.recipes.settings import Settings
+
+Method = Literal["sft", "rl", "ppo", "reward_model", "preferences", "rejection_sampling"]
+BASE = "base"
+# Rows that need no earlier stage; beside them the names of rejection-sampling stages and .jsonl files.
+SOURCES = ("curated", "assistant", "addition", "gsm8k")
+REWARDS = ("accuracy", "format", "trace")
+# What each method needs, and what only it may have.
+FIELDS = {
+    "data": ("sft",),
+    "rewards": ("rl", "ppo"),
+    "tasks": ("rl", "ppo"),
+    "judge": ("rl", "ppo"),
+    "harvest": ("rejection_sampling",),
+}
+
+
+class StageData(Settings):
+    """The rows of an SFT stage: a mixture of sources in stated shares."""
+
+    rows: int = Field(400, ge=1, description="most rows in all; fewer where a source runs out, the shares stay")
+    shares: dict[str, float] = Field(
+        {"curated": 1.0}, description="source -> share: curated, assistant, addition, gsm8k, an earlier stage, a .jsonl"
+    )
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "StageData":
+        if not self.shares or min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares are positive and add up to 1, not {self.shares}")
+        return self
+
+
+class Harvest(Settings):
+    """Rejection sampling: draw, verify, keep."""
+
+    prompts: int = Field(256, ge=1, description="training problems that answers are drawn for")
+    samples: int = Field(4, ge=1, description="answers a problem")
+    keep: int = Field(1, ge=1, description="most answers kept a problem")
+    readable: float = Field(0.0, ge=0, le=1, description="least share of clean lines in a kept thought")
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: int = Field(256, ge=1)
+
+
+class Measure(Settings):
+    """What every stage's model is measured on, the same problems and random numbers for all."""
+
+    problems: int = Field(128, ge=1, description="held-out problems of the task")
+    samples: int = Field(8, ge=1, description="samples a problem")
+    max_new_tokens: int = Field(256, ge=1)
+    requests: int = Field(64, ge=0, description="held-out requests to the assistant; 0: none")
+    request_samples: int = Field(4, ge=1)
+    examples: int = Field(3, ge=0, description="problems of which all answers are kept to be read")
+    seed: int = 1234
+
+
+class Stage(Settings):
+    """One stage. `method` names the trainer; `recipe`, if given, the recipe whose settings are the starting point."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = ""
+    method: Method
+    recipe: str | None = Field(None, description="a recipe by name; default: the method with its defaults")
+    start: str = Field(BASE, alias="from", description="base, or the earlier stage whose model is taken")
+    data: StageData | None = None
+    tasks: dict[str, float] = Field({}, description="RL on several tasks: name -> share of the prompts")
+    rewards: dict[str, float] = Field(
+        {}, description="RL: weights of accuracy, format and trace, in place of accuracy alone"
+    )
+    judge: str | None = Field(None, description="the reward-model stage that scores the assistant task")
+    harvest: Harvest | None = None
+    settings: dict[str, Any] = Field({}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
+    alone: bool = Field(False, description="no part of the pipeline, but a row beside it: what one method alone gets")
+
+    @model_validator(mode="after")
+    def _what_the_method_has(self) -> "Stage":
+        for key, methods in FIELDS.items():
+            if key in self.model_fields_set and self.method not in methods:
+                raise ValueError(f"{key} belongs to {' and '.join(methods)}; this stage is {self.method}")
+        unknown = set(self.rewards) - set(REWARDS)
+        if unknown:
+            raise ValueError(f"no reward {sorted(unknown)[0]!r}; there are {', '.join(REWARDS)}")
+        if self.method == "rejection_sampling" and (self.settings or self.recipe):
+            raise ValueError("rejection_sampling has no recipe and no settings, but harvest: {prompts: 256, ...}")
+        if self.method == "sft" and self.data is None:
+            return self.model_copy(update={"data": StageData()})
+        if self.method == "rejection_sampling" and self.harvest is None:
+            return self.model_copy(update={"harvest": Harvest()})
+        return self
+
+    @property
+    def gives_model(self) -> bool:
+        """Whether the stage ends with a policy: one that can be sampled from, measured, and gone on with."""
+        return self.method not in ("reward_model", "rejection_sampling")
+
+
+class Pipeline(Settings):
+    """A whole pipeline."""
+
+    name: str
+    description: str = ""
+    model: str = "tiny"
+    task: str = "countdown"
+    task_options: dict[str, Any] = {}
+    seed: int = 0
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    measure: Measure = Measure()
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> "Pipeline":
+        models, judges, rows = {BASE}, set(), set()
+        for stage in self.stages:
+            where = f"stage {stage.name}"
+            if stage.name in models | judges | rows:
+                raise ValueError(f"{where}: there are two stages of this name")
+            if stage.start not in models:
+                raise ValueError(f"{where}: from {stage.start!r} is no model so far; there are {_listed(models)}")
+            if stage.judge is not None and stage.judge not in judges:
+                known = _listed(judges) or "none"
+                raise ValueError(f"{where}: judge {stage.judge!r} is no reward-model stage so far; there are {known}")
+            if "assistant" in (*stage.tasks, self.task) and stage.judge is None and stage.method in ("rl", "ppo"):
+                raise ValueError(f"{where}: requests to the assistant need a judge: the name of a reward-model stage")
+            for source in stage.data.shares if stage.data else ():
+                if source not in SOURCES and source not in rows and not source.endswith(".jsonl"):
+                    known = _listed({*SOURCES, *rows})
+                    raise ValueError(f"{where}: no rows {source!r} so far; there are {known}, and .jsonl files")
+            kinds = {"reward_model": judges, "rejection_sampling": rows}
+            kinds.get(stage.method, models).add(stage.name)
+        return self
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name. Raises UserError where there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UserError(
+            f"pipeline {self.name} has no stage {name!r}; there are {_listed({s.name for s in self.stages})}"
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The pipeline as plain data, as it stands in YAML; what is not set is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"name": self.name, "seed": self.seed}
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def load_pipeline(name: str | Path | Pipeline, /, **overrides: Any) -> Pipeline:
+    """A pipeline by name or from a YAML file with `stages:`, with overrides.
+
+    Overrides are top-level keys (`seed=1`, `{"measure.problems": 16}`) or `STAGE.KEY`, where KEY is one of the stage's
+    own (`{"rejection.harvest.prompts": 8}`) or of its method's recipe (`{"cold-start.steps": 2}`). Raises UserError
+    with one line, for a stage's wrong setting too: before anything is trained.
+    """
+    raw = name.settings() if isinstance(name, Pipeline) else read_settings(name)
+    if "stages" not in raw:
+        raise UserError(f"recipe {raw.get('name', name)!r} has no stages: it is a single run")
+    for key, value in overrides.items():
+        _override(raw, key, value)
+    pipeline = validate_pipeline(raw)
+    for stage in pipeline.stages:
+        if stage.method != "rejection_sampling":
+            stage_recipe(pipeline, stage)
+    return pipeline
+
+
+def validate_pipeline(raw: dict[str, Any]) -> Pipeline:
+    """The pipeline of a plain dictionary; raises UserError naming the first key that is wrong."""
+    name = raw.get("name", "?")
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"pipeline {name!r} has no key {where!r}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"pipeline {name!r}: {where + ': ' if where else ''}{message}") from None
+
+
+def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
+    """The recipe of a stage that trains: its method's, or the one it names, with its settings and without evaluations
+    (the pipeline measures every stage's model itself). Raises UserError."""
+    first = validate({"name": stage.name, "trainer": stage.method}, stage.name)
+    if stage.recipe is not None:
+        first = load_recipe(stage.recipe)
+    if first.trainer != stage.method:
+        raise UserError(f"stage {stage.name}: recipe {stage.recipe} is of {first.trainer}, not of {stage.method}")
+    shared: dict[str, Any] = {"name": stage.name, "description": stage.title or stage.method}
+    shared |= {"model": pipeline.model, "seed": pipeline.seed}
+    if stage.method != "reward_model":
+        shared |= {"evaluation": {"problems": 0}}
+    if stage.method in ("rl", "ppo", "sft"):
+        shared |= {"task": pipeline.task, "task_options": pipeline.task_options}
+    try:
+        return load_recipe(first, **shared | stage.settings)
+    except UserError as error:
+        raise UserError(f"stage {stage.name}: {error}") from None
+
+
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+    top, _, rest = key.partition(".")
+    stages = {stage.get("name"): stage for stage in raw["stages"] if isinstance(stage, dict)}
+    if top in stages and rest:
+        index = raw["stages"].index(stages[top])
+        raw["stages"] = [dict(stage) for stage in raw["stages"]]
+        stage, own = raw["stages"][index], rest.split(".")[0]
+        if own in Stage.model_fields or own == "from":
+            _set(stage, rest, value)
+        else:
+            stage["settings"] = {**stage.get("settings", {}), rest: value}
+    elif top in Pipeline.model_fields:
+        _set(raw, key, value)
+    else:
+        known = ", ".join([*Pipeline.model_fields, *(f"{name}.KEY" for name in stages)])
+        raise UserError(f"no key {key!r} in pipeline {raw.get('name')!r}; there are {known}")
+
+
+def _set(raw: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        inner = raw.get(parent)
+        raw[parent] = dict(inner) if isinstance(inner, dict) else {}
+        raw = raw[parent]
+    raw[last] = value
