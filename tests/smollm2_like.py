@@ -1,12 +1,13 @@
 """SmolLM2 in small: its architecture (Llama, tied embeddings, three query heads to a key head), its kind of tokenizer
-(bytes, chat template with a system message of its own), random weights; as a policy, and as a GGUF file."""
+(bytes, chat template with a system message of its own), random weights; as a policy, and as a GGUF file. Qwen2.5 and
+Qwen3 in small, too."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from labkit.models import Policy
 
@@ -30,23 +31,40 @@ SIZES = {
 }
 
 
-def small_smollm2(seed: int = 0) -> Policy:
-    """A policy with random weights; they are large, so that greedy ties don't occur."""
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes and three merges, with SmolLM2's special tokens and template."""
     core = Tokenizer(models.BPE({t: i for i, t in enumerate(TOKENS)}, [tuple(m.split()) for m in MERGES]))
     core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     unk, bos, eos = SPECIAL
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token=bos, eos_token=eos, pad_token=eos, unk_token=unk, chat_template=TEMPLATE
     )
+
+
+IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+
+
+def small_smollm2(seed: int = 0) -> Policy:
+    """A policy with random weights; they are large, so that greedy ties don't occur."""
     torch.manual_seed(seed)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-    config = LlamaConfig(vocab_size=len(TOKENS), tie_word_embeddings=True, rope_theta=1e5, **SIZES, **ids)
-    model = LlamaForCausalLM(config)
+    config = LlamaConfig(vocab_size=len(TOKENS), tie_word_embeddings=True, rope_theta=1e5, **SIZES, **IDS)
+    return Policy(_sharpened(LlamaForCausalLM(config)), byte_tokenizer(), "smollm2-like")
+
+
+def small_qwen(architecture: str, seed: int = 0) -> Policy:
+    """A policy with the architecture "qwen2" or "qwen3" (which norms queries and keys), and random weights."""
+    torch.manual_seed(seed)
+    sizes = {**SIZES, "head_dim": 32}
+    config = AutoConfig.for_model(architecture, vocab_size=len(TOKENS), tie_word_embeddings=True, **sizes, **IDS)
+    return Policy(_sharpened(AutoModelForCausalLM.from_config(config)), byte_tokenizer(), f"{architecture}-like")
+
+
+def _sharpened(model: torch.nn.Module) -> torch.nn.Module:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() == 2:
                 weight.mul_(4.0)
-    return Policy(model, tokenizer, "smollm2-like")
+    return model
 
 
 def write_gguf(file: Path, seed: int = 0) -> Path:

@@ -1,12 +1,14 @@
 """Countdown: combine the given numbers, each exactly once, to make the target.
 
-The game of TinyZero (Pan et al., 2025). Prompt `5,6,1->30:`; a right completion ends in `<answer>6*5*1</answer>`.
-Numbers are 1 to 12, targets 1 to 99, and each problem can be solved by a left-to-right chain.
+The game of TinyZero (Pan et al., 2025). Prompt `5,6,1->30:`, or in words, for models that were not brought up on the
+short form; a right completion ends in `<answer>6*5*1</answer>`. Numbers are 1 to 12, targets 1 to 99, and each problem
+can be solved by a left-to-right chain.
 """
 
 import functools
 import itertools
 import random
+from dataclasses import replace
 
 from labkit.behaviours import behaviours
 from labkit.errors import UserError
@@ -65,18 +67,46 @@ def draw(count: int, split: str, rng: random.Random) -> Problem:
             return problem_of(numbers, target)
 
 
-def make_countdown(numbers: int = 3) -> Task:
-    """The task with 3 or 4 numbers."""
+def in_words(problem: Problem) -> Problem:
+    """The same problem, its rules told in words.
+
+    >>> print(in_words(problem_of((5, 6, 1), 30)).prompt)
+    Use the numbers 5, 6, 1, each exactly once, with + - * / and parentheses, to make 30. Think step by step inside \
+<think> and </think>, then write the expression alone between <answer> and </answer>, such as <answer>(1+2)*3</answer>.
+    """
+    numbers, target = problem.reference["numbers"], problem.reference["target"]
+    text = (
+        f"Use the numbers {', '.join(map(str, numbers))}, each exactly once, with + - * / and parentheses, to make "
+        f"{target}. Think step by step inside <think> and </think>, then write the expression alone between <answer> "
+        "and </answer>, such as <answer>(1+2)*3</answer>."
+    )
+    return replace(problem, prompt=text)
+
+
+def _draw_in_words(count: int, split: str, rng: random.Random) -> Problem:
+    return in_words(draw(count, split, rng))
+
+
+def _pool_in_words(split: str) -> list[Problem]:
+    return [in_words(problem) for problem in pool(split)]
+
+
+def make_countdown(numbers: int = 3, prompt: str = "short") -> Task:
+    """The task with 3 or 4 numbers; `prompt`: "short" (`5,6,1->30:`), or "words", with the rules told."""
     if numbers not in (3, 4):
         raise UserError(f"countdown has 3 or 4 numbers, not {numbers!r}")
+    if prompt not in ("short", "words"):
+        raise UserError(f"the prompt of countdown is short or words, not {prompt!r}")
+    told = prompt == "words"
     return Task(
         name="countdown" if numbers == 3 else "countdown-4",
         description=f"combine {numbers} numbers, each exactly once, to make the target",
         verifier=VERIFIERS["countdown"],
-        draw=functools.partial(draw, numbers),
-        pool=pool if numbers == 3 else None,
+        draw=functools.partial(_draw_in_words if told else draw, numbers),
+        pool=None if numbers != 3 else _pool_in_words if told else pool,
         behaviours=behaviours,
         format=VERIFIERS["format"],
         max_new_tokens=256,
-        options={"numbers": numbers},
+        # The short form is not named: fingerprints of runs that were recorded stay what they are.
+        options={"numbers": numbers} | ({"prompt": prompt} if told else {}),
     )

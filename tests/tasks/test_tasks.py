@@ -39,6 +39,17 @@ def test_the_whole_pool_of_countdown_is_split_by_problem_and_not_by_order():
     assert split_of(["countdown", 1, 5, 6, 30]) == countdown_split((6, 1, 5), 30)
 
 
+@pytest.mark.parametrize("name", ["countdown", "countdown-4"])
+def test_countdown_in_words_is_the_same_problems(name):
+    short, told = load_task(name), load_task(name, prompt="words")
+    for a, b in zip(short.sample(20, "test", seed=4), told.sample(20, "test", seed=4), strict=True):
+        assert (a.id, a.reference) == (b.id, b.reference) and a.prompt != b.prompt
+        assert f"make {b.reference['target']}." in b.prompt and ", ".join(map(str, b.reference["numbers"])) in b.prompt
+    assert short.fingerprint() != told.fingerprint()
+    with pytest.raises(UserError, match="short or words"):
+        load_task(name, prompt="long")
+
+
 def test_more_problems_than_the_pool_has_repeat_evenly():
     task = load_task("countdown")
     size = len(pool("test"))
