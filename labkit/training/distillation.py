@@ -140,8 +140,11 @@ def summed_divergence(
 
     def piece(our_rows: Tensor, their_rows: Tensor) -> Tensor:
         with autocast(tokens.device):
-            logits = [our_head(our_rows), their_head(their_rows)]
-        return divergence(*(x[..., :vocabulary].float() / temperature for x in logits), kind, beta).sum()
+            ours = our_head(our_rows)
+            with torch.no_grad():
+                theirs = their_head(their_rows)
+        logits = (x[..., :vocabulary].float() / temperature for x in (ours, theirs))
+        return divergence(*logits, kind, beta).sum()
 
     size = max(1, CHUNK // vocabulary)
     if len(ours) <= size:
