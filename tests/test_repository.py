@@ -199,7 +199,7 @@ def test_code_cells_fit_on_a_screen(notebook: nbformat.NotebookNode):
 FLOORS = {
     **dict.fromkeys(["errors", "paths", "behaviours", "intervals", "algorithms", "verifiers"], 0),
     **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "preferences"], 1),
-    **dict.fromkeys(["sampling", "evaluation", "runs", "selection"], 2),
+    **dict.fromkeys(["sampling", "evaluation", "runs", "selection", "inference"], 2),
     **dict.fromkeys(["training", "diagnose", "preference_data"], 3),
     **dict.fromkeys(["plots", "widgets", "exercises", "comparison", "export"], 4),
     **dict.fromkeys(["cli", "bench", "doctor", "lab"], 5),

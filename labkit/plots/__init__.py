@@ -7,6 +7,7 @@ last line of a cell or give it to `display`; in a script call `figure.savefig(fi
 from labkit.plots.curves import learning_curves
 from labkit.plots.evaluations import advantage_histogram, before_after, length_histogram
 from labkit.plots.gallery import RolloutTable, gallery, rollout_table
+from labkit.plots.inference import accuracy_against_tokens
 from labkit.plots.metrics import METRICS, Metric, metric
 from labkit.plots.rlhf import (
     calibration,
@@ -29,6 +30,7 @@ __all__ = [
     "STEP_PARTS",
     "Metric",
     "RolloutTable",
+    "accuracy_against_tokens",
     "advantage_histogram",
     "before_after",
     "calibration",

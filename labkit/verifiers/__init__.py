@@ -16,13 +16,15 @@ py3langid for languages):
 - `length`: `{"max_length": 100, "buffer": 20}`, in characters, or with `"unit": "words"`.
 
 `labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
-Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`).
+Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
+`coin` and `first_try`, which a control experiment pays by (`labkit.verifiers.controls`).
 """
 
 from __future__ import annotations
 
 from labkit.errors import UserError
 from labkit.verifiers import addition, code, countdown, format, instructions, length, math, number
+from labkit.verifiers.controls import CONTROLS
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.leaky import LEAKY
@@ -55,7 +57,7 @@ VERIFIERS: dict[str, Verifier] = {
 
 
 def get(name: str) -> Verifier:
-    """Return the verifier of that name, leaky twins too; `UserError` with the choices where there is none.
+    """Return the verifier of that name, leaky twins and controls too; `UserError` with the choices where there is none.
 
     >>> get("addition")("<answer>4</answer>", 4).reward
     1.0
@@ -64,6 +66,7 @@ def get(name: str) -> Verifier:
     ...
     labkit.errors.UserError: unknown verifier 'countdwon'; choose one of: addition, ...
     """
-    if not isinstance(name, str) or name not in VERIFIERS | LEAKY:
+    everything = VERIFIERS | LEAKY | CONTROLS
+    if not isinstance(name, str) or name not in everything:
         raise UserError(f"unknown verifier {name!r}; choose one of: {', '.join(sorted(VERIFIERS))}")
-    return (VERIFIERS | LEAKY)[name]
+    return everything[name]

@@ -1,0 +1,28 @@
+"""Inference-time compute: more tokens for an answer instead of more training.
+
+In parallel: `majority` and what it gets from k samples (`majority_curve`), best-of-n by any score (`best_of_n_curve`,
+whose exact arithmetic is `labkit.selection`'s). In sequence: `budget_force` (s1), which ends a thought at a budget or
+does not let it end. Costs are generated tokens, of all samples, those that nobody reads included.
+"""
+
+from labkit.inference.curves import Point, best_of_n_curve, majority_curve, until_accepted
+from labkit.inference.forcing import Forced, another_line, budget_force, unless_sure
+from labkit.inference.sheets import Sheet, load_sheet, record_forcing, record_samples
+from labkit.inference.voting import majority, normal_form
+
+__all__ = [
+    "Forced",
+    "Point",
+    "Sheet",
+    "another_line",
+    "best_of_n_curve",
+    "budget_force",
+    "load_sheet",
+    "majority",
+    "majority_curve",
+    "normal_form",
+    "record_forcing",
+    "record_samples",
+    "unless_sure",
+    "until_accepted",
+]
