@@ -22,6 +22,7 @@ from labkit.bench.roofline import (
     least_seconds,
     pass_work,
     ridge,
+    sampling_passes,
     training_memory,
 )
 from labkit.errors import UserError
@@ -95,6 +96,18 @@ def test_the_least_time_of_passes_is_that_of_the_bench():
     steps = [(2, 1, 7 + step) for step in range(1, 5)]
     prefill = decode_seconds(Work([7, 7], [1, 1]), costs, H100)
     assert math.isclose(least_seconds(steps, costs, H100), decode_seconds(work, costs, H100) - prefill)
+
+
+def test_passes_of_sampling_are_the_work_of_the_bench():
+    generator = random.Random(1)
+    work = Work([20, 30], [generator.randint(1, 40) for _ in range(8)])
+    passes = sampling_passes(work)
+    assert passes[:2] == [(1, 20, 20), (1, 30, 30)]
+    assert sum(rows for rows, new, _ in passes if new == 1) == sum(work.lengths) - 8
+    costs = SHAPES["SmolLM2-135M"].costs()
+    steps = least_seconds(passes[2:], costs, H100)
+    prefill = decode_seconds(Work(work.prompts, [1] * 8), costs, H100)
+    assert math.isclose(steps, decode_seconds(work, costs, H100) - prefill, rel_tol=1e-3)
 
 
 def test_ceilings_of_an_h100_are_those_of_the_reference():

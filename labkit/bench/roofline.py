@@ -6,7 +6,10 @@ min(matmul rate, I x bandwidth); the two meet at the ridge.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from labkit.bench.ceiling import DeviceRates, ModelCosts
+from labkit.bench.race import Work
 
 H100 = DeviceRates(bytes_per_second=3.35e12, flops_per_second=989e12)
 """The maker's numbers for one H100 SXM: HBM3, dense bfloat16. Real programs stay below both."""
@@ -100,6 +103,22 @@ def least_seconds(passes: list[tuple[int, int, int]], costs: ModelCosts, rates: 
     """What a list of forward passes (rows, new, columns) takes at least: each at the slower of its two limits."""
     work = [pass_work(costs, *each) for each in passes]
     return sum(max(flops / rates.flops_per_second, moved / rates.bytes_per_second) for flops, moved in work)
+
+
+def sampling_passes(work: Work) -> list[tuple[int, int, int]]:
+    """The passes (rows, new, columns) that sampling needs: each prompt once, then one a step for the rows that go on.
+
+    `columns` of a step is the rounded mean over its rows.
+
+    >>> sampling_passes(Work(prompts=[4], lengths=[3, 1]))  # the first tokens come from the prompt's pass
+    [(1, 4, 4), (1, 1, 5), (1, 1, 6)]
+    """
+    lengths, starts = np.array(work.lengths), np.array(work.prompt_of_row)
+    passes = [(1, prompt, prompt) for prompt in work.prompts]
+    for step in range(1, int(lengths.max())):
+        alive = lengths > step
+        passes.append((int(alive.sum()), 1, round(float(starts[alive].mean())) + step))
+    return passes
 
 
 def decode_ceiling(costs: ModelCosts, rows: int, context: int, rates: DeviceRates) -> float:
