@@ -159,6 +159,33 @@ def dpo_loss(
     return torch.nn.functional.softplus(-margin).mean()
 
 
+def rollout_marks(ended_right: list[list[bool]]) -> tuple[list[float], list[float]]:
+    soft, hard = [], []
+    for row in ended_right:
+        right = row.count(True)
+        soft.append(right / len(row))
+        hard.append(1.0 if right else 0.0)
+    return soft, hard
+
+
+def implicit_process_rewards(prm: Tensor, ref: Tensor, mask: Tensor, beta: float) -> Tensor:
+    rewards = torch.zeros_like(prm)
+    rewards[mask] = beta * (prm[mask] - ref[mask])
+    return rewards
+
+
+def process_returns(process: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """The double sum, as it is written."""
+    rows = [process[i][mask[i]] for i in range(len(process))]
+    result = torch.zeros_like(process)
+    for i, row in enumerate(rows):
+        others = torch.stack([other.mean() for j, other in enumerate(rows) if j != i]).mean()
+        result[i, mask[i]] = torch.stack(
+            [sum(gamma ** (s - t) * (row[s] - others) for s in range(t, len(row))) for t in range(len(row))]
+        )
+    return result
+
+
 def implicit_accuracy(
     policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor
 ) -> float:
@@ -381,6 +408,9 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "clipped-policy-loss": clipped_policy_loss,
     "count-backtracks": count_backtracks,
     "overlong-penalty": overlong_penalty,
+    "rollout-marks": rollout_marks,
+    "implicit-process-rewards": implicit_process_rewards,
+    "process-returns": process_returns,
     "kv-cache-bytes": kv_cache_bytes,
     "decode-ceiling": decode_ceiling,
     "ridge-batch": ridge_batch,
@@ -425,6 +455,7 @@ def test_the_names_that_notebooks_rely_on():
         "07_verifiers",
         "08_rlvr_from_scratch",
         "12_r1_zero",
+        "16_process_rewards",
         "17_scaling_up",
         "hw1_write_a_verifier",
     }
