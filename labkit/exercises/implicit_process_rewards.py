@@ -49,8 +49,8 @@ EXERCISE = Exercise(
     title="A reward for every token from two log-probs",
     notebook="16_process_rewards",
     spec=(
-        "PRIME's judge is a language model. Given the log-probs of the same tokens under the judge and under its frozen "
-        "reference, both [batch, time], return the reward of each token, [batch, time]: β (log p_judge − "
+        "PRIME's judge is a language model. Given the log-probs of the same tokens under the judge and under its "
+        "frozen reference, both [batch, time], return the reward of each token, [batch, time]: β (log p_judge − "
         "log p_reference), and 0 outside `mask` (prompt and padding).\n\n"
         "Summed over an answer they are the judge's log-odds that it is right: each token is paid what it adds."
     ),
@@ -98,8 +98,8 @@ EXERCISE = Exercise(
         Misconception(
             "ratio",
             lambda prm, ref, mask, beta: beta * _no_nan((prm - ref).exp(), mask),
-            "It pays the ratio of the probabilities. The reward is its LOGARITHM: so the rewards of tokens add up to that "
-            "of the answer.",
+            "It pays the ratio of the probabilities. The reward is its LOGARITHM: so the rewards of tokens add up to "
+            "that of the answer.",
         ),
         Misconception(
             "no-reference",
