@@ -37,6 +37,7 @@ class StageData(Settings):
     shares: dict[str, float] = Field(
         {"curated": 1.0}, description="source -> share: curated, assistant, addition, gsm8k, an earlier stage, a .jsonl"
     )
+    attempts: int = Field(12, ge=1, description="curated: most attempts in a trace; short ones read well")
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "StageData":

@@ -31,7 +31,10 @@ def stage_rows(folder: Path, pipeline: Pipeline, stage: Stage) -> dict[str, list
     if stage.data is None:
         raise UserError(f"stage {stage.name} has no data")
     total, shares = stage.data.rows, stage.data.shares
-    sources = {name: _source(folder, pipeline, name, max(1, round(total * share))) for name, share in shares.items()}
+    sources = {
+        name: _source(folder, pipeline, name, max(1, round(total * share)), stage.data.attempts)
+        for name, share in shares.items()
+    }
     empty = [name for name, rows in sources.items() if not rows]
     if empty:
         raise UserError(f"stage {stage.name}: {empty[0]} has no rows to learn from")
@@ -44,11 +47,11 @@ def stage_rows(folder: Path, pipeline: Pipeline, stage: Stage) -> dict[str, list
     return {"train": [{"prompt": row["prompt"], "completion": row["completion"]} for row in mixed], "test": []}
 
 
-def _source(folder: Path, pipeline: Pipeline, name: str, count: int) -> list[Row]:
+def _source(folder: Path, pipeline: Pipeline, name: str, count: int, attempts: int) -> list[Row]:
     """`count` rows of a source, or as many as it has, in an order that depends on the pipeline's seed alone."""
     rng = random.Random(f"{name}/{pipeline.seed}")
     if name == "curated":
-        return list(curated_rows(count, pipeline.seed))
+        return list(curated_rows(count, pipeline.seed, most=attempts))
     if name == "addition":
         return [worked_sum(rng) for _ in range(count)]
     if name == "gsm8k":

@@ -4,6 +4,7 @@ import ast
 import calendar
 import itertools
 import math
+import operator
 import random
 import re
 import subprocess
@@ -337,12 +338,67 @@ def count_backtracks(text: str) -> int:
     return count
 
 
+def readable_share(thought: str, numbers: list[int]) -> float:
+    """Each step by itself, in exact fractions."""
+    signs = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": lambda a, b: a / b if b else None}
+    lines = [line for line in thought.splitlines() if line.strip()]
+    clean = 0
+    for k, line in enumerate(lines):
+        chain, _, verdict = line.partition(" ")
+        written = verdict in ("no", "yes") and re.fullmatch(r"\d+([-+*/]\d+=\d+)+", chain)
+        if not written or chain in [other.partition(" ")[0] for other in lines[:k]]:
+            continue
+        start, *rest = re.split(r"([-+*/=])", chain)
+        value, used, holds = Fraction(start), [int(start)], True
+        for sign, number, _, stated in zip(*[iter(rest)] * 4, strict=True):
+            holds = holds and signs[sign](value, Fraction(number)) == Fraction(stated)
+            value = Fraction(stated)
+            used.append(int(number))
+        clean += holds and sorted(used) == sorted(numbers)
+    return clean / len(lines) if lines else 0.0
+
+
+def rejection_filter(rows: list[tuple[str, str, float]], keep: int) -> list[int]:
+    first: dict[tuple[str, str], int] = {}
+    for i, (prompt, text, reward) in enumerate(rows):
+        if reward >= 1:
+            first.setdefault((prompt, text), i)
+    per_prompt: dict[str, list[int]] = {}
+    for (prompt, _), i in first.items():
+        per_prompt.setdefault(prompt, []).append(i)
+    return sorted(i for places in per_prompt.values() for i in places[:keep])
+
+
+def mixture_counts(available: list[int], shares: list[int], total: int) -> list[int]:
+    pairs = list(zip(available, shares, strict=True))
+    while any(total * share > 100 * have for have, share in pairs):
+        total -= 1
+    return [math.floor(Fraction(total * share, 100)) for share in shares]
+
+
 def overlong_penalty(length: int, max_length: int, buffer: int) -> float:
     if length <= max_length - buffer:
         return 0
     if length >= max_length:
         return -1
     return (max_length - buffer - length) / buffer
+
+
+def majority_vote(answers: list[str | None]) -> str:
+    votes = [answer for answer in answers if answer]
+    return max(votes, key=lambda answer: (votes.count(answer), -votes.index(answer)))
+
+
+def budget_splice(thought: str, left: int, extensions: int) -> str:
+    inner, end, _ = thought.partition("</think>")
+    if not end:
+        return thought if left else f"{thought}</think><answer>"
+    return f"{inner}Wait" if left and extensions else thought
+
+
+def sampling_bill(accepted: list[bool], right: list[bool], lengths: list[int], n: int) -> tuple[bool, int]:
+    drawn = [*accepted[: n - 1], True].index(True) + 1
+    return right[drawn - 1], sum(lengths[:drawn])
 
 
 def kv_cache_bytes(layers: int, heads: int, kv_heads: int, head_dim: int, rows: int, columns: int, size: int) -> int:
@@ -408,6 +464,12 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "clipped-policy-loss": clipped_policy_loss,
     "count-backtracks": count_backtracks,
     "overlong-penalty": overlong_penalty,
+    "readable-share": readable_share,
+    "rejection-filter": rejection_filter,
+    "mixture-counts": mixture_counts,
+    "majority-vote": majority_vote,
+    "budget-splice": budget_splice,
+    "sampling-bill": sampling_bill,
     "rollout-marks": rollout_marks,
     "implicit-process-rewards": implicit_process_rewards,
     "process-returns": process_returns,
@@ -455,6 +517,7 @@ def test_the_names_that_notebooks_rely_on():
         "07_verifiers",
         "08_rlvr_from_scratch",
         "12_r1_zero",
+        "13_r1_pipeline",
         "16_process_rewards",
         "17_scaling_up",
         "hw1_write_a_verifier",
