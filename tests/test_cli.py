@@ -35,7 +35,7 @@ EVAL_KEYS = {
     "well_formed": float,
     "seconds": float,
 }
-COMMANDS = "train eval sample verify compare bench pretrain recipes tasks models doctor version".split()
+COMMANDS = "train eval sample verify compare bench pretrain traces recipes tasks models doctor version".split()
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch
 import typer
 from typer.core import TyperGroup
 
-from labkit.cli import evaluating, looking, training, verifying
+from labkit.cli import evaluating, looking, tracing, training, verifying
 from labkit.errors import RunError, UserError
 
 HELP = """Reinforcement learning for language models, hands on.
@@ -49,6 +49,7 @@ for command in (
     evaluating.compare_command,
     evaluating.bench,
     training.pretrain,
+    tracing.traces,
     looking.recipes,
     looking.tasks,
     looking.models,
