@@ -143,7 +143,7 @@ def training_memory(shape: Shape, rows: int, length: int, logit_tokens: int | No
     tokens = 8 * length
     return {
         "weights": 4.0 * shape.parameters,
-        "their copy in bfloat16": 2.0 * shape.parameters,
+        "bf16 copy": 2.0 * shape.parameters,
         "gradients": 4.0 * shape.parameters,
         "AdamW": 8.0 * shape.parameters,
         "layers' inputs": 2.0 * shape.layers * tokens * shape.hidden,

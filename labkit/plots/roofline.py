@@ -26,7 +26,7 @@ def roofline(
     *,
     notes: Mapping[str, Sequence[str]] | None = None,
     title: str = "Roofline",
-    size: tuple[float, float] = (7.5, 4.6),
+    size: tuple[float, float] = (8, 5.4),
 ) -> Figure:
     """Points (operations a byte, operations a second) under the roof of a device.
 
@@ -40,11 +40,11 @@ def roofline(
         raise UserError("roofline needs a bandwidth and a rate above 0")
     corner = flops_per_second / bytes_per_second
     every = np.concatenate(list(points.values()))
-    low, high = min(every[:, 0].min(), corner) / 3, max(every[:, 0].max(), corner) * 3
+    low, high = min(every[:, 0].min(), corner) / 3, max(every[:, 0].max() * 2, corner * 12)
     with panels(1, size=size) as (figure, (axis,)):
         x = np.geomspace(low, high, 200)
         roof = np.minimum(flops_per_second, x * bytes_per_second)
-        axis.loglog(x, roof, color="black", linewidth=2, label="roof: min(matmul rate, intensity × bandwidth)")
+        axis.loglog(x, roof, color="black", linewidth=2, label="roof: what the device allows")
         axis.axvspan(low, corner, color="#999999", alpha=0.12, linewidth=0)
         axis.axvline(corner, color="#555555", linestyle=":", linewidth=1)
         axis.annotate(
@@ -60,7 +60,7 @@ def roofline(
         axis.set(xlim=(low, high), xlabel="intensity: operations for each byte moved", ylabel="operations a second")
         axis.set_ylim(every[:, 1].min() / 3, flops_per_second * 4)
         axis.set_title(title, pad=14)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
