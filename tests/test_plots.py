@@ -14,7 +14,7 @@ import pytest
 from labkit import plots
 from labkit.behaviours import behaviours
 from labkit.errors import UserError
-from labkit.plots import METRICS, PALETTE, gallery, learning_curves, rollout_table, token_strip
+from labkit.plots import METRICS, PALETTE, gallery, learning_curves, rollout_table, token_strip, token_strips
 from labkit.plots.curves import interval_of_mean, running_mean
 from labkit.plots.tokens import colour, visible
 
@@ -296,6 +296,15 @@ def test_a_token_tells_its_number():
         a for tag, a in Reader(token_strip(["a", "b"], [1.25, None], "log-prob", legend=False)).tags if tag == "span"
     ]
     assert [span["title"] for span in spans] == ["log-prob 1.250", "log-prob not known"]
+
+
+def test_strips_of_one_text_share_a_scale_and_a_legend():
+    page = token_strips(["a", "<b>"], {"outcome <1>": 1.0, "process": [0.5, -4.0]})
+    assert page.count("&lt;b&gt;") == 2 and "outcome &lt;1&gt;" in page and "<b>" not in page
+    assert page.count(">+4.00<") == 1 == page.count(">-4.00<"), "one legend, as far as the largest number"
+    assert page.count("#ffffff") == 1, "0 stands in the legend alone: full colour is that of all strips"
+    with pytest.raises(ValueError, match="2 tokens and 1 values"):
+        token_strips(["a", "b"], {"x": [1.0]})
 
 
 def test_no_value_is_no_colour_and_wrong_numbers_are_refused():

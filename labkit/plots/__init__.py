@@ -22,7 +22,7 @@ from labkit.plots.rlhf import (
 )
 from labkit.plots.roofline import STEP_PARTS, roofline, step_breakdown, throughput_ladder
 from labkit.plots.style import PALETTE
-from labkit.plots.tokens import token_strip
+from labkit.plots.tokens import token_strip, token_strips
 
 __all__ = [
     "METRICS",
@@ -48,6 +48,7 @@ __all__ = [
     "step_breakdown",
     "throughput_ladder",
     "token_strip",
+    "token_strips",
     "update_histograms",
     "win_rate_matrix",
     "win_rates",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 # Blue above zero, orange below, towards Okabe and Ito's blue and vermillion; light enough for black letters
@@ -57,6 +57,25 @@ def token_strip(
         spans = [_span(token, value, full, name) for token, value in zip(tokens, numbers, strict=True)]
     strip = f'<div style="{_STYLE}">{"".join(spans)}</div>'
     return strip + _legend(name, numbers, full) if legend and finite else strip
+
+
+def token_strips(
+    tokens: Sequence[str], values: Mapping[str, float | Sequence[float | None]], limit: float | None = None
+) -> str:
+    """HTML of one completion several times over, coloured by another number each time, with one scale for all.
+
+    `values`: the numbers by the name that is written above their strip. `limit` as in `token_strip`; None: the largest
+    of all the strips, so that strong and weak colours can be compared between them.
+
+    >>> print(token_strips(["a", "b"], {"outcome": 0.5, "process": [1.0, -0.25]}))
+    <div ...outcome...title="outcome 0.500">a</span>...process...title="process -0.250">b</span>...+1.00</span></div>
+    """
+    rows = {name: [v] * len(tokens) if isinstance(v, int | float) else list(v) for name, v in values.items()}
+    finite = [v for row in rows.values() for v in row if v is not None and math.isfinite(v)]
+    full = limit if limit is not None else max(map(abs, finite), default=0.0)
+    head = '<div style="font-size:85%;font-weight:bold;margin-top:.6em">'
+    strips = [f"{head}{escape(name)}</div>{token_strip(tokens, row, name, full, False)}" for name, row in rows.items()]
+    return "".join(strips) + _legend("colours", finite, full)
 
 
 def visible(text: str) -> str:
