@@ -396,6 +396,16 @@ def budget_splice(thought: str, left: int, extensions: int) -> str:
     return f"{inner}Wait" if left and extensions else thought
 
 
+def reverse_kl(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    teacher, student = (torch.distributions.Categorical(logits=x) for x in (teacher_logits, student_logits))
+    return torch.distributions.kl_divergence(student, teacher)
+
+
+def distillation_bill(student: int, teacher: int, prompt_tokens: int, samples: int, new_tokens: int) -> tuple[int, int]:
+    rows = sum(prompt_tokens for _ in range(samples)) + new_tokens
+    return student * (2 * prompt_tokens + 2 * new_tokens + 6 * rows), teacher * 2 * rows
+
+
 def sampling_bill(accepted: list[bool], right: list[bool], lengths: list[int], n: int) -> tuple[bool, int]:
     drawn = [*accepted[: n - 1], True].index(True) + 1
     return right[drawn - 1], sum(lengths[:drawn])
@@ -467,6 +477,8 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "readable-share": readable_share,
     "rejection-filter": rejection_filter,
     "mixture-counts": mixture_counts,
+    "reverse-kl": reverse_kl,
+    "distillation-bill": distillation_bill,
     "majority-vote": majority_vote,
     "budget-splice": budget_splice,
     "sampling-bill": sampling_bill,
@@ -518,6 +530,7 @@ def test_the_names_that_notebooks_rely_on():
         "08_rlvr_from_scratch",
         "12_r1_zero",
         "13_r1_pipeline",
+        "15_inference_time_compute",
         "16_process_rewards",
         "17_scaling_up",
         "hw1_write_a_verifier",
