@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Shaped
 
 from labkit.behaviours import verified
 from labkit.errors import UserError
@@ -17,6 +17,7 @@ from labkit.inference.voting import normal_form
 from labkit.models import Policy
 from labkit.rollouts import score
 from labkit.sampling import sample
+from labkit.selection import ScoresAnswers
 from labkit.tasks import Problem, Task
 
 RULES: dict[str, GoOn] = {"always": another_line, "unless_sure": unless_sure}
@@ -29,6 +30,7 @@ class Sheet:
 
     `answers[p]` lists the different answers to problem p in normal form; `votes[p][i]` is the place in it of sample i,
     -1 where it gave none. `right` and `accepted` (the thought ends in the model's own "yes") are strings of 0 and 1.
+    `scores`: what a judge such as a reward model gave each sample, where one was asked.
     `forced`: one entry a setting, with right answers and generated tokens of each problem, of `n` samples.
     """
 
@@ -41,11 +43,12 @@ class Sheet:
     right: list[str]
     accepted: list[str]
     lengths: list[list[int]]
+    scores: list[list[float]] = field(default_factory=list)
     forced: list[dict[str, Any]] = field(default_factory=list)
     made: dict[str, Any] = field(default_factory=dict)
 
-    def table(self, name: str) -> Int[np.ndarray, "problems samples"] | Bool[np.ndarray, "problems samples"]:
-        """`right` and `accepted` as bool, `votes` and `lengths` as int, [problems, samples]."""
+    def table(self, name: str) -> Shaped[np.ndarray, "problems samples"]:
+        """`right` and `accepted` as bool, `votes` and `lengths` as int, `scores` as float, [problems, samples]."""
         rows = getattr(self, name)
         if name in ("right", "accepted"):
             return np.array([[mark == "1" for mark in row] for row in rows])
@@ -87,7 +90,14 @@ def vote_of(answer: str | None, task: Task) -> str | None:
 
 
 def record_samples(
-    policy: Policy, task: Task, problems: Sequence[Problem], n: int, *, seed: int = 7, per_batch: int = 32
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    n: int,
+    *,
+    judge: ScoresAnswers | None = None,
+    seed: int = 7,
+    per_batch: int = 32,
 ) -> Sheet:
     """Draws and scores n samples of each problem, at temperature 1, `per_batch` problems at a time."""
     sheet = Sheet(policy.name, task.name, seed, [p.prompt for p in problems], [], [], [], [], [])
@@ -95,6 +105,9 @@ def record_samples(
         part = list(problems[start : start + per_batch])
         drawn = sample(policy, [p.prompt for p in part], n=n, max_new_tokens=task.max_new_tokens, seed=seed)
         drawn = score(drawn, task, part)
+        if judge is not None:
+            judged = np.asarray(judge.score(drawn.prompts, drawn.completions), dtype=float).round(2)
+            sheet.scores += judged.reshape(-1, n).tolist()
         for i in range(0, len(drawn), n):
             rows = slice(i, i + n)
             scores = (drawn.scores or [])[rows]

@@ -39,7 +39,7 @@ def test_they_are_reached_by_name_and_stand_in_no_list():
 def test_a_control_differs_from_r1_zero_in_what_is_paid_and_how_long(name: str):
     control, treated = load_recipe(name).settings(), load_recipe("r1-zero-tiny").settings()
     differs = {key for key in control if control[key] != treated.get(key)}
-    assert differs <= {"name", "description", "verifier", "steps", "rollouts_logged"}
+    assert differs <= {"name", "description", "verifier", "steps", "evaluation", "rollouts_logged"}
 
 
 def test_the_coin_is_fair_and_pays_right_answers_as_often_as_wrong_ones():
