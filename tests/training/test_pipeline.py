@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mini import numbers, random_policy
+from smollm2_like import small_smollm2
 
 import labkit as lk
 from labkit.errors import UserError
@@ -183,6 +184,15 @@ def test_every_stage_is_a_run_and_a_row(tmp_path: Path, lucky: None):
     assert both.rows[1]["metrics"]["length"]["mean"] == pytest.approx(mean)
     with pytest.raises(UserError, match="the same seed"):
         report([run, run])
+
+
+def test_the_pipeline_of_smollm2_on_a_small_model_of_its_architecture(tmp_path: Path, lucky: None):
+    pipeline = load_pipeline("r1-pipeline-smollm2")
+    assert pipeline.model == "smollm2-135m" and "no GPU run is recorded yet" in pipeline.description
+    run = run_pipeline("r1-pipeline-smollm2", tmp_path / "run", model=small_smollm2(), progress=False, **FEW)
+    assert run.result["status"] == "finished" and len(run.report().rows) == 7
+    losses = [line["loss"] for one in run.stages.values() for line in one.metrics]
+    assert len(losses) == 14 and np.isfinite(losses).all()
 
 
 class StopAfter:
