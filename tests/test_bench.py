@@ -196,7 +196,7 @@ def test_train_beside_transformers(folder: Path) -> None:
     for row in found.values():
         # On one device, per cent of the training ceiling and MFU against the measured rate are the same thing.
         assert row["mfu"]["measured"] == pytest.approx(row["ceiling_fraction"], rel=0.5)
-        assert row["mfu"]["nominal"] is None
+        assert row["mfu"]["nominal"] is None and row["parts"] == {}
     assert "MFU" in format_table(list(found.values()))
 
 

@@ -57,9 +57,11 @@ def seconds(recipe: Recipe) -> float:
     prompt = PROMPTS.get(recipe.task, PROMPT_TOKENS)
     if recipe.online:
         new, rows = recipe.sampling.max_new_tokens, recipe.sampling.prompts * recipe.sampling.samples
-        # A frozen reference and a critic read the batch once more each; a critic learns beside the policy.
+        # A frozen reference reads the batch once more; a critic reads it and learns beside the policy.
         passes = 3.0 * recipe.optimizer.updates + (1 if recipe.preset().kl_coef else 0)
         passes += 4 if recipe.trainer == "ppo" else 0
+        # The judge of PRIME reads and learns every answer, beside its own reference.
+        passes += 4 if recipe.algorithm == "prime" else 0
         # A reward model reads every answer.
         passes += 1 if "assistant" in recipe.task else 0
         step = sampling_seconds(shape, rows, prompt, new) + training_seconds(shape, rows, prompt + new, passes)

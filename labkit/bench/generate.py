@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +84,7 @@ def continuous_side(workload: Workload) -> Side:
     model attends, so it gets a copy. Its thread does not see autocast: it computes in the dtype of the weights.
     """
     policy, model = workload.policy, copy.deepcopy(workload.policy.model)
+    logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)  # that the manager is kept is meant
     batches = [[policy.encode(p.prompt) for p in workload.problems(turn)] for turn in range(workload.repeats + 1)]
     config, sizes = generation_config(workload, static=False), cache_sizes(workload, batches)
 
@@ -112,7 +114,7 @@ def cache_sizes(workload: Workload, batches: list[list[list[int]]]) -> dict[str,
     rows need."""
     if workload.policy.device.type != "cpu":
         return {"max_memory_percent": 0.5}
-    page = 32
+    page = 16
     longest = max(len(ids) for batch in batches for ids in batch) + workload.max_new_tokens
     return {
         "page_size": page,

@@ -1,6 +1,7 @@
 """Training: labkit's `update` beside a plain loop, on the same batch of rollouts."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def bench_train(workload: Workload, peers: list[str]) -> list[Row]:
     # Random advantages, none of them 0: what a row costs must not hang on how good the model is.
     generator = torch.Generator().manual_seed(workload.seed)
     advantages = torch.randn(len(rollouts), generator=generator).to(policy.device)
-    work = work_of(policy, rollouts, workload.samples)
+    work = replace(work_of(policy, rollouts, workload.samples), parts={})  # sampling is no part of this
     sides = [labkit_side(workload, rollouts, advantages, work)]
     if "transformers" in peers:
         sides.append(transformers_side(policy, rollouts, advantages, work))

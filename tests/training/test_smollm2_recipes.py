@@ -11,12 +11,12 @@ import pytest
 from smollm2_like import small_qwen, small_smollm2
 
 from labkit.models import Policy
-from labkit.recipes import list_recipes, load_recipe
+from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.tasks import gsm8k, load_task
 from labkit.training import train
 
 HUB = {"Qwen/Qwen2.5-0.5B": "qwen2", "Qwen/Qwen3-0.6B-Base": "qwen3"}
-RECIPES = [name for name in list_recipes() if name.endswith("-smollm2")]
+RECIPES = [name for name in list_recipes() if name.endswith("-smollm2") and not is_pipeline(name)]
 HUB_RECIPES = [name for name in list_recipes() if "-qwen" in name]
 SHORT = {"steps": 2, "evaluation.problems": 2, "evaluation.samples": 2, "evaluation.max_new_tokens": 4}
 ROWS = {"data.limit": 12, "data.test_limit": 4, "data.batch": 4}
