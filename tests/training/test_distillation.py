@@ -205,3 +205,37 @@ def test_recipes_that_make_no_sense(changes, words):
 def test_a_teacher_belongs_to_distillation():
     with pytest.raises(UserError, match="teacher is a setting of the trainers distillation"):
         load_recipe("r1-zero-tiny", teacher="tiny")
+
+
+# ------------------------------------------------------------------------------------------------- accuracy and cost
+
+
+def test_a_curve_of_accuracy_against_cost(tmp_path):
+    from labkit.comparison.cost import cost_curve, evaluate_checkpoints
+    from labkit.plots.cost import accuracy_against_cost
+    from labkit.training.compute import Flops
+
+    random_policy(0).save(tmp_path / "student")
+    random_policy(1).save(tmp_path / "teacher")
+    changes = {"task": "addition", "steps": 4, "checkpoint_every": 2, "keep_checkpoints": 9}
+    changes |= {"evaluation.problems": 4, "evaluation.samples": 2}
+    run = distill(tmp_path / "run", tmp_path / "student", tmp_path / "teacher", **changes)
+    evaluate_checkpoints(run)
+    size = weights(random_policy().model)
+    points = cost_curve(run, size, 3 * size, before=Flops(student=1.0, teacher=2.0))
+    assert [point["step"] for point in points] == [0, 2, 4]
+    assert (points[0]["student"], points[0]["total"]) == (1.0, 3.0)
+    costs = [step_flops(line, size, 3 * size) for line in run.metrics]
+    assert points[2]["student"] == 1.0 + sum(c.student for c in costs)
+    assert points[1]["total"] == 3.0 + sum(c.total for c in costs[:2])
+    assert points[0]["pass_at_1"] == run.result["before"]["pass_at_k"]["1"]
+    assert points[2]["length"] == run.result["after"]["mean_length"]
+    # The same checkpoint, evaluated again, gives the same numbers as the run's own evaluation.
+    evaluate_checkpoints(run, steps=[4])
+    assert cost_curve(run, size)[-1]["pass_at_k"] == run.result["after"]["pass_at_k"]
+    figure = accuracy_against_cost({"one": [points], "two": [points, points]})
+    labels = [axis.get_xlabel() for axis in figure.axes]
+    assert labels == ["operations of the student (FLOP)", "operations of student and teacher (FLOP)"]
+    quiet = distill(tmp_path / "quiet", random_policy(0), random_policy(1), steps=1)
+    with pytest.raises(UserError, match="no evaluation before training"):
+        cost_curve(quiet, size)

@@ -1,0 +1,46 @@
+"""Accuracy against operations: methods side by side, each with its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labkit.plots.style import MARKERS, look, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AXES = {"student": "operations of the student", "total": "operations of student and teacher"}
+
+
+def accuracy_against_cost(
+    curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], axes: Mapping[str, str] = AXES
+) -> Figure:
+    """Held-out accuracy against what was spent, one panel for each kind of bill.
+
+    `curves`: by method, one `comparison.cost.cost_curve` a seed (the same steps in each). A thin line is a seed, the
+    thick one their mean, over the mean cost of a step. The untrained model (step 0, nothing spent) is the dotted line.
+    """
+    with panels(len(axes), columns=2, size=(5.0, 3.8)) as (figure, grid):
+        for axis, (key, label) in zip(grid, axes.items(), strict=True):
+            for i, (method, seeds) in enumerate(curves.items()):
+                style = look(i)
+                points = [[point for point in seed if point[key] > 0] for seed in seeds]
+                cost = np.array([[p[key] for p in seed] for seed in points])
+                accuracy = np.array([[p["pass_at_1"] for p in seed] for seed in points])
+                for x, y in zip(cost, accuracy, strict=True):
+                    axis.plot(x, y, linewidth=0.6, alpha=0.5, **style)
+                mean = {**style, "marker": MARKERS[i % len(MARKERS)], "markersize": 5, "linewidth": 1.8}
+                axis.plot(cost.mean(0), accuracy.mean(0), label=method, **mean)
+            start = [seed[0]["pass_at_1"] for seeds in curves.values() for seed in seeds if seed[0]["student"] == 0]
+            if start:
+                axis.axhline(
+                    float(np.mean(start)), color="#666666", linestyle=":", linewidth=1, label="before training"
+                )
+            axis.set(xscale="log", ylim=(0, 1), xlabel=f"{label} (FLOP)")
+            axis.set_ylabel("pass@1 (share of samples)")
+            axis.set_title(f"Held-out accuracy against {label}", fontsize=10)
+        grid[0].legend(loc="upper left", fontsize=8)
+    return figure
