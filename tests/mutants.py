@@ -20,6 +20,10 @@ REWARDS = "tests/algorithms/test_reward_model_losses.py"
 SFT = "tests/training/test_sft_rows.py"
 ENGINE = "tests/sampling/test_engine.py"
 CHOOSE = "tests/sampling/test_choose.py"
+LOGPROBS = "tests/models/test_logprobs.py"
+CHUNKS = f"{LOGPROBS}::test_in_chunks_equals_plain_gradients_too[llama-recomputed]"
+MEMORY = "tests/training/test_memory.py"
+MISMATCH = "tests/training/test_mismatch.py"
 POLICY = "tests/models/test_policy.py"
 PPO = "tests/training/test_ppo.py"
 RL = "tests/training/test_rl.py"
@@ -407,14 +411,49 @@ MUTANTS = [
         "models/logprobs.py",
         "chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)",
         "chosen = logits.gather(-1, tokens[:, :-1, None]).squeeze(-1) - logits.logsumexp(-1)",
+        f"{LOGPROBS}::test_what_only_gives_logits_is_served_too",
+    ),
+    _mutant(
+        "log-probs from hidden states shifted by one",
+        "models/logprobs.py",
+        "states, targets = hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()",
+        "states, targets = hidden[:, 1:].flatten(0, 1), tokens[:, 1:].flatten()",
         f"{POLICY}::test_logprobs_stand_at_their_own_token",
     ),
     _mutant(
         "the trainer forgets the temperature",
+        "models/output.py",
+        "(logits if temperature == 1.0 else logits / temperature).log_softmax(-1)",
+        "logits.log_softmax(-1)",
+        f"{POLICY}::test_temperature_divides_the_logits_also_in_the_logprobs",
+    ),
+    _mutant(
+        "the trainer forgets the temperature where it computes all logits",
         "models/logprobs.py",
         "return logits if temperature == 1.0 else logits / temperature",
         "return logits",
-        f"{POLICY}::test_temperature_divides_the_logits_also_in_the_logprobs",
+        CHUNKS,
+    ),
+    _mutant(
+        "the gradient forgets the temperature",
+        "models/output.py",
+        "by_logits.div_(temperature)",
+        "by_logits.div_(1.0)",
+        CHUNKS,
+    ),
+    _mutant(
+        "the entropy's gradient upside down",
+        "models/output.py",
+        "slope = slope - by_entropy[part, None] * (logp + entropy[part, None])",
+        "slope = slope + by_entropy[part, None] * (logp + entropy[part, None])",
+        CHUNKS,
+    ),
+    _mutant(
+        "chunks: only the last one's weights are learned",
+        "models/output.py",
+        "of_weight += by_logits.T @",
+        "of_weight = by_logits.T @",
+        CHUNKS,
     ),
     _mutant(
         "the sampler's log-probs forget the temperature",
@@ -479,5 +518,40 @@ MUTANTS = [
         '"normalizer": normalizer}',
         '"normalizer": preset.normalizer(mask)}',
         f"{RL}::test_micro_batches_and_skipped_rows_do_not_change_the_gradient",
+    ),
+    _mutant(
+        "out of memory: what was added up counts twice",
+        "training/memory.py",
+        "            undo()\n",
+        "            pass\n",
+        f"{MEMORY}::test_what_was_already_added_up_does_not_count_twice",
+    ),
+    _mutant(
+        "importance weights without their cap",
+        "algorithms/mismatch.py",
+        "return weights if cap is None else weights.clamp(max=cap)",
+        "return weights",
+        f"{MISMATCH}::test_weights_of_a_world_that_can_be_summed_over",
+    ),
+    _mutant(
+        "importance weights upside down",
+        "algorithms/mismatch.py",
+        "logprobs - sampler_logprobs",
+        "sampler_logprobs - logprobs",
+        f"{MISMATCH}::test_weights_of_a_world_that_can_be_summed_over",
+    ),
+    _mutant(
+        "corrected samples: the ratio still taken to the sampler",
+        "training/update.py",
+        "old, by_token = own_logprobs, by_token * weights",
+        "by_token = by_token * weights",
+        f"{MISMATCH}::test_the_corrected_gradient_is_the_weighted_one",
+    ),
+    _mutant(
+        "stale samples of the present policy",
+        "training/staleness.py",
+        "self._become(self.kept[0] if self.kept else now)",
+        "self._become(now)",
+        f"{MISMATCH}::test_stale_samples_are_those_of_the_older_policy[1]",
     ),
 ]

@@ -1,11 +1,9 @@
 """A scalar head on a causal language model: one number for each token's hidden state."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-
-from labkit.models.logprobs import autocast
 
 
 class ScalarHead(nn.Module):
@@ -26,21 +24,3 @@ class ScalarHead(nn.Module):
 def hidden_width(model: PreTrainedModel) -> int:
     """The width of the model's last hidden state."""
     return int(model.config.get_text_config().hidden_size)
-
-
-def hidden_states(model: PreTrainedModel, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time width"]:
-    """The last hidden state (after the final norm) of every token; the output layer is not computed.
-
-    Rows are right-padded: a token sees those before it alone, so padding changes nothing.
-    """
-    with autocast(tokens.device):
-        return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-
-
-def logits_and_hidden(
-    model: PreTrainedModel, tokens: Int[Tensor, "batch time"]
-) -> tuple[Float[Tensor, "batch time vocab"], Float[Tensor, "batch time width"]]:
-    """Next-token logits and last hidden states from one pass."""
-    with autocast(tokens.device):
-        out = model(input_ids=tokens, use_cache=False, output_hidden_states=True)
-    return out.logits, out.hidden_states[-1]

@@ -1,15 +1,11 @@
 """Log-probabilities of given tokens: the one place where logits and tokens are shifted against each other."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-
-def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 autocast on CUDA, nothing on the CPU (fp32)."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+from labkit.models.output import Head, chosen_logprobs, output_head
+from labkit.models.trunk import autocast, hidden_states
 
 
 def token_logprobs(
@@ -17,6 +13,7 @@ def token_logprobs(
     tokens: Int[Tensor, "batch time"],
     temperature: float = 1.0,
     positions: Int[Tensor, "batch time"] | None = None,
+    mask: Bool[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, "batch time"]:
     """log p(tokens[:, t] | tokens[:, :t]) in nats at column t; column 0 is 0. Differentiable.
 
@@ -25,24 +22,66 @@ def token_logprobs(
 
     `positions`, for rows into which several documents are packed, begin again at 0 with each document: a token then
     sees its own document alone. The first token of a document is predicted from the one before it: it must not count.
+
+    `mask` says which columns are wanted; the others are 0, and are not computed. Where the model's logits are its
+    output layer of its hidden states (`output_head`), they are never all held at once (`chosen_logprobs`).
     """
+    head = output_head(model)
+    if head is not None:
+        hidden = hidden_states(model, tokens, positions)
+        return head_logprobs(hidden, head, tokens, temperature, mask, with_entropy=False)[0]
     logits = shifted_logits(model, tokens, temperature, positions)
     chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)
-    return torch.cat([chosen.new_zeros(len(tokens), 1), chosen], 1)
+    found = torch.cat([chosen.new_zeros(len(tokens), 1), chosen], 1)
+    return found if mask is None else torch.where(mask, found, 0.0)
 
 
 def token_logprobs_and_entropy(
-    model: nn.Module, tokens: Int[Tensor, "batch time"], temperature: float = 1.0, entropy_gradient: bool = False
+    model: nn.Module,
+    tokens: Int[Tensor, "batch time"],
+    temperature: float = 1.0,
+    entropy_gradient: bool = False,
+    mask: Bool[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
     """As `token_logprobs`, and the entropy (nats) of the distribution that each token was drawn from.
 
     The entropy has a gradient only where `entropy_gradient` asks for it: an entropy bonus does.
     """
-    return logprobs_and_entropy_of(shifted_logits(model, tokens, temperature), tokens, entropy_gradient)
+    head = output_head(model)
+    if head is not None:
+        hidden = hidden_states(model, tokens)
+        return head_logprobs(hidden, head, tokens, temperature, mask, entropy_gradient=entropy_gradient)
+    return logprobs_and_entropy_of(shifted_logits(model, tokens, temperature), tokens, entropy_gradient, mask)
+
+
+def head_logprobs(
+    hidden: Float[Tensor, "batch time width"],
+    head: Head,
+    tokens: Int[Tensor, "batch time"],
+    temperature: float = 1.0,
+    mask: Bool[Tensor, "batch time"] | None = None,
+    with_entropy: bool = True,
+    entropy_gradient: bool = False,
+) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+    """As `token_logprobs_and_entropy`, from the last hidden states: that at column t - 1 predicts the token at t."""
+    states, targets = hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
+    options = {"with_entropy": with_entropy, "entropy_gradient": entropy_gradient}
+    if mask is None:
+        found = chosen_logprobs(states, head, targets, temperature, **options)
+    else:
+        wanted = mask[:, 1:].flatten().nonzero().squeeze(1)
+        some = chosen_logprobs(states[wanted], head, targets[wanted], temperature, **options)
+        found = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
+    rows = [one.view(len(tokens), -1) for one in found]
+    logprobs, entropy = (torch.cat([one.new_zeros(len(tokens), 1), one], 1) for one in rows)
+    return logprobs, entropy
 
 
 def logprobs_and_entropy_of(
-    logits: Float[Tensor, "batch before vocab"], tokens: Int[Tensor, "batch time"], entropy_gradient: bool = False
+    logits: Float[Tensor, "batch before vocab"],
+    tokens: Int[Tensor, "batch time"],
+    entropy_gradient: bool = False,
+    mask: Bool[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
     """As `token_logprobs_and_entropy`, from the logits that `shifted_logits` gave: those of columns 0 to time - 2."""
     normalizer = logits.logsumexp(-1)
@@ -51,7 +90,8 @@ def logprobs_and_entropy_of(
         # H = log Z - E[logit]
         entropy = normalizer - ((logits - normalizer[..., None]).exp() * logits).sum(-1)
     front = chosen.new_zeros(len(tokens), 1)
-    return torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
+    found = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
+    return found if mask is None else tuple(torch.where(mask, one, 0.0) for one in found)
 
 
 def shifted_logits(
@@ -60,9 +100,10 @@ def shifted_logits(
     temperature: float = 1.0,
     positions: Int[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, "batch before vocab"]:
-    """Logits / temperature in float32: those at column t - 1 predict the token at column t, so the last is left out."""
+    """Logits / temperature, in float32 or better: those at column t - 1 predict the token at column t, so the last is
+    left out."""
     extra = {} if positions is None else {"position_ids": positions}
     with autocast(tokens.device):
         logits = model(input_ids=tokens, use_cache=False, **extra).logits
-    logits = logits[:, :-1].float()
+    logits = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32))
     return logits if temperature == 1.0 else logits / temperature

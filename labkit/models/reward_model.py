@@ -11,8 +11,9 @@ from torch import Tensor
 
 from labkit.errors import RunError, UserError
 from labkit.models.encoding import Encoded, encode_reply, pad, step_ends
-from labkit.models.heads import ScalarHead, hidden_states, hidden_width
+from labkit.models.heads import ScalarHead, hidden_width
 from labkit.models.policy import Policy, load_policy, model_folder
+from labkit.models.trunk import hidden_states
 
 HEAD = "reward_head.safetensors"
 

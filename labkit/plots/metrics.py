@@ -89,17 +89,24 @@ METRICS: dict[str, Metric] = {
     ),
     "clip_fraction": Metric("Clipped", _TOKENS, "Share of tokens whose gradient a clip bound switches off."),
     "ess": Metric(
-        "Effective sample size", _TOKENS, "(sum of ratios)^2 / (n x sum of squared ratios): 1 when on-policy."
+        "Effective sample size",
+        _TOKENS,
+        "(sum of w)^2 / (n x sum of squared w), w = trainer's over sampler's probability before the first update: 1 "
+        "when they are one policy. Staleness and other precisions lower it.",
     ),
     "mismatch_mean": Metric(
         "Sampler/trainer mismatch, mean",
         "nats",
-        "Mean distance of sampler's and trainer's log-probs of the same tokens, before the first update.",
+        "Mean distance of sampler's and trainer's log-probs of the same tokens, before the first update. Where no row "
+        "was trained, of a few rows.",
     ),
     "mismatch_max": Metric(
         "Sampler/trainer mismatch, largest",
         "nats",
-        "Largest such distance of the step: above 1 something is wrong.",
+        "Largest such distance of the step: above 1 something is wrong, or the samples are stale.",
+    ),
+    "importance_capped": Metric(
+        "Importance weights at the cap", _TOKENS, "Share of tokens whose truncated importance weight is the cap."
     ),
     # The critic
     "value_error": Metric(
@@ -183,13 +190,24 @@ METRICS: dict[str, Metric] = {
         "Throughput", "tokens/s", "The step's tokens over the seconds of the whole step, training included."
     ),
     "seconds": Metric("Time of a step", "s", "Wall-clock time of the whole step."),
+    "microbatch_tokens": Metric(
+        "Micro-batch", "tokens", "Budget of tokens, padding included, of one forward and backward pass."
+    ),
     "time_sample": Metric("Time: sampling", "s", "Seconds of the step spent on writing completions."),
+    "time_prefill": Metric("Time: prefill", "s", "Of the sampling: reading the prompts."),
+    "time_decode": Metric("Time: decoding", "s", "Of the sampling: writing token after token."),
     "time_verify": Metric("Time: verifying", "s", "Seconds of the step spent on scoring completions."),
-    "time_logprobs": Metric("Time: log-probs", "s", "Seconds of the step spent on the reference's log-probs."),
+    "time_logprobs": Metric(
+        "Time: log-probs",
+        "s",
+        "Seconds spent on log-probs without a gradient (a reference's, the policy's before its update) and on values.",
+    ),
     "time_process": Metric(
         "Time: process rewards", "s", "Seconds of the step spent on training and asking the process reward model."
     ),
     "time_train": Metric("Time: training", "s", "Seconds of the step spent on loss, gradient and optimiser."),
+    "time_backward": Metric("Time: forward and backward", "s", "Of the training: the loss and its gradient."),
+    "time_optimizer": Metric("Time: optimiser", "s", "Of the training: clipping and the optimiser's step."),
     "elapsed": Metric("Time so far", "s", "Wall-clock time of all steps up to this one, evaluations left out."),
 }
 

@@ -43,8 +43,9 @@ def save_checkpoint(
     """Saves what the run needs to go on after `step` steps; drops all but the newest `keep` checkpoints.
 
     Prompts and random numbers of a step are functions of the recipe's seed and the step, so the step is the data
-    cursor; torch's own generator is kept for models that use it. `parts` are saved as NAME.safetensors. Of a policy
-    with LoRA adapters the model is saved merged, for whoever loads it, and the adapters beside it, to go on with.
+    cursor; torch's own generator is kept for models that use it. `parts` are saved as NAME.safetensors, where they have
+    any state. Of a policy with LoRA adapters the model is saved merged, for whoever loads it, and the adapters beside
+    it, to go on with.
     """
     folder = run.path / "checkpoints" / f"step-{step}"
     aside = folder.with_name(f".step-{step}.part")
@@ -54,7 +55,9 @@ def save_checkpoint(
     if adapters:
         save_file(adapters, aside / ADAPTER)
     for name, part in (parts or {}).items():
-        save_file(_own_memory(part.state_dict()), aside / f"{name}.safetensors")
+        state = part.state_dict()
+        if state:
+            save_file(_own_memory(state), aside / f"{name}.safetensors")
     tensors = {
         f"{name}.{index}": value.contiguous()
         for index, state in optimizer.state_dict()["state"].items()
@@ -83,7 +86,9 @@ def restore_checkpoint(
         if problem is None:
             _load(folder, policy, optimizer)
             for name, part in (parts or {}).items():
-                part.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(policy.device)))
+                file = folder / f"{name}.safetensors"
+                if file.exists() or part.state_dict():  # one without any state has left no file
+                    part.load_state_dict(load_file(file, device=str(policy.device)))
             return step
         damaged.append(f"{folder}: {problem}")
         print(f"labkit: damaged checkpoint passed over: {damaged[-1]}", file=sys.stderr)

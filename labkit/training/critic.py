@@ -4,13 +4,22 @@ import copy
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from labkit.models import Policy, ScalarHead, hidden_states, hidden_width, logits_and_hidden
-from labkit.models.logprobs import logprobs_and_entropy_of
+from labkit.models import (
+    Policy,
+    ScalarHead,
+    head_logprobs,
+    hidden_states,
+    hidden_width,
+    logprobs_and_entropy_of,
+    output_head,
+    shifted_logits,
+)
 from labkit.rollouts import Rollouts
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 
 
 class Critic(nn.Module):
@@ -26,25 +35,43 @@ class Critic(nn.Module):
         self.trunk = copy.deepcopy(policy.model.base_model) if trunk == "separate" else None
 
     def forward(
-        self, model: nn.Module, tokens: Tensor, temperature: float, entropy_gradient: bool = False
+        self,
+        model: nn.Module,
+        tokens: Tensor,
+        temperature: float,
+        entropy_gradient: bool = False,
+        mask: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
-        """Log-probs and entropy of the tokens under the policy `model`, and the values; one pass where shared."""
-        logits, hidden = logits_and_hidden(model, tokens)
+        """Log-probs and entropy of the tokens under the policy `model`, and the values; one pass where shared.
+
+        `mask` says of which tokens log-prob and entropy are wanted: see `token_logprobs`.
+        """
+        hidden, head = hidden_states(model, tokens), output_head(model)
+        if head is not None:
+            found = head_logprobs(hidden, head, tokens, temperature, mask, entropy_gradient=entropy_gradient)
+        else:  # its logits come from transformers' own forward pass alone
+            found = logprobs_and_entropy_of(shifted_logits(model, tokens, temperature), tokens, entropy_gradient, mask)
         if self.trunk is not None:
             hidden = hidden_states(self.trunk, tokens)
-        logits = logits[:, :-1].float() / temperature
-        logprobs, entropy = logprobs_and_entropy_of(logits, tokens, entropy_gradient)
-        return logprobs, entropy, self._shifted(hidden)
+        return *found, self._shifted(hidden)
 
     @torch.no_grad()
-    def values(self, model: nn.Module, rollouts: Rollouts, budget: int | None) -> Float[Tensor, "batch time"]:
+    def values(
+        self, model: nn.Module, rollouts: Rollouts, budget: Budget | int | None = None
+    ) -> Float[Tensor, "batch time"]:
         """The values of all rollouts' tokens, as the critic judges now; 0 outside the mask."""
-        found = torch.zeros_like(rollouts.logprobs)
+        device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()
         trunk = model if self.trunk is None else self.trunk
-        for part in microbatches(rollouts.total_lengths, token_budget(budget, rollouts.tokens.device)):
-            width = int(rollouts.total_lengths[part].max())
-            found[part, :width] = self._shifted(hidden_states(trunk, rollouts.tokens[part, :width]))
-        return torch.where(rollouts.mask, found, 0.0)
+        budget = budget if isinstance(budget, Budget) else Budget(budget, device)
+
+        def compute(tokens: int) -> Tensor:
+            found = torch.zeros_like(rollouts.logprobs)
+            for part in microbatches(lengths, tokens):
+                width, rows = int(lengths[part].max()), part.to(device)
+                found[rows, :width] = self._shifted(hidden_states(trunk, rollouts.tokens[rows, :width]))
+            return torch.where(rollouts.mask, found, 0.0)
+
+        return budget.fit(compute, lengths)
 
     def _shifted(self, hidden: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time"]:
         values = self.head(hidden)

@@ -24,8 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
-from labkit.models import Policy
-from labkit.models.logprobs import autocast
+from labkit.models import Policy, autocast
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample

@@ -40,7 +40,7 @@ class Learner:
     `step(i)` takes optimiser step i (from 0) and returns its metrics (with `seconds`) and the samples to log; it may
     depend on i, on the recipe and on what a checkpoint holds, and on nothing else: so a run can be resumed. `parts`
     are saved and restored beside the policy (a head, a controller). `shown`: metrics for the progress bar, by the
-    name that they get there.
+    name that they get there. `begin` is called once before the first step, after a checkpoint is restored.
     """
 
     policy: Policy
@@ -48,6 +48,7 @@ class Learner:
     step: Callable[[int], tuple[Metrics, list[dict[str, Any]]]]
     parts: Mapping[str, Stateful] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
+    begin: Callable[[], None] = lambda: None
 
 
 def train_loop(
@@ -66,6 +67,8 @@ def train_loop(
     run.forget_from(done)
     elapsed = run.metrics[-1]["elapsed"] if done else 0.0
     steps = range(done, recipe.steps)
+    if steps:
+        learner.begin()
     bar = tqdm(steps, desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not progress)
     for step in bar:
         try:

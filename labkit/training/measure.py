@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labkit.algorithms import zero_variance
+from labkit.algorithms import LOG_RATIO_LIMIT, zero_variance
 from labkit.errors import RunError
 from labkit.models import Policy
 from labkit.rollouts import Rollouts
@@ -18,9 +19,11 @@ from labkit.tasks import Task
 
 
 class Stopwatch:
-    """Seconds spent in the parts of a step."""
+    """Seconds spent in the parts of a step. Parts may lie inside one another; one that comes again adds up."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        on_cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
+        self.wait = torch.cuda.synchronize if on_cuda else lambda: None
         self.started = time.perf_counter()
         self.parts: dict[str, float] = {}
 
@@ -29,14 +32,62 @@ class Stopwatch:
         """Times a part; on a GPU it waits until the work that was asked for is done."""
         start = time.perf_counter()
         yield
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.parts[f"time_{part}"] = time.perf_counter() - start
+        self.wait()
+        self.add(part, time.perf_counter() - start)
+
+    def add(self, part: str, seconds: float) -> None:
+        """Adds to a part what was measured elsewhere."""
+        self.parts[f"time_{part}"] = self.parts.get(f"time_{part}", 0.0) + seconds
 
     def read(self, tokens: int) -> dict[str, float]:
         """Seconds of the step so far and of its parts, and its speed in sampled tokens a second."""
         total = time.perf_counter() - self.started
         return {"tokens_per_second": tokens / total, "seconds": total, **self.parts}
+
+
+@dataclass
+class Tally:
+    """Statistics of micro-batches, averaged over tokens, and maxima. They stay on their device until they are read, so
+    that a GPU is not waited for at every micro-batch."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    maxima: dict[str, Tensor] = field(default_factory=dict)
+    tokens: int = 0
+
+    def add(self, stats: dict[str, Tensor], maxima: dict[str, Tensor], tokens: int) -> None:
+        """Counts one micro-batch of so many tokens."""
+        self.merge(Tally({key: value.detach() * tokens for key, value in stats.items()}, dict(maxima), tokens))
+
+    def merge(self, other: "Tally") -> None:
+        """Counts what another one has counted."""
+        self.tokens += other.tokens
+        for key, value in other.sums.items():
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+        for key, value in other.maxima.items():
+            self.maxima[key] = torch.maximum(self.maxima[key], value) if key in self.maxima else value
+
+    def means(self) -> dict[str, float]:
+        """Token means and maxima by name."""
+        means = {key: float(value) / max(self.tokens, 1) for key, value in self.sums.items()}
+        return means | {key: float(value) for key, value in self.maxima.items()}
+
+
+@torch.no_grad()
+def mismatch(logprobs: Tensor, sampler: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """How far a trainer's log-probs are from those of the sampler, [batch, time] each, over the mask: for a `Tally`."""
+    gap = torch.where(mask, logprobs - sampler, 0.0)
+    weight = torch.where(mask, gap.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp(), 0.0)
+    count = mask.sum().clamp(min=1)
+    sums = {"mismatch_mean": gap.abs(), "weight": weight, "square": weight.square()}
+    return {key: value.sum() / count for key, value in sums.items()}, {"mismatch_max": gap.abs().max()}
+
+
+def mismatch_metrics(tally: Tally) -> dict[str, float]:
+    """Mean and largest distance (nats), and `ess`, the effective share of the tokens: (sum w)^2 / (n sum w^2) with
+    w = p_trainer / p_sampler."""
+    found = tally.means()
+    weight, square = found.pop("weight"), found.pop("square")
+    return found | {"ess": weight**2 / square if square > 0 else 0.0}
 
 
 def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:

@@ -10,12 +10,14 @@
 There is no branch per algorithm: REINFORCE, RLOO, GRPO, Dr.GRPO, DAPO and PPO are presets of the same pure functions
 (`labkit.algorithms.PRESETS`). Some need more than rewards: a frozen reference, a critic, a greedy answer.
 
-What is simplified, on purpose: sampling and training take turns on one device (no staleness, no weight transfer); one
-reward a completion, given at its end; no replay, no curriculum.
+What is simplified, on purpose: sampling and training take turns on one device (no weight transfer; samples of an older
+policy only where `staleness` asks for them); one reward a completion, given at its end; no replay, no curriculum.
 """
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.algorithms import kl_estimate
-from labkit.models import Policy
+from labkit.models import Policy, train_with
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run
@@ -31,22 +33,27 @@ from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training.critic import Critic, explained_variance
 from labkit.training.kl_control import Controller
+from labkit.training.longest import try_longest
 from labkit.training.loop import Learner, Observer, train_loop
 from labkit.training.measure import Stopwatch, describe, records, refuse_broken_rewards
+from labkit.training.memory import Budget
 from labkit.training.optim import learning_rate, make_optimizer
 from labkit.training.process import ImplicitPRM
+from labkit.training.staleness import PastPolicies
 from labkit.training.update import Judged, reference_logprobs, update
 
 
 @dataclass
 class Helpers:
-    """What some algorithms need beside the policy: a frozen reference, a critic, a steered KL coefficient, a process
-    reward model that learns along."""
+    """What some runs need beside the policy: a frozen reference, a critic, a steered KL coefficient, a process reward
+    model that learns along, older policies to sample from, a micro-batch budget that remembers what did not fit."""
 
     reference: nn.Module | None = None
     critic: Critic | None = None
     controller: Controller | None = None
     prm: ImplicitPRM | None = None
+    past: PastPolicies | None = None
+    budget: Budget | None = None
 
 
 def rl_step(
@@ -63,8 +70,9 @@ def rl_step(
     `problems`: instead of the step's own draw. Raises RunError where a reward model returns no number.
     """
     helpers = helpers or Helpers()
-    preset, drawing, settings, clock = recipe.preset(), recipe.sampling, recipe.optimizer, Stopwatch()
-    reference, critic, controller, prm, budget = *vars(helpers).values(), settings.microbatch_tokens
+    preset, drawing, settings, clock = recipe.preset(), recipe.sampling, recipe.optimizer, Stopwatch(policy.device)
+    reference, critic, controller, prm = helpers.reference, helpers.critic, helpers.controller, helpers.prm
+    budget = helpers.budget or Budget(settings.microbatch_tokens, policy.device)
     if controller is not None:
         preset = replace(preset, kl_coef=controller.coef)
     seed = step_seed(recipe.seed, step)
@@ -72,8 +80,8 @@ def rl_step(
         problems = task.sample(drawing.prompts, "train", seed=seed)
     prompts = [problem.prompt for problem in problems]
     options = drawing.model_dump(exclude={"prompts", "samples"})
-    greedy = ref = kl = values = None
-    with clock("sample"):
+    greedy = ref = kl = values = own = None
+    with clock("sample"), helpers.past.sampling() if helpers.past else nullcontext():
         rollouts = sample(policy, prompts, n=drawing.samples, seed=seed, **options)
         if preset.greedy_baseline:
             greedy = sample(policy, prompts, n=1, seed=seed, **options | {"temperature": 0.0})
@@ -88,6 +96,8 @@ def rl_step(
             kl = torch.where(rollouts.mask, kl_estimate(rollouts.logprobs, ref, "k1"), 0.0)
         if critic is not None:
             values = critic.values(policy.model, rollouts, budget)
+        if preset.importance_cap is not None:
+            own = reference_logprobs(policy.model, rollouts, drawing.temperature, budget)
     learnt: dict[str, Any] = {}
     if prm is not None:
         with clock("process"):
@@ -103,7 +113,8 @@ def rl_step(
     lr = learning_rate(step, recipe.steps, settings.lr, settings.warmup, settings.schedule)
     judged = None if critic is None else Judged(critic, values, returns)
     with clock("train"):
-        stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, lr, ref, judged)
+        measured = {"own_logprobs": own, "budget": budget, "clock": clock}
+        stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, lr, ref, judged, **measured)
     metrics = {"step": step, **describe(rollouts, task), **stats, **learnt, "lr": lr}
     if kl_of_rows is not None:  # over all samples, as they were drawn
         metrics |= {"kl": float(kl.sum() / rollouts.mask.sum()), "kl_coef": float(preset.kl_coef)}
@@ -111,6 +122,8 @@ def rl_step(
         metrics["explained_variance"] = explained_variance(values, returns, rollouts.mask)
     if controller is not None:
         controller.update(float(kl_of_rows.mean()), len(rollouts))
+    for part, seconds in rollouts.timings.items():
+        clock.add(part, seconds)
     return rollouts, advantages, metrics | clock.read(metrics["tokens"])
 
 
@@ -129,6 +142,10 @@ def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy |
         frozen = helpers.reference or copy.deepcopy(policy.model).requires_grad_(False)
         start = policy.model if reference is None else reference.model
         helpers.prm = ImplicitPRM(copy.deepcopy(start), frozen, recipe)
+    if recipe.staleness:
+        helpers.past = PastPolicies(policy.model, recipe.staleness)
+    helpers.budget = Budget(settings.microbatch_tokens, policy.device)
+    train_with(policy.model, settings.gradient_checkpointing, settings.compile)
     modules = nn.ModuleList([policy.model, *([helpers.critic] if helpers.critic else [])])
     optimizer = make_optimizer(modules, settings.lr, settings.betas, settings.weight_decay)
 
@@ -137,8 +154,11 @@ def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy |
         return metrics, records(rollouts, advantages, number, recipe.rollouts_logged, policy)
 
     parts = {"critic": helpers.critic, "kl_control": helpers.controller, "process_reward": helpers.prm}
+    parts |= {"past": helpers.past, "budget": helpers.budget}
     shown = {"reward_mean": "reward", "pass_rate": "passed", "gold_mean": "gold", "response_length": "length"}
-    return Learner(policy, optimizer, step, {name: part for name, part in parts.items() if part is not None}, shown)
+    parts = {name: part for name, part in parts.items() if part is not None}
+    begin = partial(try_longest, recipe, policy, task, optimizer, helpers.budget)
+    return Learner(policy, optimizer, step, parts, shown, begin)
 
 
 def train_rl(

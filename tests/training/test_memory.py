@@ -1,0 +1,182 @@
+"""Out of memory on purpose: smaller micro-batches, the same numbers; one line where nothing helps."""
+
+import pytest
+import torch
+from mini import mini_run, numbers, random_policy
+from test_rl import likes_fours
+
+from labkit.errors import RunError
+from labkit.models import Policy
+from labkit.training import train
+from labkit.training.memory import Budget, out_of_memory
+
+
+class ShortOfMemory:
+    """Makes the policy's trunk fail where a pass with a gradient has more tokens than this, as a GPU would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, policy: Policy, tokens: int, error: Exception | None = None):
+        self.failures, self.limit = 0, tokens
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        plain, calls = policy.model.base_model.forward, []
+
+        def forward(*args, **inputs):
+            if torch.is_grad_enabled():
+                calls.append(inputs["input_ids"].numel())
+                if calls[-1] > self.limit:
+                    self.failures += 1
+                    raise self.error
+            return plain(*args, **inputs)
+
+        monkeypatch.setattr(policy.model.base_model, "forward", forward)
+
+
+def weights(policy: Policy) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in policy.model.parameters()])
+
+
+def without_budget(run) -> list[dict]:
+    return [{key: value for key, value in line.items() if key != "microbatch_tokens"} for line in numbers(run)]
+
+
+OPTIONS = {"samples": 8, "warmup": 0, "lr": 5e-3, "microbatch_tokens": 256}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory: you tried to allocate"
+        ),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
+def test_half_the_micro_batch_and_the_same_numbers(tmp_path, monkeypatch, capsys, error):
+    small = random_policy()
+    expected = mini_run(tmp_path / "small", small, task=likes_fours(), **OPTIONS | {"microbatch_tokens": 128})
+    short = random_policy()
+    machine = ShortOfMemory(monkeypatch, short, 150, error)
+    run = mini_run(tmp_path / "short", short, task=likes_fours(), **OPTIONS)
+    assert machine.failures == 1, "it is remembered"
+    assert numbers(run) == numbers(expected) and torch.equal(weights(short), weights(small))
+    assert [line["microbatch_tokens"] for line in run.metrics] == [128] * 4
+    said = capsys.readouterr().err
+    assert (
+        said.count("\n") == said.count("labkit: out of memory with micro-batches of 256 tokens; going on with 128") == 1
+    )
+    assert any(line["grad_norm"] > 0 for line in run.metrics)
+
+
+def test_what_was_already_added_up_does_not_count_twice(tmp_path, monkeypatch):
+    """The failure comes in the last micro-batch of an optimiser step, when the others have left their gradient."""
+    plain, short = random_policy(), random_policy()
+    changes = OPTIONS | {"microbatch_tokens": 100, "updates": 2, "minibatches": 2}
+    expected = mini_run(tmp_path / "plain", plain, task=likes_fours(), **changes)
+    forward, passes = short.model.base_model.forward, []
+
+    def fails_once(*args, **inputs):
+        if torch.is_grad_enabled():
+            passes.append(1)
+            if len(passes) == 3:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(short.model.base_model, "forward", fails_once)
+    run = mini_run(tmp_path / "short", short, task=likes_fours(), **changes)
+    assert len(passes) > 4 and run.metrics[0]["microbatch_tokens"] < 100
+    assert torch.allclose(weights(short), weights(plain), atol=2e-5)
+    for ours, theirs in zip(without_budget(run), without_budget(expected), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-4)
+
+
+def test_a_single_row_that_does_not_fit_is_one_line(tmp_path, monkeypatch):
+    policy = random_policy()
+    ShortOfMemory(monkeypatch, policy, 5)
+    with pytest.raises(RunError, match=r"out of memory with a single row of \d+ tokens: lower") as caught:
+        mini_run(tmp_path / "run", policy, task=likes_fours(), **OPTIONS)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_are_not_taken_for_it(tmp_path, monkeypatch):
+    policy = random_policy()
+    machine = ShortOfMemory(monkeypatch, policy, 5, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        mini_run(tmp_path / "run", policy, task=likes_fours(), **OPTIONS)
+    assert machine.failures == 1
+    assert out_of_memory(RuntimeError("CUDA error: out of memory")) and not out_of_memory(ValueError("memory"))
+
+
+def test_passes_without_a_gradient_are_halved_too():
+    budget, tried = Budget(100, torch.device("cpu")), []
+
+    def work(tokens: int) -> int:
+        tried.append(tokens)
+        if tokens > 30:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return tokens
+
+    assert budget.fit(work, torch.tensor([5] * 50)) == 25 and tried == [100, 50, 25]
+    assert budget.fit(work, torch.tensor([5] * 50)) == 25 and len(tried) == 4
+
+
+def test_resumed_with_the_budget_that_was_left(tmp_path, monkeypatch):
+    """Killed after the halving: the resumed run cuts its batches as the first one did, from its checkpoint on."""
+    base = tmp_path / "base"
+    random_policy().save(base)
+    expected = mini_run(tmp_path / "small", model=base, **OPTIONS | {"microbatch_tokens": 128})
+    from labkit import training
+
+    load, machines = training.load_policy, []
+
+    def short_of_memory(*args, **options):
+        policy = load(*args, **options)
+        machines.append(ShortOfMemory(monkeypatch, policy, 150))
+        return policy
+
+    class StopAfterTwo:
+        seen = 0
+
+        @property
+        def stopped(self) -> bool:
+            return self.seen == 2
+
+        def update(self, metrics, rollouts) -> None:
+            self.seen += 1
+
+    monkeypatch.setattr(training, "load_policy", short_of_memory)
+    mini_run(tmp_path / "run", model=base, observer=StopAfterTwo(), train_zero_advantage=True, **OPTIONS)
+    resumed = train(resume=tmp_path / "run", progress=False)
+    assert [machine.failures for machine in machines] == [1, 0]
+    assert {line["microbatch_tokens"] for line in resumed.metrics} == {128} and len(resumed.metrics) == 4
+    assert len(expected.metrics) == 4
+
+
+def test_the_longest_batch_is_tried_before_the_first_step_and_changes_nothing(tmp_path, monkeypatch):
+    plain, tried, short = random_policy(), random_policy(), random_policy()
+    expected = mini_run(tmp_path / "plain", plain, task=likes_fours(), **OPTIONS)
+    run = mini_run(tmp_path / "tried", tried, task=likes_fours(), try_longest=True, **OPTIONS)
+    assert numbers(run) == numbers(expected) and torch.equal(weights(tried), weights(plain))
+    machine = ShortOfMemory(monkeypatch, short, 150)
+    seen = []
+
+    class Looks:
+        stopped = False
+
+        def update(self, metrics, rollouts) -> None:
+            seen.append(machine.failures)
+
+    mini_run(tmp_path / "short", short, task=likes_fours(), try_longest=True, observer=Looks(), **OPTIONS)
+    assert seen[0] == 1 and machine.failures == 1, "found before the first step, and in no later one"
+
+
+@pytest.mark.gpu
+def test_halving_on_cuda_when_memory_is_really_short(tmp_path):
+    """A third of the memory that the batch wants: the run goes on in smaller pieces."""
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        options = OPTIONS | {"microbatch_tokens": 2**22, "prompts": 64, "samples": 64, "max_new_tokens": 200}
+        run = mini_run(tmp_path / "run", steps=2, device="cuda", model="tiny", task="countdown", **options)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert run.metrics[-1]["microbatch_tokens"] < 2**22
