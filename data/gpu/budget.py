@@ -31,6 +31,7 @@ class Shape:
 MODELS = {
     "smollm2-135m": Shape(134.5e6, 30 * 9 * 64, 2 * 30 * 3 * 64 * 2),
     "Qwen/Qwen2.5-0.5B": Shape(494e6, 24 * 14 * 64, 2 * 24 * 2 * 64 * 2),
+    "Qwen/Qwen2.5-1.5B-Instruct": Shape(1544e6, 28 * 12 * 128, 2 * 28 * 2 * 128 * 2),
     "Qwen/Qwen3-0.6B-Base": Shape(596e6, 28 * 16 * 128, 2 * 28 * 8 * 128 * 2),
 }
 # Tokens of a prompt, chat template included; and of an answer in the rows that SFT learns from.
@@ -58,13 +59,18 @@ def seconds(recipe: Recipe) -> float:
     if recipe.online:
         new, rows = recipe.sampling.max_new_tokens, recipe.sampling.prompts * recipe.sampling.samples
         # A frozen reference reads the batch once more; a critic reads it and learns beside the policy.
-        passes = 3.0 * recipe.optimizer.updates + (1 if recipe.preset().kl_coef else 0)
+        passes = 3.0 * recipe.optimizer.updates + (
+            1 if recipe.trainer != "distillation" and recipe.preset().kl_coef else 0
+        )
         passes += 4 if recipe.trainer == "ppo" else 0
         # The judge of PRIME reads and learns every answer, beside its own reference.
         passes += 4 if recipe.algorithm == "prime" else 0
         # A reward model reads every answer.
         passes += 1 if "assistant" in recipe.task else 0
         step = sampling_seconds(shape, rows, prompt, new) + training_seconds(shape, rows, prompt + new, passes)
+        if recipe.teacher:  # it reads every answer, and learns nothing
+            teacher = MODELS[recipe.teacher]
+            step += training_seconds(teacher, rows, prompt + new, 1.0) - training_seconds(teacher, 0, 0)
         step += (recipe.optimizer.minibatches - 1) * training_seconds(shape, 0, 0)
     else:
         new = settings.max_new_tokens or 256

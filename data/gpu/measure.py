@@ -55,6 +55,7 @@ RECIPES: dict[str, dict[str, str]] = {
     "rlvr-math-qwen3-0.6b-base": {},
     "rlvr-gsm8k-qwen3-0.6b-base": {},
     "r1-zero-countdown-qwen2.5-0.5b": {},
+    "distill-gsm8k-qwen2.5-0.5b": {},
 }
 # A rehearsal's sizes: everything is run, nothing is learned.
 SMOKE_RUN = {"evaluation.problems": 2, "evaluation.samples": 2, "evaluation.max_new_tokens": 4}

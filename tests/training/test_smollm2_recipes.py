@@ -68,7 +68,7 @@ def test_all_announced_recipes_are_there():
         *("sft-gsm8k-smollm2", "sft-countdown-smollm2", "r1-zero-countdown-smollm2"),
     }
     assert set(HUB_RECIPES) == {
-        *("rlvr-gsm8k-qwen2.5-0.5b", "r1-zero-countdown-qwen2.5-0.5b"),
+        *("rlvr-gsm8k-qwen2.5-0.5b", "r1-zero-countdown-qwen2.5-0.5b", "distill-gsm8k-qwen2.5-0.5b"),
         *("rlvr-gsm8k-qwen3-0.6b-base", "rlvr-math-qwen3-0.6b-base"),
     }
 
@@ -116,6 +116,8 @@ def two_steps(name: str, tmp_path: Path, policy: Policy) -> None:
     """Two steps of a recipe, all else as it is but the sizes."""
     recipe = load_recipe(name)
     changes = {**SHORT, **(SAMPLES if recipe.online else ROWS)}
+    if recipe.teacher:
+        changes["teacher"] = small_qwen(HUB[recipe.model], seed=1)
     if recipe.trainer == "reward_model":
         changes = {key: value for key, value in changes.items() if not key.startswith("evaluation")}
     run = train(name, out=tmp_path / "run", model=policy, progress=False, device="cpu", **changes)
