@@ -26,6 +26,7 @@ from labkit.bench.fixed import NO_TOKEN, fixed_task
 from labkit.bench.generate import useful_lengths
 from labkit.bench.race import Side, Trial, Work, is_labkit, make_rows, race
 from labkit.bench.train import utilisation
+from labkit.cli import entry
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.training.pretrain import PretrainSettings, build_model
 
@@ -161,6 +162,25 @@ def test_labkits_own_failure_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RuntimeError, match="ours"):
         race([Side("labkit", fail, lambda _: Work([1], [1]))], 1, torch.device("cpu"))
+
+
+def test_the_command_prints_a_ladder_as_one_document(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    sizes = ["--batches", "1,2", "--samples", "2", "--prompt-tokens", "16", "--max-new-tokens", "4", "--repeats", "1"]
+    command = ["bench", "rollout", "--model", str(folder), "--workload", "fixed", *sizes, "--against", "none", "--json"]
+    monkeypatch.setattr("sys.argv", ["labkit", *command])
+    with pytest.raises(SystemExit) as done:
+        entry.main()
+    rows = json.loads(capsys.readouterr().out)
+    assert done.value.code == 0 and [(row["side"], row["batch"], row["tokens"]) for row in rows] == [
+        ("labkit", 1, 4),
+        ("labkit", 2, 8),
+    ]
+    monkeypatch.setattr("sys.argv", ["labkit", "bench", "rollout", "--batches", "1;2", "--model", str(folder)])
+    with pytest.raises(SystemExit) as refused:
+        entry.main()
+    assert refused.value.code == 2 and "whole numbers with commas" in capsys.readouterr().err
 
 
 def test_a_run_folder_is_a_model(folder: Path, tmp_path: Path) -> None:

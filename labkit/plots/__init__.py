@@ -9,6 +9,7 @@ from labkit.plots.evaluations import advantage_histogram, before_after, length_h
 from labkit.plots.gallery import RolloutTable, gallery, rollout_table
 from labkit.plots.inference import accuracy_against_tokens
 from labkit.plots.metrics import METRICS, Metric, metric
+from labkit.plots.pipeline import pipeline_costs, pipeline_stages
 from labkit.plots.rlhf import (
     calibration,
     calibration_bins,
@@ -43,6 +44,8 @@ __all__ = [
     "metric",
     "over_optimization",
     "pair_confidence",
+    "pipeline_costs",
+    "pipeline_stages",
     "rollout_table",
     "roofline",
     "step_breakdown",

@@ -13,11 +13,11 @@ from typing import Any
 
 from kill_and_resume import child
 from mini import random_policy
-from test_pipeline import FEW, without_times
+from test_pipeline import FEW, by_length, without_times
 
 import labkit.training.pipeline as pipelines
 from labkit.training.pipeline import open_pipeline, run_pipeline
-from labkit.verifiers import VERIFIERS, Score
+from labkit.verifiers import VERIFIERS
 
 # Where to die: in this step of this stage that trains, before its checkpoint; or in what is no training.
 PLACES = [
@@ -59,7 +59,7 @@ def dies_after(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(out: Path, place: str | None = None, resume: bool = False) -> None:
-    VERIFIERS["countdown"] = lambda text, reference: Score(float(len(text) % 2), "by its length")
+    VERIFIERS["countdown"] = by_length
     options: dict[str, Any] = {"model": random_policy(), "progress": False}
     if resume:
         run_pipeline(resume=out, **options)

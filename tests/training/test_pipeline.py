@@ -20,7 +20,7 @@ from labkit.runs import Run
 from labkit.tasks import load_task
 from labkit.training.pipeline import PipelineRun, open_pipeline, report, run_pipeline
 from labkit.training.pipeline_stages import harvest, rewarded, stage_rows
-from labkit.verifiers import trace
+from labkit.verifiers import VERIFIERS, Score, trace
 
 HERE = Path(__file__).resolve().parent
 # The shipped pipeline with a few steps of a few rows each. A random model is never right, so it harvests "right" sums
@@ -40,12 +40,22 @@ FEW = {
 }
 
 
+def by_length(text: str, reference: Any) -> Score:
+    return Score(float(len(text) % 2), "by its length")
+
+
 @pytest.fixture
 def lucky(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every answer that holds something is right: a random model finds rows to keep."""
-    from labkit.verifiers import VERIFIERS, Score
+    """Every other answer is right, whatever it says: a random model finds rows to keep."""
+    monkeypatch.setitem(VERIFIERS, "countdown", by_length)
 
-    monkeypatch.setitem(VERIFIERS, "countdown", lambda text, reference: Score(float(len(text) % 2), "by its length"))
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
+    """A lucky pipeline that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VERIFIERS, "countdown", by_length)
+        return mini_pipeline(tmp_path_factory.mktemp("pipeline") / "whole")
 
 
 def mini_pipeline(out: Path, **changes: Any) -> PipelineRun:
@@ -154,8 +164,8 @@ def test_rewards_are_a_weighted_sum_with_gold_beside_it():
 # ------------------------------------------------------------------------------------- running and resuming
 
 
-def test_every_stage_is_a_run_and_a_row(tmp_path: Path, lucky: None):
-    run = mini_pipeline(tmp_path / "whole")
+def test_every_stage_is_a_run_and_a_row(tmp_path: Path, whole: PipelineRun, lucky: None):
+    run = whole
     assert run.result["status"] == "finished"
     folders = sorted(path.name for path in (run.path / "stages").iterdir())
     assert folders[:3] == ["0-base", "1-cold-start", "2-reasoning-rl"] and len(folders) == 9
@@ -176,7 +186,7 @@ def test_every_stage_is_a_run_and_a_row(tmp_path: Path, lucky: None):
     assert run.policy("sft", device="cpu").name == "r1-pipeline-tiny/sft"
     assert "gold_mean" in run.stages["final-rl"].metrics[0], "paid by a reward model, gold beside it"
     with pytest.raises(UserError, match="already holds a pipeline"):
-        mini_pipeline(tmp_path / "whole")
+        mini_pipeline(run.path)
     again = mini_pipeline(tmp_path / "again", seed=1)
     both = report([run, again])
     assert both.seeds == [0, 1] and "over seeds 0, 1" in both.caption
@@ -209,8 +219,7 @@ class StopAfter:
         self.left -= 1
 
 
-def test_stopped_in_a_stage_goes_on_there(tmp_path: Path, lucky: None):
-    whole = mini_pipeline(tmp_path / "whole")
+def test_stopped_in_a_stage_goes_on_there(tmp_path: Path, whole: PipelineRun, lucky: None):
     part = mini_pipeline(tmp_path / "part", observer=StopAfter(3))
     assert part.result["status"] == "stopped" and list(part.stages) == ["cold-start", "reasoning-rl"]
     assert len(part.stages["reasoning-rl"].metrics) == 1
@@ -221,12 +230,6 @@ def test_stopped_in_a_stage_goes_on_there(tmp_path: Path, lucky: None):
 
 def without_times(run: PipelineRun) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in run.report().to_dict()["rows"]]
-
-
-def test_a_stage_is_not_resumed_by_itself(whole: PipelineRun):
-    for stage in (whole.stages["final-rl"], str(whole.stages["final-rl"].path)):
-        with pytest.raises(UserError, match="is a stage of the pipeline in .*whole: go on with that"):
-            lk.train(resume=stage)
 
 
 @pytest.mark.slow
