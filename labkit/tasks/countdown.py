@@ -91,22 +91,40 @@ def _pool_in_words(split: str) -> list[Problem]:
     return [in_words(problem) for problem in pool(split)]
 
 
-def make_countdown(numbers: int = 3, prompt: str = "short") -> Task:
-    """The task with 3 or 4 numbers; `prompt`: "short" (`5,6,1->30:`), or "words", with the rules told."""
+def opened(problem: Problem) -> Problem:
+    """The problem with its thought already begun, so that whether to think is no longer the policy's choice.
+
+    >>> opened(problem_of((5, 6, 1), 30)).prompt
+    '5,6,1->30:<think>'
+    """
+    return Problem(f"{problem.prompt}<think>", problem.reference, f"{problem.id}<think>")
+
+
+def draw_opened(count: int, split: str, rng: random.Random) -> Problem:
+    """As `draw`, with the thought begun."""
+    return opened(draw(count, split, rng))
+
+
+def pool_opened(split: str) -> list[Problem]:
+    """As `pool`, with the thoughts begun."""
+    return [opened(problem) for problem in pool(split)]
+
+
+def make_countdown(numbers: int = 3, open_thought: bool = False) -> Task:
+    """The task with 3 or 4 numbers; `open_thought` puts `<think>` at the end of each prompt."""
     if numbers not in (3, 4):
         raise UserError(f"countdown has 3 or 4 numbers, not {numbers!r}")
-    if prompt not in ("short", "words"):
-        raise UserError(f"the prompt of countdown is short or words, not {prompt!r}")
-    told = prompt == "words"
+    if not isinstance(open_thought, bool):
+        raise UserError(f"open_thought is true or false, not {open_thought!r}")
+    options: dict[str, Any] = {"numbers": numbers}
     return Task(
         name="countdown" if numbers == 3 else "countdown-4",
         description=f"combine {numbers} numbers, each exactly once, to make the target",
         verifier=VERIFIERS["countdown"],
-        draw=functools.partial(_draw_in_words if told else draw, numbers),
-        pool=None if numbers != 3 else _pool_in_words if told else pool,
+        draw=functools.partial(draw_opened if open_thought else draw, numbers),
+        pool=(pool_opened if open_thought else pool) if numbers == 3 else None,
         behaviours=behaviours,
-        format=VERIFIERS["format"],
+        format=None if open_thought else VERIFIERS["format"],
         max_new_tokens=256,
-        # The short form is not named: fingerprints of runs that were recorded stay what they are.
-        options={"numbers": numbers} | ({"prompt": prompt} if told else {}),
+        options=options | ({"open_thought": True} if open_thought else {}),
     )

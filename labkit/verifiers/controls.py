@@ -45,9 +45,9 @@ def coin(completion: str, reference: Any) -> Score:
 def first_try(completion: str, reference: Any) -> Score:
     r"""Countdown in which only the first attempt counts: what comes after it can neither earn nor cost anything.
 
-    The first attempt is the chain that the thought begins with, `1+6=7*5=35`, as far as it is written; a completion
-    without one commits itself with its answer. Judged as `countdown` judges an answer, with the same `reference` and
-    `parts`, but for one thing: a chain whose own results are false is wrong.
+    The first attempt is the chain that the thought begins with, `1+6=7*5=35`, as far as it is written (the prompt may
+    have opened the thought); a completion without one commits itself with its answer. Judged as `countdown` judges an
+    answer, with the same `reference` and `parts`, but for one thing: a chain whose own results are false is wrong.
 
     >>> puzzle = {"numbers": [5, 6, 1], "target": 30}
     >>> first_try("<think>6*5=30*1=30 yes\n</think><answer>6*5*1</answer>", puzzle).reward
@@ -58,7 +58,8 @@ def first_try(completion: str, reference: Any) -> Score:
     1.0
     """
     honest = countdown.verify(completion, reference)
-    thought = split_thinking(completion)[0] if "<think>" in completion else ""
+    tagged = "<think>" in completion or "</think>" in completion
+    thought = split_thinking(completion)[0] if tagged else completion.partition("<answer>")[0]
     first = _FIRST.match(thought)
     if first is None:
         return honest

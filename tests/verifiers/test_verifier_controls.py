@@ -36,10 +36,14 @@ def test_they_are_reached_by_name_and_stand_in_no_list():
 
 
 @pytest.mark.parametrize("name", ["control-random-reward-tiny", "control-no-search-tiny"])
-def test_a_control_differs_from_r1_zero_in_what_is_paid_and_how_long(name: str):
-    control, treated = load_recipe(name).settings(), load_recipe("r1-zero-tiny").settings()
+def test_a_control_differs_from_the_recipe_that_it_controls_in_what_is_paid(name: str):
+    control, treated = (
+        load_recipe(name).settings(),
+        load_recipe("leaky-countdown-tiny", verifier="countdown").settings(),
+    )
     differs = {key for key in control if control[key] != treated.get(key)}
-    assert differs <= {"name", "description", "verifier", "steps", "evaluation", "rollouts_logged"}
+    assert differs <= {"name", "description", "verifier", "task_options", "steps", "rollouts_logged"}
+    assert control["steps"] <= treated["steps"]
 
 
 def test_the_coin_is_fair_and_pays_right_answers_as_often_as_wrong_ones():
@@ -102,6 +106,8 @@ def test_an_answer_without_an_attempt_is_judged_as_countdown_judges_it():
         ("<think>6/5=1*1=30 yes\n</think><answer>6*5*1</answer>", 0.0, "false"),
         ("<think>6/0=1 yes\n</think><answer>6*5*1</answer>", 0.0, "false"),
         ("<think>hm\n</think><answer>6*5*1</answer>", 1.0, "makes 30"),
+        ("6*5=30*1=30 no\n5+6=1", 1.0, "makes 30"),
+        ("6+5=11*1=11 no\n6*5=30*1=30 yes\n</think><answer>6*5*1</answer>", 0.0, "makes 11"),
         ("", 0.0, "no answer found"),
     ],
 )
