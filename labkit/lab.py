@@ -6,7 +6,7 @@ from typing import Any
 from labkit.recipes import Recipe, is_pipeline
 from labkit.runs import Run
 from labkit.training import train as _train
-from labkit.training.pipeline import run_pipeline
+from labkit.training.pipeline import refuse_stage, run_pipeline
 from labkit.widgets import Dashboard, front_end
 
 
@@ -19,9 +19,14 @@ def train(recipe: str | Path | Recipe | None = None, **options: Any) -> Run:
     if "observer" not in options and front_end() == "widgets":
         options["observer"] = _dashboard
         options.setdefault("progress", False)
-    if is_pipeline(options.get("resume") or recipe):
+    refuse_stage(options.get("resume"))
+    if is_pipeline(_path(options.get("resume")) or recipe):
         return run_pipeline(recipe, **options)
     return _train(recipe, **options)
+
+
+def _path(folder: str | Path | Run | None) -> str | Path | None:
+    return folder.path if isinstance(folder, Run) else folder
 
 
 # The two metrics that the dashboard always draws, and the third at first, by trainer.

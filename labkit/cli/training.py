@@ -17,7 +17,7 @@ from labkit.recipes import Recipe, is_pipeline, load_recipe
 from labkit.recipes.pipeline import load_pipeline
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
-from labkit.training.pipeline import run_pipeline
+from labkit.training.pipeline import refuse_stage, run_pipeline
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
 # What is drawn instead, where rewards are real numbers or the policy learned from data.
@@ -52,6 +52,7 @@ def train(
     """
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
     check_device(device)
+    refuse_stage(resume)
     if is_pipeline(resume or recipe):
         _train_pipeline(recipe, overrides, out, resume, device, quiet)
         return

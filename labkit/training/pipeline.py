@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from labkit.errors import UserError
+from labkit.errors import RunError, UserError
 from labkit.models import Policy, RewardModel, load_policy, load_reward_model
-from labkit.recipes import Recipe
+from labkit.recipes import Recipe, is_pipeline
 from labkit.recipes.pipeline import BASE, Pipeline, Stage, load_pipeline, stage_recipe, validate_pipeline
 from labkit.runs import Run, create_run, environment, write_aside
 from labkit.tasks import load_task
@@ -126,6 +126,15 @@ def run_pipeline(
     return run
 
 
+def refuse_stage(folder: str | Path | Run | None) -> None:
+    """Raises UserError for the folder of one stage: resumed by itself it would not know its rewards and its judge."""
+    if folder is None:
+        return
+    whole = Path(folder.path if isinstance(folder, Run) else folder).resolve().parent.parent
+    if (whole / "recipe.yaml").exists() and is_pipeline(whole):
+        raise UserError(f"{folder} is a stage of the pipeline in {whole}: go on with that, --resume {whole}")
+
+
 def _new_folder(pipeline: Pipeline, out: str | Path | None, device: str | None) -> PipelineRun:
     stem = f"{pipeline.name}-seed{pipeline.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path(out) if out is not None else Path("runs") / stem
@@ -191,7 +200,10 @@ class _Work:
         elif stage.data is not None:
             options["dataset"] = stage_rows(self.run.path, self.pipeline, stage)
         begun = (folder / "recipe.yaml").exists()
-        run = train(resume=folder, **options) if begun else train(recipe, out=folder, **options)
+        try:
+            run = train(resume=folder, **options) if begun else train(recipe, out=folder, **options)
+        except RunError as error:  # what it says about going on is meant for a run that stands alone
+            raise RunError(str(error).replace(f"--resume {folder}", f"--resume {self.run.path}")) from error
         return str((run.result or {}).get("status"))
 
     def _harvested(self, stage: Stage, folder: Path) -> str:
@@ -220,4 +232,4 @@ def _finished(folder: Path) -> bool:
     return (Run(folder).result or {}).get("status") == "finished"
 
 
-__all__ = ["PipelineReport", "PipelineRun", "open_pipeline", "report", "run_pipeline"]
+__all__ = ["PipelineReport", "PipelineRun", "open_pipeline", "refuse_stage", "report", "run_pipeline"]

@@ -232,6 +232,12 @@ def without_times(run: PipelineRun) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in run.report().to_dict()["rows"]]
 
 
+def test_a_stage_is_not_resumed_by_itself(whole: PipelineRun):
+    for stage in (whole.stages["final-rl"], str(whole.stages["final-rl"].path)):
+        with pytest.raises(UserError, match=r"is a stage of the pipeline in .*whole: go on with that"):
+            lk.train(resume=stage)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_in_any_stage_and_resumed_ends_with_the_same_table(tmp_path: Path):
