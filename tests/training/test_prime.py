@@ -55,7 +55,7 @@ def test_the_judge_pays_after_it_has_learnt_and_is_measured_before():
     # After: what it pays is beta times the log-ratio of the weights that it has now.
     with torch.no_grad():
         now, ref = (token_logprobs(m, rollouts.tokens) for m in (prm.model, prm.reference))
-    expected = torch.where(rollouts.mask, 0.05 * (now - ref), 0.0)
+    expected = torch.where(rollouts.mask, recipe.process_reward.beta * (now - ref), 0.0)
     assert torch.allclose(process, expected, atol=1e-6) and process.abs().max() > 0
     assert metrics["process_reward_mean"] == pytest.approx(float(process.sum() / rollouts.mask.sum()))
 
@@ -73,8 +73,8 @@ def test_the_step_is_that_of_the_whole_batch_whatever_the_micro_batches():
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-6)
     again = copy.deepcopy(policy.model)
     ref = token_logprobs(policy.model, rollouts.tokens).detach()
-    outcomes = rollouts.rewards.clamp(0, 1)
-    implicit_reward_loss(token_logprobs(again, rollouts.tokens), ref, outcomes, rollouts.mask)[0].backward()
+    outcomes, beta = rollouts.rewards.clamp(0, 1), recipe.process_reward.beta
+    implicit_reward_loss(token_logprobs(again, rollouts.tokens), ref, outcomes, rollouts.mask, beta)[0].backward()
     with torch.no_grad():
         for p in again.parameters():
             p -= recipe.process_reward.lr * p.grad
