@@ -15,6 +15,8 @@ Student and teacher must have one vocabulary. Logits are never held for more tok
 batch's would be more, they are computed in pieces, and again in the backward pass.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,14 +26,17 @@ from torch.utils.checkpoint import checkpoint
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
-from labkit.models import Policy, autocast
+from labkit.models import Policy, hidden_states, train_with
+from labkit.models.output import output_head
+from labkit.models.trunk import autocast
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Task
 from labkit.training.loop import Learner
 from labkit.training.measure import Stopwatch, describe, records
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rl import step_seed
 from labkit.training.update import minibatches
@@ -43,22 +48,31 @@ def make_distillation(recipe: Recipe, policy: Policy, task: Task, teacher: Polic
     """What a distillation run trains, and its step; `check_vocabulary` comes before it."""
     teacher.model.requires_grad_(False)
     settings = recipe.optimizer
+    train_with(policy.model, settings.gradient_checkpointing, settings.compile)
     optimizer = make_optimizer(policy.model, settings.lr, settings.betas, settings.weight_decay)
+    budget = Budget(settings.microbatch_tokens, policy.device)
 
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        rollouts, metrics = distillation_step(recipe, number, policy, teacher, task, optimizer)
+        rollouts, metrics = distillation_step(recipe, number, policy, teacher, task, optimizer, budget)
         no_advantages = torch.zeros_like(rollouts.logprobs)
         return metrics, records(rollouts, no_advantages, number, recipe.rollouts_logged, policy)
 
     shown = {"divergence": "divergence", "pass_rate": "passed", "response_length": "length"}
-    return Learner(policy, optimizer, step, shown=shown)
+    return Learner(policy, optimizer, step, {"budget": budget}, shown)
 
 
 def distillation_step(
-    recipe: Recipe, step: int, policy: Policy, teacher: Policy, task: Task, optimizer: torch.optim.Optimizer
+    recipe: Recipe,
+    step: int,
+    policy: Policy,
+    teacher: Policy,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    budget: Budget | None = None,
 ) -> tuple[Rollouts, dict[str, Any]]:
     """One step, from prompts to new weights; returns the student's scored rollouts and the metrics."""
-    drawing, settings, clock, seed = recipe.sampling, recipe.optimizer, Stopwatch(), step_seed(recipe.seed, step)
+    drawing, settings, seed = recipe.sampling, recipe.optimizer, step_seed(recipe.seed, step)
+    clock, budget = Stopwatch(policy.device), budget or Budget(settings.microbatch_tokens, policy.device)
     problems = task.sample(drawing.prompts, "train", seed=seed)
     options = drawing.model_dump(exclude={"prompts", "samples"})
     with clock("sample"):
@@ -67,7 +81,7 @@ def distillation_step(
         rollouts = score(rollouts, task, problems)
     lr = learning_rate(step, recipe.steps, settings.lr, settings.warmup, settings.schedule)
     with clock("train"):
-        stats = learn(recipe, policy.model, teacher.model, optimizer, rollouts, lr)
+        stats = learn(recipe, policy.model, teacher.model, optimizer, rollouts, lr, budget)
     metrics = {"step": step, **describe(rollouts, task), **stats, "lr": lr}
     return rollouts, metrics | clock.read(metrics["tokens"])
 
@@ -79,41 +93,44 @@ def learn(
     optimizer: torch.optim.Optimizer,
     rollouts: Rollouts,
     lr: float,
+    budget: Budget,
 ) -> dict[str, Any]:
     """The optimiser steps on one batch of the student's samples; returns statistics.
 
-    The loss is the mean divergence over the tokens of a mini-batch. `divergence` is its mean over the batch before
-    the first optimiser step, as `loss` is over all of them.
+    The loss is the mean divergence over the tokens of a mini-batch. `divergence` is that of the first one, before the
+    weights have moved; `loss` is the mean over all.
     """
-    settings, beta = recipe.optimizer, recipe.algorithm_options.get("beta", 0.5)
-    budget = token_budget(settings.microbatch_tokens, rollouts.tokens.device)
-    lengths, everything = rollouts.total_lengths, torch.ones_like(rollouts.truncated)
-    losses, norms, skipped, first, positions = [], [], 0, 0.0, 0
+    settings, device = recipe.optimizer, rollouts.tokens.device
+    lengths, counts = rollouts.total_lengths.cpu(), rollouts.mask.sum(1).cpu()
+    options = (recipe.sampling.temperature, recipe.algorithm, recipe.algorithm_options.get("beta", 0.5))
+
+    def accumulate(rows: Tensor, tokens: int) -> float:
+        """Adds up the gradient of the rows' mean divergence, in micro-batches of so many tokens; returns the mean."""
+        total = torch.zeros((), device=device)
+        for part in microbatches(lengths[rows], tokens):
+            width, chosen = int(lengths[rows[part]].max()), rows[part].to(device)
+            texts, mask = rollouts.tokens[chosen, :width], rollouts.mask[chosen, :width]
+            loss = summed_divergence(student, teacher, texts, mask, *options) / max(int(counts[rows].sum()), 1)
+            loss.backward()
+            total += loss.detach()
+        return float(total)
+
+    losses, norms, skipped = [], [], 0
+    everything = torch.ones(len(rollouts), dtype=torch.bool)
     for turn in range(settings.updates):
-        for number, rows in enumerate(minibatches(everything, settings.minibatches, seed=turn)):
-            count, total = int(rollouts.mask[rows].sum()), 0.0
-            for part in microbatches(lengths[rows], budget):
-                chosen = rows[part]
-                width = int(lengths[chosen].max())
-                tokens, mask = rollouts.tokens[chosen, :width], rollouts.mask[chosen, :width]
-                summed = summed_divergence(
-                    student, teacher, tokens, mask, recipe.sampling.temperature, recipe.algorithm, beta
-                )
-                (summed / max(count, 1)).backward()
-                total += float(summed.detach())
-                positions += int(lengths[chosen].sum())
+        for rows in minibatches(everything, settings.minibatches, seed=turn):
+            losses.append(budget.fit(partial(accumulate, rows), lengths[rows], undo=optimizer.zero_grad))
             norm, bad = apply_gradients(student, optimizer, lr, settings.max_grad_norm)
-            losses.append(total / max(count, 1))
             norms.append(norm)
             skipped += bad
-            first = losses[0] if turn == 0 and number == 0 else first
     return {
-        "divergence": first,
+        "divergence": losses[0],
         "loss": sum(losses) / len(losses),
         "grad_norm": sum(norms) / len(norms),
         "skipped": skipped,
         "trained_rows": len(rollouts),
-        "trained_positions": positions,
+        "trained_positions": int(lengths.sum()) * settings.updates,
+        "microbatch_tokens": budget.tokens,
     }
 
 
@@ -133,16 +150,16 @@ def summed_divergence(
     """
     vocabulary = min(_vocabulary(student), _vocabulary(teacher))
     chosen = mask[:, 1:]  # those at column t - 1 predict the token at column t
-    ours, our_head = _hidden_states(student, tokens, chosen)
+    ours, our_logits = _before_logits(student, tokens, chosen)
     with torch.no_grad():
-        theirs, their_head = _hidden_states(teacher, tokens, chosen)
+        theirs, their_logits = _before_logits(teacher, tokens, chosen)
 
     def piece(our_rows: Tensor, their_rows: Tensor) -> Tensor:
         with autocast(tokens.device):
-            ours = our_head(our_rows)
+            student_logits = our_logits(our_rows)
             with torch.no_grad():
-                theirs = their_head(their_rows)
-        logits = (x[..., :vocabulary].float() / temperature for x in (ours, theirs))
+                teacher_logits = their_logits(their_rows)
+        logits = (x[..., :vocabulary].float() / temperature for x in (student_logits, teacher_logits))
         return divergence(*logits, kind, beta).sum()
 
     size = max(1, CHUNK // vocabulary)
@@ -152,18 +169,15 @@ def summed_divergence(
     return torch.stack([checkpoint(piece, a, b, use_reentrant=False) for a, b in pieces]).sum()
 
 
-def _hidden_states(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, nn.Module]:
-    """What the model's head turns into logits, [positions, ...] where `chosen`, and the head.
+def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """What a model's logits are made of, [positions, ...] where `chosen`, and the function that makes them.
 
-    Of a model whose logits are its head's output and nothing more: hidden states, and the head. Of others (a soft cap,
-    a scale): the logits themselves, and nothing to do.
+    Hidden states and the output layer; of a model whose logits are something else: the logits themselves.
     """
-    head = model.get_output_embeddings()
+    head = output_head(model)
+    if head is not None:
+        return hidden_states(model, tokens)[:, :-1][chosen], head.logits
     with autocast(tokens.device):
-        out = model(input_ids=tokens, use_cache=False, logits_to_keep=1, output_hidden_states=True)
-        last = out.hidden_states[-1]
-        if torch.equal(head(last[:, -1:]).float(), out.logits.float()):
-            return last[:, :-1][chosen], head
         return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], nn.Identity()
 
 
