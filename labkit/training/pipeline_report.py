@@ -155,7 +155,11 @@ class PipelineReport:
     @property
     def caption(self) -> str:
         """What the numbers in brackets are."""
-        over = f"seeds {', '.join(map(str, self.seeds))} (t)" if len(self.seeds) > 1 else "problems (bootstrap)"
+        over = (
+            f"seeds {', '.join(map(str, self.seeds))} (t; the base: over problems)"
+            if len(self.seeds) > 1
+            else "problems (bootstrap)"
+        )
         return f"{self.name}: 95 % intervals over {over}"
 
     def __str__(self) -> str:
@@ -228,9 +232,12 @@ def _summary(values: np.ndarray) -> dict[str, Any]:
 
 
 def _mean_and_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Over seeds where there are several, else over problems; problems without a value are left out."""
+    """Over seeds where there are several that differ, else over problems; problems without a value are left out.
+
+    The base is the same model for every seed and gives the same answers: the spread of its seeds, 0, says nothing.
+    """
     means = [_mean(row) for row in values]
-    if len(means) > 1:
+    if len(means) > 1 and not all(np.array_equal(row, values[0], equal_nan=True) for row in values):
         return float(np.mean(means)), t_interval(means)
     known = values[0][~np.isnan(values[0])]
     return means[0], bootstrap_interval(known) if known.size else (float("nan"), float("nan"))
