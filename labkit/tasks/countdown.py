@@ -8,6 +8,7 @@ can be solved by a left-to-right chain.
 import functools
 import itertools
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from labkit.behaviours import behaviours
@@ -110,21 +111,36 @@ def pool_opened(split: str) -> list[Problem]:
     return [opened(problem) for problem in pool(split)]
 
 
-def make_countdown(numbers: int = 3, open_thought: bool = False) -> Task:
-    """The task with 3 or 4 numbers; `open_thought` puts `<think>` at the end of each prompt."""
+# How a problem is put: (one drawn, all of them with three numbers).
+FORMS: dict[str, tuple[Callable[..., Problem], Callable[[str], list[Problem]]]] = {
+    "short": (draw, pool),
+    "words": (_draw_in_words, _pool_in_words),
+    "opened": (draw_opened, pool_opened),
+}
+
+
+def make_countdown(numbers: int = 3, open_thought: bool = False, prompt: str = "short") -> Task:
+    """The task with 3 or 4 numbers; `open_thought` puts `<think>` at the end of each prompt; `prompt`: "short"
+    (`5,6,1->30:`), or "words", with the rules told."""
     if numbers not in (3, 4):
         raise UserError(f"countdown has 3 or 4 numbers, not {numbers!r}")
     if not isinstance(open_thought, bool):
         raise UserError(f"open_thought is true or false, not {open_thought!r}")
+    if prompt not in ("short", "words") or (open_thought and prompt != "short"):
+        raise UserError(f"the prompt of countdown is short or words (short with open_thought), not {prompt!r}")
+    drawn, listed = FORMS["opened" if open_thought else prompt]
+    # The short form is not named: fingerprints of runs that were recorded stay what they are.
     options: dict[str, Any] = {"numbers": numbers}
+    options |= {"open_thought": True} if open_thought else {}
+    options |= {"prompt": prompt} if prompt != "short" else {}
     return Task(
         name="countdown" if numbers == 3 else "countdown-4",
         description=f"combine {numbers} numbers, each exactly once, to make the target",
         verifier=VERIFIERS["countdown"],
-        draw=functools.partial(draw_opened if open_thought else draw, numbers),
-        pool=(pool_opened if open_thought else pool) if numbers == 3 else None,
+        draw=functools.partial(drawn, numbers),
+        pool=listed if numbers == 3 else None,
         behaviours=behaviours,
         format=None if open_thought else VERIFIERS["format"],
         max_new_tokens=256,
-        options=options | ({"open_thought": True} if open_thought else {}),
+        options=options,
     )
