@@ -15,7 +15,7 @@ from labkit.runs import Run, write_aside
 from labkit.tasks import Task, load_task
 from labkit.training.compute import Flops, cumulative_flops
 
-CURVE = "curve.json"
+CURVE, BEFORE = "curve.json", "before.json"
 KEPT = ("pass_at_k", "interval", "mean_length", "truncated")
 
 
@@ -44,15 +44,24 @@ def evaluate_checkpoints(run: Run, steps: list[int] | None = None, task: Task | 
     return run.path / CURVE
 
 
-def cost_curve(run: Run, size: int, teacher_size: int = 0, before: Flops | None = None) -> list[dict[str, Any]]:
+def spent_before(run: Run, cost: Flops, what: str) -> None:
+    """Writes into the run's folder what was spent before it began, and on what: a teacher's traces, an earlier run."""
+    text = json.dumps({"student": cost.student, "teacher": cost.teacher, "what": what}, indent=1)
+    write_aside(run.path / BEFORE, text + "\n")
+
+
+def cost_curve(run: Run, size: int, teacher_size: int = 0) -> list[dict[str, Any]]:
     """Points of a run, in the order of their steps: what was spent, and how good the policy was then.
 
     Keys: `step`, `student` and `total` (operations), `pass_at_1`, `interval`, `pass_at_k`, `length`, `truncated`.
-    Step 0 is the model that the run began from. `size`, `teacher_size`: weights of the two models (`compute.weights`;
-    the teacher's only where the run itself asked a teacher). `before`: what was spent before the run. Raises UserError
-    for a run without evaluations.
+    Step 0 is the model that the run began from. `size`, `teacher_size`: weights of the two models (`compute.weights`).
+    The teacher is charged where the run asked it (trainer: distillation), and for what `spent_before` has noted. Raises
+    UserError for a run without evaluations.
     """
-    result, before = run.result or {}, before or Flops()
+    result, noted = run.result or {}, run.path / BEFORE
+    earlier = json.loads(noted.read_text()) if noted.exists() else {"student": 0.0, "teacher": 0.0}
+    before = Flops(earlier["student"], earlier["teacher"])
+    asked = teacher_size if run.recipe["trainer"] == "distillation" else 0
     if not result.get("before"):
         raise UserError(f"{run.path} has no evaluation before training: evaluation.problems was 0")
     reports = {0: result["before"]}
@@ -61,7 +70,7 @@ def cost_curve(run: Run, size: int, teacher_size: int = 0, before: Flops | None 
         reports |= {row["step"]: row for row in json.loads(file.read_text())}
     if result.get("after"):
         reports[result["steps"]] = result["after"]
-    spent = [before, *cumulative_flops(run.metrics, size, teacher_size, before)]
+    spent = [before, *cumulative_flops(run.metrics, size, asked, before)]
     return [
         {
             "step": step,

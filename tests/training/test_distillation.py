@@ -211,7 +211,7 @@ def test_a_teacher_belongs_to_distillation():
 
 
 def test_a_curve_of_accuracy_against_cost(tmp_path):
-    from labkit.comparison.cost import cost_curve, evaluate_checkpoints
+    from labkit.comparison.cost import cost_curve, evaluate_checkpoints, spent_before
     from labkit.plots.cost import accuracy_against_cost
     from labkit.training.compute import Flops
 
@@ -222,7 +222,9 @@ def test_a_curve_of_accuracy_against_cost(tmp_path):
     run = distill(tmp_path / "run", tmp_path / "student", tmp_path / "teacher", **changes)
     evaluate_checkpoints(run)
     size = weights(random_policy().model)
-    points = cost_curve(run, size, 3 * size, before=Flops(student=1.0, teacher=2.0))
+    assert cost_curve(run, size)[0]["total"] == 0
+    spent_before(run, Flops(student=1.0, teacher=2.0), "traces")
+    points = cost_curve(run, size, 3 * size)
     assert [point["step"] for point in points] == [0, 2, 4]
     assert (points[0]["student"], points[0]["total"]) == (1.0, 3.0)
     costs = [step_flops(line, size, 3 * size) for line in run.metrics]
