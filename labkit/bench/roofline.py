@@ -134,8 +134,8 @@ def training_memory(shape: Shape, rows: int, length: int, logit_tokens: int | No
     """Bytes of RL on one device: bfloat16 compute over float32 weights, AdamW, gradient checkpointing.
 
     `rows` samples of `length` tokens (prompt included) are drawn at once. `logit_tokens`: over how many tokens logits
-    exist at the same time; None: all of 8 rows, the micro-batch of a plain loop. Left out: what a layer holds while it
-    is computed, and the allocator's slack.
+    exist at the same time; None: all of 8 rows, the micro-batch of a plain loop. Activations are the inputs
+    of the layers; left out is what a layer holds while it is computed, and the allocator's slack.
 
     >>> f"{training_memory(SHAPES['SmolLM2-135M'], 1024, 512)['logits'] / 1e9:.2f}"
     '0.81'
@@ -146,7 +146,7 @@ def training_memory(shape: Shape, rows: int, length: int, logit_tokens: int | No
         "bf16 copy": 2.0 * shape.parameters,
         "gradients": 4.0 * shape.parameters,
         "AdamW": 8.0 * shape.parameters,
-        "layers' inputs": 2.0 * shape.layers * tokens * shape.hidden,
+        "activations": 2.0 * shape.layers * tokens * shape.hidden,
         "logits": 4.0 * (tokens if logit_tokens is None else logit_tokens) * shape.vocabulary,
         "KV cache": float(rows * length * shape.costs().cache_bytes),
     }

@@ -58,9 +58,8 @@ EXERCISE = Exercise(
         "(Attention's own operations are left out here.)"
     ),
     stub=(
-        "def decode_ceiling(\n"
-        "    rows: int, context: int, parameters: float, cache_bytes: float, bandwidth: float, rate: float\n"
-        ") -> float:\n"
+        "def decode_ceiling(rows: int, context: int, parameters: float, cache_bytes: float, bandwidth: float, "
+        "rate: float) -> float:\n"
         "    raise NotImplementedError\n"
     ),
     reference=decode_ceiling,

@@ -79,7 +79,7 @@ def _draw_series(axis: Axes, number: int, name: str, values: np.ndarray, notes: 
         linestyle=line,
         marker=MARKERS[number % len(MARKERS)],
         color=PALETTE[number % (len(PALETTE) - 1)],  # black is the roof's
-        markersize=9 if alone else 5,
+        markersize=max(14 - number, 7) if alone else 5,  # what lies below a later point looks out behind it
         markeredgecolor="white",
         label=name,
     )
