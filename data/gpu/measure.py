@@ -129,6 +129,7 @@ def recipe(name: str, seed: int, sources: dict[str, str]) -> Callable[[Setting],
             changes |= {"steps": setting.steps, **(SMOKE_ONLINE if settings.online else SMOKE_ROWS)}
             changes |= {} if settings.trainer == "reward_model" else SMOKE_RUN
             given.setdefault("model", setting.model)
+            changes |= {"teacher": setting.model} if settings.teacher else {}
         device = str(setting.device)
         if (folder / "recipe.yaml").exists():
             found = lk.train(resume=folder, device=device, progress=False)
