@@ -13,7 +13,9 @@ from mini import numbers, random_policy
 from smollm2_like import small_smollm2
 
 import labkit as lk
+from labkit.cli.entry import _run as command
 from labkit.errors import UserError
+from labkit.plots import pipeline_costs, pipeline_stages
 from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.recipes.pipeline import load_pipeline, stage_recipe
 from labkit.runs import Run
@@ -230,6 +232,33 @@ def test_stopped_in_a_stage_goes_on_there(tmp_path: Path, whole: PipelineRun, lu
 
 def without_times(run: PipelineRun) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in run.report().to_dict()["rows"]]
+
+
+def test_the_command_line_runs_resumes_and_lists_pipelines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    random_policy().save(tmp_path / "base")
+    stage = {"name": "cold", "title": "cold start", "method": "sft", "data": {"rows": 8}, "settings": {"steps": 2}}
+    recipe = {"model": str(tmp_path / "base"), "stages": [stage], "measure": FEW["measure"]}
+    (tmp_path / "own.yaml").write_text(json.dumps(recipe))
+    for arguments in (["own.yaml", "--seed", "3", "--out"], ["--resume"]):
+        files = [str(tmp_path / name) if name.endswith(".yaml") else name for name in arguments]
+        assert command(["train", *files, str(tmp_path / "run")]) == 0
+        *said, last = capsys.readouterr().out.splitlines()
+        assert last == str(tmp_path / "run") and any(line.startswith("cold start") for line in said)
+    assert open_pipeline(tmp_path / "run").pipeline.seed == 3
+    assert command(["train", str(tmp_path / "own.yaml"), "--set", "cold.stepps=1"]) == 2
+    assert "did you mean 'steps'" in capsys.readouterr().err
+    assert command(["recipes", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed["r1-pipeline-tiny"]["algorithm"] == "pipeline"
+
+
+def test_figures_of_a_report(whole: PipelineRun):
+    found = whole.report()
+    figure = pipeline_stages(found, ["pass_at_1", "length"])
+    assert [axis.get_xlabel() for axis in figure.axes] == ["pass@1 (share of samples)", "length (tokens)"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [row["title"] for row in found.rows]
+    (axis,) = pipeline_costs(found, "gold").axes
+    assert {text.get_text() for text in axis.get_legend().get_texts()} == {row["title"] for row in found.rows}
 
 
 def test_a_stage_is_not_resumed_by_itself(whole: PipelineRun):
