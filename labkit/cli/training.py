@@ -187,7 +187,11 @@ def _summarize(run: Run) -> None:
         out.print(f"go on with it: labkit train --resume {where}")
     if (run.path / "curves.png").exists():
         out.print(f"curves:        {where}/curves.png", markup=False)
-    if trainer == "reward_model":
+    if recipe.get("algorithm") in ("outcome", "process"):
+        out.print(
+            f"ask it:        labkit.load_reward_model({str(run.path)!r}).score(prompts, completions)", markup=False
+        )
+    elif trainer == "reward_model":
         out.print(f"train on it:   labkit train rloo-assistant-tiny --set reward_model={where}", markup=False)
     else:
         browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if trainer in ("rl", "ppo") else ""

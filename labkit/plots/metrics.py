@@ -143,7 +143,13 @@ METRICS: dict[str, Metric] = {
     ),
     # Preferences and reward models
     "accuracy": Metric(
-        "Accuracy", "share of pairs", "Share of the batch in the right order (KTO: on its side of the reference point)."
+        "Accuracy", "share of pairs", "Share of the batch in the right order (marks, KTO: on the right side)."
+    ),
+    "label_mean": Metric("Mean mark", "", "Outcome and process reward models: mean of what the batch's marks say."),
+    "probability_mean": Metric(
+        "Mean probability",
+        "",
+        "Outcome and process reward models: mean chance that the model gives to the marks.",
     ),
     "margin": Metric("Margin", "", "Mean reward of the chosen minus that of the rejected replies; of DPO: beta times."),
     "reward_chosen": Metric("Reward, chosen", "", "Mean reward of the chosen replies; of DPO: the implicit one."),

@@ -8,6 +8,7 @@ from mini import numbers, random_policy
 
 from labkit.errors import UserError
 from labkit.models import RewardModel, load_reward_model, step_ends
+from labkit.plots.metrics import METRICS
 from labkit.recipes import load_recipe
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task, load_task
@@ -39,6 +40,7 @@ def test_a_judge_learns_what_the_rows_say(tmp_path, kind, rows):
     assert before["accuracy"] == 0.5 and before["ranking"] == 0.5, "the head begins at zero"
     assert after["accuracy"] > 0.9 and after["ranking"] > 0.95 and after["loss"] < 0.5 * before["loss"]
     assert after["interval"][0] < after["accuracy"] <= after["interval"][1]
+    assert set(run.metrics[0]) - set(METRICS) == set()
     judge = load_reward_model(run)
     if kind == "orm":
         right, wrong = judge.score(["5:", "5:"], ["44", "7"]).tolist()
