@@ -39,6 +39,8 @@ WATCHED = {
 
 def _dashboard(recipe: Recipe) -> Dashboard:
     fixed = WATCHED.get(recipe.trainer, ("pass_rate", "response_length", "entropy"))
+    if recipe.algorithm in ("outcome", "process"):  # no pairs, so no margin
+        fixed = ("loss", "accuracy", "grad_norm")
     if recipe.online and (recipe.reward_model or recipe.verifier):
         fixed = ("reward_mean", "gold_mean", "kl" if recipe.reward_model else "response_length")
     return Dashboard(recipe.steps, recipe.name, fixed[2], fixed=fixed[:2])
