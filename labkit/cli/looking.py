@@ -1,16 +1,20 @@
 """Commands that tell what there is: `recipes`, `tasks`, `models`, `doctor`, `version`."""
 
+from dataclasses import replace
 from textwrap import shorten
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from labkit.cli.options import Json
+from labkit.cli.options import Device, Json, Settings, check_device, parse_settings
 from labkit.cli.output import console, print_json, print_list, quietly
-from labkit.doctor import Diagnosis, examine, models_at_hand, versions
+from labkit.doctor import GIB, Diagnosis, examine, memory_gib, models_at_hand, versions
+from labkit.errors import UserError
 from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.recipes.pipeline import load_pipeline
 from labkit.tasks import TASKS, availability, load_task
+from labkit.training.estimates import Estimate, estimate
 
 # What is said of tasks that are not loaded to be listed.
 PLAIN = {
@@ -78,12 +82,30 @@ def models(as_json: Json = False) -> None:
     print_list(shown, ["name", "at hand", "description"], False)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Option(help="Estimate memory and time of this recipe here, and nothing else.")
+    ] = None,
+    settings: Settings = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
     """Looks whether everything is at hand, and says how to mend what is not.
 
     Look at: lines marked missing (mend them first) and warning (known traps); the smoke test's tokens per
     second. The exit status is 1 where something that is needed is missing.
+
+    Example: `labkit doctor --recipe r1-zero-tiny --set prompts=64` says what a recipe will need on this device.
     """
+    if recipe is not None:
+        told = quietly(lambda: estimate(load_recipe(recipe, **parse_settings(settings)), check_device(device)))
+        free = memory_gib() if told.free_bytes is None else None
+        if free is not None:
+            told = replace(told, free_bytes=int(free[1] * GIB))
+        print_json(told.to_dict()) if as_json else _show_estimate(told)
+        return
+    if settings or device:
+        raise UserError("--set and --device belong to an estimate: name its recipe with --recipe")
     diagnosis = quietly(examine)
     if as_json:
         print_json(diagnosis.to_dict())
@@ -117,3 +139,29 @@ def _show(diagnosis: Diagnosis) -> None:
     verdict = "Everything that the lab needs is here." if diagnosis.ok else f"{counts['missing']} missing: see above."
     warned = f" Warnings: {counts['warning']}." if counts["warning"] else ""
     out.print(Text(f"\n{verdict}{warned}", style="bold green" if diagnosis.ok else "bold red"))
+
+
+def _show_estimate(told: Estimate) -> None:
+    """Memory by what it is for, the peak of each phase, whether it fits, and time."""
+    out = console()
+    out.print(Text(f"\n{told.recipe}: {told.model} on {told.device}", style="bold"))
+    out.print(f"rows of up to {told.longest_row:,} tokens, micro-batches of {told.microbatch_tokens:,} tokens")
+    for name, size in told.parts.items():
+        out.print(f"  {name:12} {size / 2**20:10,.0f} MiB")
+    phases = f"sampling {told.sampling_bytes / 2**20:,.0f} MiB, update {told.update_bytes / 2**20:,.0f} MiB"
+    out.print(
+        Text(f"peak         {told.peak_bytes / 2**20:10,.0f} MiB  ({phases}; Python itself left out)", style="bold")
+    )
+    if told.fits is False:
+        out.print(Text(f"does not fit: {told.free_bytes / 2**20:,.0f} MiB are free", style="bold red"))
+        mend = (
+            "optimizer.microbatch_tokens lower, optimizer.gradient_checkpointing=true, lora, fewer or shorter samples"
+        )
+        out.print(Text(f"mend: {mend}", style="cyan"))
+    elif told.fits:
+        out.print(Text(f"fits: {told.free_bytes / 2**20:,.0f} MiB are free", style="green"))
+    if told.seconds:
+        step = f"{told.seconds['sample']:.1f} s of sampling and {told.seconds['train']:.1f} s of training a step"
+        out.print(
+            f"time: at most {step}, {told.seconds['run'] / 60:,.0f} min in all, if every answer is of full length"
+        )

@@ -37,7 +37,8 @@ class OptimizerSettings(Settings):
         None, ge=1, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
     )
     try_longest: bool | None = Field(
-        None, description="try the longest possible batch before the first step; default: on a GPU, where it can fail"
+        None,
+        description="RL: try the longest possible batch before step 1; default: on a GPU, where it can fail",
     )
     gradient_checkpointing: bool = Field(
         False, description="keep one activation a layer and compute the rest again in the backward pass: less memory"

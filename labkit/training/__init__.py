@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from labkit.errors import RunError, UserError
 from labkit.evaluation import Report, evaluate
-from labkit.models import Policy, RewardModel, add_lora, load_policy, load_reward_model
+from labkit.models import Policy, RewardModel, add_lora, load_policy, load_reward_model, train_with
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
@@ -82,6 +82,7 @@ def train(
     guide = _teacher(settings, teacher, policy, device)
     if settings.lora is not None:
         add_lora(policy, settings.lora.rank, settings.lora.alpha, settings.lora.targets, settings.seed)
+    train_with(policy.model, settings.optimizer.gradient_checkpointing, settings.optimizer.compile)
     given = None if isinstance(dataset, str | Path) else dataset
     offline = _prepare(settings, policy, given, None if run is None else run.path, frozen)
     if run is None:

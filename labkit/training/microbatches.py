@@ -6,6 +6,7 @@ from torch import Tensor
 
 # A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where its units are filled.
 DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
+PADDING = 0.15  # the largest share of a row that may be padding, where there is a choice
 
 
 def token_budget(asked: int | None, device: torch.device) -> int:
@@ -16,18 +17,22 @@ def token_budget(asked: int | None, device: torch.device) -> int:
 def microbatches(lengths: Int[Tensor, " rows"], budget: int) -> list[Int[Tensor, " part"]]:
     """Row numbers, cut so that rows x longest row stays within `budget` tokens; a longer row stands alone.
 
-    Rows of about the same length share a micro-batch, so that little is spent on padding. Longest first: what does
-    not fit into memory fails at once, and not hours into a run.
+    Rows of about the same length share a micro-batch, so that little is spent on padding: one that would be padded by
+    more than `PADDING` begins a new one, where the present one is already a quarter full. Longest first: what does not
+    fit into memory fails at once, and not hours into a run.
 
     >>> [part.tolist() for part in microbatches(torch.tensor([5, 100, 6, 50]), 120)]
-    [[1], [3, 2], [0]]
+    [[1], [3], [2, 0]]
     """
     parts: list[list[int]] = []
     longest = 0
+    sizes = lengths.tolist()
     for row in lengths.argsort(descending=True, stable=True).tolist():
-        if parts and (len(parts[-1]) + 1) * longest <= budget:
-            parts[-1].append(row)
-        else:
+        filled = len(parts[-1]) * longest if parts else 0
+        full = not parts or filled + longest > budget
+        if full or (sizes[row] < (1 - PADDING) * longest and 4 * filled >= budget):
             parts.append([row])
-            longest = int(lengths[row])
+            longest = sizes[row]
+        else:
+            parts[-1].append(row)
     return [torch.tensor(part, device=lengths.device) for part in parts]

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labkit.errors import RunError
 from labkit.recipes.schema import Recipe
 from labkit.training.measure import Stopwatch
+from labkit.training.memory import out_of_memory
 from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
 
 Part = TypeVar("Part")
@@ -38,7 +40,8 @@ def supervised_step(
     """One optimiser step on the weighted mean of the parts' losses; returns the step's metrics.
 
     `loss_of(part)` is the part's mean loss and its statistics, `weights` how much each counts (its tokens, its pairs):
-    so the gradient is that of the whole batch, however it was cut.
+    so the gradient is that of the whole batch, however it was cut. Raises RunError where a part does not fit into
+    memory.
     """
     settings, clock, total = recipe.optimizer, Stopwatch(), sum(weights)
     sums: dict[str, float] = {}
@@ -46,8 +49,16 @@ def supervised_step(
     with clock("train"):
         for part, weight in zip(parts, weights, strict=True):
             share = weight / total
-            loss, stats = loss_of(part)
-            (loss * share).backward()
+            try:
+                loss, stats = loss_of(part)
+                (loss * share).backward()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise RunError(
+                    "out of memory: lower optimizer.microbatch_tokens or data.max_length, or set "
+                    "optimizer.gradient_checkpointing=true"
+                ) from error
             for key, value in {"loss": loss.detach(), **stats}.items():
                 sums[key] = sums.get(key, 0.0) + float(value) * share
         norm, skipped = apply_gradients(modules, optimizer, lr, settings.max_grad_norm)

@@ -161,6 +161,8 @@ def update(
     """
     settings, device = recipe.optimizer, rollouts.tokens.device
     clock, budget = clock or Stopwatch(device), budget or Budget(settings.microbatch_tokens, device)
+    clock.add("backward", 0.0)  # also where nothing is trained
+    clock.add("optimizer", 0.0)
     by_token = advantages if advantages.dim() == 2 else advantages[:, None].expand(rollouts.mask.shape)
     kl_loss = preset.kl_coef != 0 and preset.kl_placement == "loss"
     needs_all = recipe.train_zero_advantage or kl_loss or preset.entropy_coef != 0 or critic is not None

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mini import mini_run, numbers, random_policy
 from test_rl import likes_fours
+from toys import toy_run
 
 from labkit.errors import RunError
 from labkit.models import Policy
@@ -168,6 +169,13 @@ def test_the_longest_batch_is_tried_before_the_first_step_and_changes_nothing(tm
 
     mini_run(tmp_path / "short", short, task=likes_fours(), try_longest=True, observer=Looks(), **OPTIONS)
     assert seen[0] == 1 and machine.failures == 1, "found before the first step, and in no later one"
+
+
+def test_what_learns_from_rows_says_it_in_one_line(tmp_path, monkeypatch):
+    policy = random_policy()
+    ShortOfMemory(monkeypatch, policy, 5)
+    with pytest.raises(RunError, match=r"out of memory: lower optimizer.microbatch_tokens"):
+        toy_run(tmp_path / "run", "sft", policy, steps=1)
 
 
 @pytest.mark.gpu
