@@ -54,19 +54,20 @@ class RowCache(Cache):
     Prefill with one row a prompt, `expand` it to one row a sample, and `keep` the rows that are still being sampled.
     """
 
-    def __init__(self, layers: int, prompt_columns: int) -> None:
-        super().__init__(layers=[RowLayer(prompt_columns) for _ in range(layers)])
+    def __init__(self, layers: int, columns: int) -> None:
+        super().__init__(layers=[RowLayer(columns) for _ in range(layers)])
 
-    def expand(self, n: int, extra_columns: int) -> None:
-        """Repeats each row n times and makes room for `extra_columns` more columns."""
-        for layer in self.layers:
+    def expand(self, index: Int[Tensor, " rows"], columns: int) -> "RowCache":
+        """A new cache: row i holds what row index[i] holds here, and has room for `columns` in all."""
+        new = RowCache(len(self.layers), columns)
+        for layer, old in zip(new.layers, self.layers, strict=True):
+            layer.rows, layer.length, layer.is_initialized = len(index), old.length, True
             for name in ("keys", "values"):
-                old = getattr(layer, name)
-                rows, heads, columns, dim = old.shape
-                new = old.new_empty(rows * n, heads, columns + extra_columns, dim)
-                new[:, :, :columns] = old.repeat_interleave(n, 0)
-                setattr(layer, name, new)
-            layer.rows, layer.capacity = layer.rows * n, layer.capacity + extra_columns
+                source = getattr(old, name)[:, :, : old.length]
+                target = source.new_empty(len(index), source.shape[1], columns, source.shape[3])
+                target[:, :, : old.length] = source[index]
+                setattr(layer, name, target)
+        return new
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"]) -> None:
         """Shrinks to the first `rows` rows, after the rows `movers` were copied into the rows `holes`."""
@@ -75,18 +76,3 @@ class RowCache(Cache):
                 for buffer in (layer.keys, layer.values):
                     buffer[holes, :, : layer.length] = buffer[movers, :, : layer.length]
             layer.rows = rows
-
-
-def compaction(alive: Tensor) -> tuple[int, Tensor, Tensor]:
-    """How to close the gaps: (rows that stay, rows of the front that finished, rows of the back that replace them).
-
-    Only as many rows are copied as finished in the front part, so that leaving costs next to nothing.
-
-    >>> import torch
-    >>> compaction(torch.tensor([True, False, True, False, True]))
-    (3, tensor([1]), tensor([4]))
-    """
-    rows = int(alive.sum())
-    holes = (~alive[:rows]).nonzero().squeeze(1)
-    movers = alive[rows:].nonzero().squeeze(1) + rows
-    return rows, holes, movers

@@ -74,21 +74,21 @@ def choose(
     """
     logits = logits.float()
     if options.temperature == 0:
-        tokens = logits.argmax(-1)
-        return tokens, _logprob(logits, tokens)
+        tokens = logits.argmax(-1, keepdim=True)
+        return tokens.squeeze(1), logits.log_softmax(-1).gather(-1, tokens).squeeze(1)
     if options.temperature != 1:
         logits = logits / options.temperature
-    probabilities = logits.softmax(-1)
-    kept = filter_probabilities(probabilities, options) if options.filtered else probabilities
+    logprobs = logits.log_softmax(-1)
+    kept = logprobs.exp()
+    if options.filtered:
+        kept = filter_probabilities(kept, options)
     cumulative = kept.cumsum(-1)
-    # `<=` skips tokens of probability 0, which repeat the cumulative value of the token before them.
-    tokens = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(-1)
-    tokens = tokens.clamp_(max=logits.shape[-1] - 1)
-    return tokens, _logprob(logits, tokens)
-
-
-def _logprob(logits: Float[Tensor, "batch vocab"], tokens: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    return logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
+    # The first token whose cumulative value is above the number: one of probability 0 repeats the value before it.
+    drawn = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    drawn = drawn.clamp_(max=logits.shape[-1] - 1)
+    if options.filtered:  # where sums are taken in parallel, rounding can lift the value at a token that was left out
+        drawn = torch.where(kept.gather(-1, drawn) > 0, drawn, kept.argmax(-1, keepdim=True))
+    return drawn.squeeze(1), logprobs.gather(-1, drawn).squeeze(1)
 
 
 def uniforms(prompts: list[list[int]], n: int, steps: int, seed: int) -> Float[Tensor, "batch steps"]:

@@ -1,8 +1,5 @@
 """Stop strings: a row ends with the token that completes one."""
 
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from labkit.errors import UserError
@@ -19,15 +16,18 @@ class StopStrings:
         # are enough to see a whole stop string.
         self.window = 4 * max(len(s.encode()) for s in stop)
 
-    def completed(
-        self, tokens: Int[Tensor, "batch steps"], rows: Int[Tensor, " rows"], step: int
-    ) -> Bool[Tensor, " rows"]:
-        """Which of `rows` have a stop string whose last character came with the token at column `step`."""
-        first = max(0, step + 1 - self.window)
-        recent = tokens[rows, first : step + 1].tolist()
-        now = self.tokenizer.batch_decode(recent)
-        before = self.tokenizer.batch_decode([ids[:-1] for ids in recent])
-        found = [
-            any(text.count(s) > earlier.count(s) for s in self.stop) for text, earlier in zip(now, before, strict=True)
-        ]
-        return torch.tensor(found, dtype=torch.bool, device=tokens.device)
+    def length(self, ids: list[int], known: int) -> int | None:
+        """How many of a row's tokens there are when a stop string is complete; None where none is.
+
+        The first `known` tokens were looked at before. A text that no token changes visibly (half of a character)
+        completes nothing.
+        """
+        text = self.tokenizer.decode(ids[max(0, known - self.window) :])
+        if not any(s in text for s in self.stop):
+            return None
+        for end in range(known + 1, len(ids) + 1):
+            recent = ids[max(0, end - self.window) : end]
+            now, before = self.tokenizer.decode(recent), self.tokenizer.decode(recent[:-1])
+            if any(now.count(s) > before.count(s) for s in self.stop):
+                return end
+        return None

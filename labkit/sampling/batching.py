@@ -1,0 +1,179 @@
+"""Continuous batching: which rows are decoded when.
+
+    while rows wait or are decoded:
+        admit     waiting rows into free slots: read their prompts, once for a group, and draw the first token
+        advance   all slots by a token, or by several before anybody looks
+        retire    rows that have ended: their results are taken, the rows behind them close the gaps
+
+On a GPU a step of few rows costs as much as one of many, and looking costs a wait: it looks every 16 steps and refills
+what is free. On a CPU a step costs what its rows cost: it looks at every step, and refills when half of the slots are
+free, so that those who come together have the same age and attend to the same number of columns. What is best there
+is not the most slots but as many as have their keys and values in the processor's cache.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from labkit.sampling.fused import FusedDecoder, Prefilled, Spans
+from labkit.sampling.plain import PlainDecoder, PlainPrefilled
+from labkit.sampling.slots import Slots, compaction
+from labkit.sampling.stepping import Stepper
+from labkit.sampling.stopping import StopStrings
+
+COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
+PREFILL_TOKENS = 8192  # prompts are read in batches of so many tokens, padding included
+
+
+@dataclass
+class Drawn:
+    """What was drawn for each row; what lies behind a row's length means nothing."""
+
+    tokens: Int[Tensor, "batch steps"]
+    logprobs: Float[Tensor, "batch steps"]
+    lengths: Int[Tensor, " batch"]
+    ended: Bool[Tensor, " batch"]  # by the policy, not by the token limit
+    timings: dict[str, float] = field(default_factory=dict)  # seconds
+
+
+class ContinuousBatch:
+    """One call of `sample`, from encoded prompts to what was drawn. Row i belongs to prompt i // n."""
+
+    def __init__(
+        self,
+        decoder: FusedDecoder | PlainDecoder,
+        slots: Slots,
+        stepper: Stepper,
+        encoded: list[list[int]],
+        n: int,
+        noise: Float[Tensor, "batch steps"],
+        stops: StopStrings | None,
+        size: int,
+    ) -> None:
+        self.decoder, self.slots, self.stepper, self.stops = decoder, slots, stepper, stops
+        self.encoded, self.n, self.noise, self.size = encoded, n, noise, size
+        self.device, (batch, steps) = noise.device, noise.shape
+        self.look_every = stepper.look_every(stops is not None)
+        self.refill_at = int(size * stepper.refill_share) if decoder.joins else 0
+        self.waiting = 0  # the first row that waits; those before it have had their slot
+        self.active = self.veterans = 0  # slots in use; how many of them were there before the newest came
+        self.owner = np.zeros(slots.size, dtype=np.int64)  # whose row a slot decodes
+        self.ends = np.zeros(slots.size, dtype=np.int64)  # columns that its next step looks at
+        self.last_column = np.zeros(slots.size, dtype=np.int64)  # and the most that any of its steps will
+        self.known = np.zeros(slots.size, dtype=np.int64)  # tokens that were searched for stop strings
+        self.prompts: Prefilled | PlainPrefilled | None = None
+        self.first_read = self.end_read = 0  # which prompts these are
+        self.drawn = Drawn(
+            torch.zeros(batch, steps, dtype=torch.long, device=self.device),
+            torch.zeros(batch, steps, device=self.device),
+            torch.zeros(batch, dtype=torch.long, device=self.device),
+            torch.zeros(batch, dtype=torch.bool, device=self.device),
+        )
+        self.prefill_seconds = 0.0
+
+    def run(self) -> Drawn:
+        """The loop."""
+        started, batch = clock(self.device), len(self.noise)
+        while self.active or self.waiting < batch:
+            if self.waiting < batch and self.active <= self.refill_at:
+                self.admit()
+            else:
+                self.advance()
+            self.retire()
+        seconds = clock(self.device) - started
+        self.drawn.timings = {"prefill": self.prefill_seconds, "decode": seconds - self.prefill_seconds}
+        return self.drawn
+
+    def admit(self) -> None:
+        """Waiting rows take the slots behind the active ones, as far as their prompts are read together."""
+        started = clock(self.device)
+        if self.waiting // self.n >= self.end_read:
+            self.read_prompts(self.waiting // self.n)
+        rows = np.arange(self.waiting, min(self.waiting + self.size - self.active, self.end_read * self.n))
+        index = torch.from_numpy(rows // self.n - self.first_read).to(self.device)
+        self.decoder.place(self.prompts, index, self.active)
+        starts = self.prompts.lengths[index]
+        logits = self.prompts.logits[index]
+        self.prefill_seconds += clock(self.device) - started
+        used = self.slots.place(self.active, starts, self.noise[rows[0] : rows[-1] + 1])
+        self.slots.draw(used, logits)
+        lengths = np.array([len(self.encoded[row // self.n]) for row in rows])
+        self.owner[used], self.ends[used], self.known[used] = rows, lengths + 1, 0
+        self.last_column[used] = lengths + self.noise.shape[1]
+        self.veterans, self.active = self.active, used.stop
+        self.waiting += len(rows)
+
+    def read_prompts(self, first: int) -> None:
+        """One forward pass over the prompts from `first` on, as many as PREFILL_TOKENS allows."""
+        end, longest = first, 0
+        while end < len(self.encoded):
+            longest = max(longest, len(self.encoded[end]))
+            if end > first and longest * (end + 1 - first) > PREFILL_TOKENS:
+                break
+            end += 1
+        part = self.encoded[first:end]
+        longest = max(map(len, part))
+        tokens = torch.tensor([ids + [0] * (longest - len(ids)) for ids in part], device=self.device)
+        lengths = torch.tensor([len(ids) for ids in part], device=self.device)
+        self.prompts = None  # its memory is free for the next
+        self.prompts = self.decoder.prefill(tokens, lengths)
+        self.first_read, self.end_read = first, end
+
+    def advance(self) -> None:
+        """All slots by some tokens, with nobody looking in between."""
+        left = int((self.last_column - self.ends)[: self.active].max())
+        steps = max(1, min(self.look_every, left))
+        self.stepper.run(self.spans(steps - 1), steps)
+        self.ends[: self.active] += steps
+
+    def spans(self, more: int) -> Spans:
+        """The slots in ranges of one age: veterans and newcomers, with the columns that they look at."""
+        ends = np.minimum(self.ends + more, self.last_column)
+        cuts = sorted({min(self.veterans, self.active), self.active} - {0})
+        begins = [0, *cuts]
+        return tuple((cut, int(ends[begin:cut].max())) for begin, cut in zip(begins, cuts, strict=False))
+
+    def retire(self) -> None:
+        """Takes the results of rows that have ended and closes the gaps, once it is worth it."""
+        if self.stops is not None:
+            self.search_stops()
+        alive = self.slots.alive[: self.active].cpu()
+        finished = self.active - int(alive.sum())
+        if not finished or (finished < self.active and finished * COMPACT_SHARE < self.active):
+            return
+        gone = (~alive).nonzero().squeeze(1)
+        rows = torch.from_numpy(self.owner)[gone].to(self.device)
+        slots, steps, drawn = gone.to(self.device), self.noise.shape[1], self.drawn
+        drawn.tokens[rows] = self.slots.tokens[slots, :steps]
+        drawn.logprobs[rows] = self.slots.logprobs[slots, :steps]
+        drawn.lengths[rows], drawn.ended[rows] = self.slots.count[slots], self.slots.ended[slots]
+        left, holes, movers = compaction(alive)
+        for mine in (self.owner, self.ends, self.last_column, self.known):
+            mine[holes.numpy()] = mine[movers.numpy()]
+        if len(holes):
+            self.slots.keep(holes.to(self.device), movers.to(self.device))
+        if left:
+            columns = int(self.ends[:left].max())
+            self.decoder.keep(left, holes.to(self.device), movers.to(self.device), columns)
+        self.active, self.veterans = left, min(self.veterans, left)
+
+    def search_stops(self) -> None:
+        """Ends rows whose text holds a stop string. The device's tokens are read once for all of them."""
+        counts, tokens = self.slots.count[: self.active].tolist(), self.slots.tokens[: self.active].cpu()
+        for slot, count in enumerate(counts):
+            if count > self.known[slot]:
+                length = self.stops.length(tokens[slot, :count].tolist(), int(self.known[slot]))
+                self.known[slot] = count
+                if length is not None:
+                    self.slots.finish(slot, length)
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, after all work that was given to the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

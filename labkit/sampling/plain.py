@@ -1,0 +1,97 @@
+"""Decoding with transformers' own forward pass: for any causal language model.
+
+What the fused decoder does not know (sliding windows, learned positions, other activations) comes here. Rows are
+left-padded, so that all write the same column of the cache and distances between columns are distances in the text.
+A prompt is read once for its group, the cache is allocated once, finished rows leave; but newcomers wait until all
+slots are free, and there are no CUDA graphs.
+"""
+
+import inspect
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from labkit.models import autocast
+from labkit.sampling.cache import RowCache
+
+
+@dataclass
+class PlainPrefilled:
+    """Prompts that were read: next-token logits, lengths, their cache, and which of its columns are real."""
+
+    logits: Float[Tensor, "prompts vocab"]
+    lengths: Int[Tensor, " prompts"]
+    past: RowCache
+    real: Bool[Tensor, "prompts columns"]
+
+
+class PlainDecoder:
+    """The model as seen by the sampler; see `FusedDecoder`."""
+
+    joins = False
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.device = model, model.device
+        self.takes_4d_mask = plain_attention(model)
+        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+
+    def reserve(self, size: int, columns: int) -> bool:
+        """Room is made in `place`."""
+        self.columns = columns
+        return False
+
+    def prefill(self, tokens: Int[Tensor, "prompts time"], lengths: Int[Tensor, " prompts"]) -> PlainPrefilled:
+        """One forward pass over the prompts, which come right-padded. Positions count real tokens only."""
+        time = tokens.shape[1]
+        columns = torch.arange(time, device=self.device)
+        shift = (time - lengths)[:, None]
+        real = columns >= shift
+        tokens = tokens.gather(1, (columns - shift) % time)  # the padding goes to the left
+        cache = RowCache(self.model.config.num_hidden_layers, time)
+        logits = self.forward(tokens, None if bool(real.all()) else real, (columns - shift).clamp(min=0), cache)
+        return PlainPrefilled(logits, lengths, cache, real)
+
+    def place(self, prompts: PlainPrefilled, index: Int[Tensor, " rows"], first: int) -> None:
+        """The cache of prompt index[i] for row i, with room for what will be drawn."""
+        assert first == 0, "rows of this decoder begin together"
+        self.cache = prompts.past.expand(index, self.columns)
+        real = prompts.real[index]
+        room = real.new_ones(len(index), self.columns - real.shape[1])
+        self.real = None if bool(prompts.real.all()) else torch.cat([real, room], 1)
+
+    def step(
+        self, tokens: Int[Tensor, " rows"], positions: Int[Tensor, " rows"], spans: object
+    ) -> Float[Tensor, "rows vocab"]:
+        """Feeds one token a row; returns the logits of the next."""
+        mask = None if self.real is None else self.real[:, : self.cache.get_seq_length() + 1]
+        if mask is not None and self.takes_4d_mask:
+            mask = mask[:, None, None, :]
+        return self.forward(tokens[:, None], mask, positions[:, None], self.cache)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None, positions: Tensor, cache: RowCache) -> Tensor:
+        """Next-token logits [rows, vocab] after `tokens`; the cache grows."""
+        extra = {"position_ids": positions} if self.takes_positions else {}
+        with autocast(tokens.device):
+            out = self.model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
+        return out.logits[:, -1]
+
+    def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"], columns: int) -> None:
+        """The rows `movers` move into `holes`; the first `rows` stay, the others leave."""
+        self.cache.keep(rows, holes, movers)
+        if self.real is not None:
+            self.real[holes] = self.real[movers]
+            self.real = self.real[:rows]
+
+
+def plain_attention(model: nn.Module) -> bool:
+    """Whether all layers attend to the whole past through sdpa, so that one boolean mask serves them all.
+
+    Others (sliding windows, ALiBi, eager attention) get the 2-d mask of real columns and make their own of it.
+    """
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    rotary = hasattr(config, "rope_parameters")
+    return config._attn_implementation == "sdpa" and kinds == {"full_attention"} and not windowed and rotary

@@ -1,0 +1,97 @@
+"""What a call of `sample` works with: decoder, slots and steps; on CUDA kept from call to call."""
+
+import sys
+from threading import RLock
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from labkit.sampling.fused import FusedDecoder
+from labkit.sampling.plain import PlainDecoder
+from labkit.sampling.slots import Slots
+from labkit.sampling.stepping import COLUMN_BUCKET, GraphStepper, Stepper, row_bucket
+
+CPU_SLOTS = 256
+CUDA_SLOTS = 1024
+CUDA_SHARE = 0.25  # most of a GPU's memory that the keys and values of all slots may take
+
+_kept: "WeakKeyDictionary[nn.Module, Workspace]" = WeakKeyDictionary()
+_told: set[str] = set()
+
+
+class Workspace:
+    """Static buffers for one model, and the graphs that were captured on them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.lock = RLock()
+        self.signature = signature(model)
+        self.decoder = FusedDecoder(model) if FusedDecoder.serves(model) else PlainDecoder(model)
+        self.slots: Slots | None = None
+        self.stepper: Stepper | None = None
+
+    def prepare(self, model: nn.Module, size: int, steps: int, columns: int) -> None:
+        """Weights as they are now, and room for `size` rows of `columns` tokens, of which `steps` are drawn."""
+        on_cuda = model.device.type == "cuda"
+        if on_cuda:  # whole buckets, so that the next call finds room
+            size, steps, columns = row_bucket(size), _rounded(steps), _rounded(columns)
+        if isinstance(self.decoder, FusedDecoder):
+            self.decoder.load(model)
+        moved = self.decoder.reserve(size, columns)
+        if moved or self.slots is None or self.slots.size < size or self.slots.steps < steps:
+            self.stepper = None  # its graphs read the buffers that go now
+            size, steps = (max(size, self.slots.size), max(steps, self.slots.steps)) if self.slots else (size, steps)
+            self.slots = Slots(size, steps, model.device)
+            graphs = on_cuda and isinstance(self.decoder, FusedDecoder)
+            self.stepper = (GraphStepper if graphs else Stepper)(self.decoder, self.slots)
+
+
+def workspace(model: nn.Module) -> Workspace:
+    """The workspace of this model. On CUDA it is the same at the next call; on the CPU a new one costs nothing."""
+    if model.device.type != "cuda":
+        return Workspace(model)
+    if model not in _kept or _kept[model].signature != signature(model):
+        _kept[model] = Workspace(model)
+    return _kept[model]
+
+
+def release_workspaces() -> None:
+    """Gives back the GPU memory that `sample` keeps between calls (cache, weights, graphs)."""
+    _kept.clear()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def signature(model: nn.Module) -> tuple:
+    """What must not have changed for a workspace to fit."""
+    weight = model.get_input_embeddings().weight
+    return (weight.device, weight.dtype, weight.data_ptr(), weight.shape, FusedDecoder.serves(model))
+
+
+def default_slots(model: nn.Module, columns: int) -> int:
+    """The most rows that are decoded at once where nobody says how many: 256 on the CPU (measured); on CUDA 1024, or as
+    many as a quarter of the memory holds."""
+    if model.device.type != "cuda":
+        return CPU_SLOTS
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row_bytes = 2 * config.num_hidden_layers * heads * head_dim * 2 * _rounded(columns)
+    memory = torch.cuda.get_device_properties(model.device).total_memory
+    return int(min(CUDA_SLOTS, max(1, memory * CUDA_SHARE // row_bytes)))
+
+
+def tell_if_plain(model: nn.Module) -> None:
+    """One line, once for each type of model, where `sample` takes transformers' own forward pass."""
+    kind = model.config.model_type
+    if not FusedDecoder.serves(model) and kind not in _told:
+        _told.add(kind)
+        print(
+            f"labkit: sampling from a {kind} model takes transformers' own forward pass, which is slower: "
+            "no fused steps, no refilling of slots, no CUDA graphs",
+            file=sys.stderr,
+        )
+
+
+def _rounded(columns: int) -> int:
+    return -(-columns // COLUMN_BUCKET) * COLUMN_BUCKET
