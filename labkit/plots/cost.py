@@ -23,12 +23,14 @@ def accuracy_against_cost(
     `curves`: by method, one `comparison.cost.cost_curve` a seed (the same steps in each). A thin line is a seed, the
     thick one their mean, over the mean cost of a step. The untrained model (step 0, nothing spent) is the dotted line.
     """
+    from matplotlib.ticker import LogLocator
+
     with panels(len(axes), columns=2, size=(5.0, 3.8)) as (figure, grid):
         for axis, (key, label) in zip(grid, axes.items(), strict=True):
             for i, (method, seeds) in enumerate(curves.items()):
                 style = look(i)
                 points = [[point for point in seed if point[key] > 0] for seed in seeds]
-                cost = np.array([[p[key] for p in seed] for seed in points])
+                cost = np.array([[p[key] / 1e9 for p in seed] for seed in points])
                 accuracy = np.array([[p["pass_at_1"] for p in seed] for seed in points])
                 for x, y in zip(cost, accuracy, strict=True):
                     axis.plot(x, y, linewidth=0.6, alpha=0.5, **style)
@@ -39,8 +41,12 @@ def accuracy_against_cost(
                 axis.axhline(
                     float(np.mean(start)), color="#666666", linestyle=":", linewidth=1, label="before training"
                 )
-            axis.set(xscale="log", ylim=(0, 1), xlabel=f"{label} (FLOP)")
+            axis.set(xscale="log", ylim=(0, 1), xlabel=f"{label} (GFLOP)")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
             axis.set_ylabel("pass@1 (share of samples)")
             axis.set_title(f"Held-out accuracy against {label}", fontsize=10)
-        grid[0].legend(loc="upper left", fontsize=8)
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
     return figure

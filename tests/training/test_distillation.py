@@ -237,7 +237,7 @@ def test_a_curve_of_accuracy_against_cost(tmp_path):
     assert cost_curve(run, size)[-1]["pass_at_k"] == run.result["after"]["pass_at_k"]
     figure = accuracy_against_cost({"one": [points], "two": [points, points]})
     labels = [axis.get_xlabel() for axis in figure.axes]
-    assert labels == ["operations of the student (FLOP)", "operations of student and teacher (FLOP)"]
+    assert labels == ["operations of the student (GFLOP)", "operations of student and teacher (GFLOP)"]
     quiet = distill(tmp_path / "quiet", random_policy(0), random_policy(1), steps=1)
     with pytest.raises(UserError, match="no evaluation before training"):
         cost_curve(quiet, size)
