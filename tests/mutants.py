@@ -20,6 +20,7 @@ REWARDS = "tests/algorithms/test_reward_model_losses.py"
 SFT = "tests/training/test_sft_rows.py"
 ENGINE = "tests/sampling/test_engine.py"
 CHOOSE = "tests/sampling/test_choose.py"
+BATCHING = "tests/sampling/test_batching.py"
 LOGPROBS = "tests/models/test_logprobs.py"
 CHUNKS = f"{LOGPROBS}::test_in_chunks_equals_plain_gradients_too[llama-recomputed]"
 MEMORY = "tests/training/test_memory.py"
@@ -475,6 +476,41 @@ MUTANTS = [
         "mask = (columns >= starts[:, None]) & (columns < (starts + lengths)[:, None])",
         "mask = (columns >= starts[:, None]) & (columns < (starts + lengths - drawn.ended.cpu().long())[:, None])",
         f"{ENGINE}::test_the_record_is_consistent",
+    ),
+    _mutant(
+        "a refilled slot goes on where its last row ended",
+        "sampling/slots.py",
+        "self.count[rows], self.alive[rows], self.ended[rows] = 0, True, False",
+        "self.alive[rows], self.ended[rows] = True, False",
+        f"{BATCHING}::test_a_sample_is_the_same_whatever_the_slots[7-llama]",
+    ),
+    _mutant(
+        "refilled rows draw with the random numbers of the first",
+        "sampling/batching.py",
+        "self.noise[rows[0] : rows[-1] + 1]",
+        "self.noise[: len(rows)]",
+        f"{BATCHING}::test_refilled_rows_use_their_own_random_numbers",
+    ),
+    _mutant(
+        "rows that have ended go on counting",
+        "sampling/slots.py",
+        "count += alive",
+        "count += 1",
+        f"{BATCHING}::test_captured_steps_draw_what_plain_steps_draw",
+    ),
+    _mutant(
+        "the sampler keeps the weights of its first call",
+        "sampling/workspace.py",
+        "if isinstance(self.decoder, FusedDecoder):\n            self.decoder.load(model)",
+        "if isinstance(self.decoder, FusedDecoder) and self.slots is None:\n            self.decoder.load(model)",
+        f"{BATCHING}::test_an_optimiser_step_is_seen_at_once_and_in_place",
+    ),
+    _mutant(
+        "a stop string ends a row only where somebody looks",
+        "sampling/stopping.py",
+        "                return end",
+        "                return len(ids)",
+        f"{BATCHING}::test_stop_strings_between_two_looks",
     ),
     _mutant(
         "SFT: prompt not masked",
