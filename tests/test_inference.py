@@ -22,7 +22,9 @@ from labkit.inference import (
     until_accepted,
 )
 from labkit.inference import forcing as forcing_module
+from labkit.intervals import bootstrap_interval
 from labkit.models import Policy
+from labkit.paths import data_path
 from labkit.plots import accuracy_against_tokens
 from labkit.tasks import load_task
 from labkit.tasks.chains import chains
@@ -235,3 +237,27 @@ def test_the_figure_has_a_panel_a_method_and_a_line_a_model():
     assert "generated tokens" in first.get_xlabel()
     with pytest.raises(UserError, match="no point"):
         accuracy_against_tokens({"oracle": {}})
+
+
+RECORDED = ("tiny", "tiny-sft", "tiny-r1-zero", "micro-distilled")
+
+
+@pytest.mark.parametrize("model", RECORDED)
+def test_the_shipped_recordings_are_whole_and_say_how_they_were_made(model: str):
+    sheet = load_sheet(data_path("inference", f"{model}-countdown.json"))
+    assert (sheet.model, sheet.task) == (model, "countdown")
+    right, votes = sheet.table("right"), sheet.table("votes")
+    assert right.shape == votes.shape == sheet.table("scores").shape == (64, 32)
+    assert sheet.prompts == [p.prompt for p in load_task("countdown").sample(64, "test", seed=1234)]
+    assert sheet.made["command"].startswith(f"python -m labkit.inference {model} ")
+    for p in range(len(right)):
+        for vote in set(votes[p]) - {-1}:
+            assert len(set(right[p][votes[p] == vote])) == 1, "one vote, one verdict"
+    assert {entry["rule"] for entry in sheet.forced} == {None, "always", "unless_sure"}
+
+
+def test_each_recorded_model_gains_from_a_vote():
+    for model in RECORDED:
+        sheet = load_sheet(data_path("inference", f"{model}-countdown.json"))
+        one, all_of = majority_curve(*(sheet.table(name) for name in ("votes", "right", "lengths")), ks=[1, 32])
+        assert bootstrap_interval(all_of.per_problem - one.per_problem)[0] > 0, model
