@@ -51,6 +51,7 @@ def test_rehearsal_of_all_parts(script: ModuleType, tmp_path: Path, monkeypatch:
     assert found["train"]["result"][0]["mfu"]["measured"] > 0
     learned = found["r1-zero-countdown-smollm2-seed0"]["result"]
     assert learned["status"] == "finished" and learned["after"]["pass_at_k"] and "mismatch_max" in learned["last"]
+    assert learned["training_peak_bytes"] is None and learned["estimated"]["bytes"] > 0
     recipe = (tmp_path / learned["folder"] / "recipe.yaml").read_text()
     assert "runs/sft-countdown-smollm2-seed0" in recipe, "it begins with the cold start"
 

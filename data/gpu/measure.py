@@ -31,6 +31,7 @@ from labkit.errors import UserError
 from labkit.models import load_policy
 from labkit.recipes import load_recipe
 from labkit.runs import environment
+from labkit.training.estimates import estimate
 
 ROOT = Path(__file__).parents[2]
 MODEL = "smollm2-135m"
@@ -130,11 +131,11 @@ def recipe(name: str, seed: int, sources: dict[str, str]) -> Callable[[Setting],
             changes |= {} if settings.trainer == "reward_model" else SMOKE_RUN
             given.setdefault("model", setting.model)
             changes |= {"teacher": setting.model} if settings.teacher else {}
-        device = str(setting.device)
+        device, peak = str(setting.device), Peak(setting.device)
         if (folder / "recipe.yaml").exists():
-            found = lk.train(resume=folder, device=device, progress=False)
+            found = lk.train(resume=folder, device=device, progress=False, observer=peak)
         else:
-            found = lk.train(name, out=folder, device=device, progress=False, **given, **changes)
+            found = lk.train(name, out=folder, device=device, progress=False, observer=peak, **given, **changes)
         result, metrics = found.result, found.metrics
         return {
             "folder": f"runs/{folder.name}",
@@ -143,10 +144,38 @@ def recipe(name: str, seed: int, sources: dict[str, str]) -> Callable[[Setting],
             "after": short(result.get("after")),
             "training_seconds": result["seconds"],
             "tokens_per_second": result["tokens_per_second"],
+            "training_peak_bytes": peak.bytes,
+            "estimated": estimated(folder, device),
             "last": {key: metrics[-1][key] for key in ("mismatch_mean", "mismatch_max", "ess") if key in metrics[-1]},
         }
 
     return run
+
+
+class Peak:
+    """Watches a run: the peak of the GPU's memory in its training steps, the evaluations around them left out."""
+
+    stopped = False
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.bytes = device, None
+
+    def update(self, metrics: dict[str, Any], rollouts: list[dict[str, Any]]) -> None:
+        """After the first step the count begins anew; the steps from then on are what is told."""
+        if self.device.type == "cuda":
+            if metrics["step"] > 0:
+                self.bytes = torch.cuda.max_memory_allocated(self.device)
+            else:
+                torch.cuda.reset_peak_memory_stats(self.device)
+
+
+def estimated(folder: Path, device: str) -> dict[str, Any]:
+    """What `labkit doctor --recipe` says of a run's settings: its peak of memory, its seconds; or why nothing."""
+    try:
+        told = estimate(load_recipe(folder / "recipe.yaml"), device).to_dict()
+    except UserError as error:
+        return {"bytes": None, "seconds": {}, "why": str(error)}
+    return {"bytes": told["peak_bytes"], "seconds": told["seconds"]}
 
 
 def source(setting: Setting, name: str, seed: int) -> str:
