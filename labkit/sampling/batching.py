@@ -7,8 +7,8 @@
 
 On a GPU a step of few rows costs as much as one of many, and looking costs a wait: it looks every 16 steps and refills
 what is free. On a CPU a step costs what its rows cost: it looks at every step, and refills when half of the slots are
-free, so that those who come together have the same age and attend to the same number of columns. What is best there
-is not the most slots but as many as have their keys and values in the processor's cache.
+free, so that those who come together have the same age and attend to the same number of columns. Refilling saves
+memory there, not time: 256 rows at once are faster than 64 slots that are refilled (measured, `tiny`).
 """
 
 import time
