@@ -530,6 +530,7 @@ def test_the_names_that_notebooks_rely_on():
         "08_rlvr_from_scratch",
         "12_r1_zero",
         "13_r1_pipeline",
+        "14_distillation",
         "15_inference_time_compute",
         "16_process_rewards",
         "17_scaling_up",
