@@ -23,7 +23,8 @@ from labkit.errors import UserError
 from labkit.models import Policy, add_lora, hidden_states, load_policy, train_with
 from labkit.models.output import MOST_LOGITS
 from labkit.recipes.schema import RL, Recipe
-from labkit.sampling import engine, sample
+from labkit.sampling import sample
+from labkit.sampling.workspace import default_slots
 from labkit.tasks import Task, load_task
 from labkit.training.longest import PROMPTS, longest_batch, longest_rollouts
 from labkit.training.microbatches import token_budget
@@ -129,6 +130,8 @@ def estimate(recipe: Recipe, device: str | None = None, task: Task | None = None
     if online:
         parts["sampling"] = sampling_bytes(policy, recipe, longest)
         sampling = kept + parts["sampling"]
+        if policy.device.type == "cuda":  # the sampler keeps its buffers, and the graphs on them, for the next step
+            update += parts["sampling"]
     return Estimate(
         recipe=recipe.name,
         model=policy.name,
@@ -178,8 +181,7 @@ def sampling_bytes(policy: Policy, recipe: Recipe, longest: int) -> int:
     """Keys and values of the rows that are sampled at once, what is drawn of all rows, and some tensors of logits."""
     config, drawing = policy.model.config.get_text_config(), recipe.sampling
     rows = drawing.prompts * drawing.samples
-    slots = getattr(engine, "default_slots", None)
-    at_once = rows if slots is None else min(rows, slots(policy.model, longest))
+    at_once = min(rows, default_slots(policy.model, longest))
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     itemsize = 2 if policy.device.type == "cuda" else policy.dtype.itemsize

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from labkit.errors import RunError
+from labkit.sampling.workspace import release_workspaces
 from labkit.training.microbatches import token_budget
 
 Found = TypeVar("Found")
@@ -38,8 +39,7 @@ class Budget:
                     raise
             # Out here the error is gone, and with it the failed attempt's tensors.
             undo()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            release_workspaces()  # what the sampler keeps on a GPU between its calls; it takes it again
             self._halve(int(lengths.max()), len(lengths))
 
     def _halve(self, longest: int, rows: int) -> None:
