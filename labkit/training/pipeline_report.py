@@ -148,7 +148,7 @@ class PipelineReport:
         shown = [key for key in METRICS if any(key in row["metrics"] for row in self.rows)]
         header = ["stage", *(METRICS[key].format(k=self.k) for key in shown), "cost, M passes"]
         return header, [
-            [row["title"], *(_cell(row["metrics"].get(key), key) for key in shown), f"{row['cost'] / 1e6:.1f}"]
+            [row["title"], *(_cell(row["metrics"].get(key), key) for key in shown), f"{row['cost'] / 1e6:.2f}"]
             for row in self.rows
         ]
 

@@ -46,6 +46,9 @@ def by_length(text: str, reference: Any) -> Score:
     return Score(float(len(text) % 2), "by its length")
 
 
+by_length.needs_worker = False  # type: ignore[attr-defined]
+
+
 @pytest.fixture
 def lucky(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every other answer is right, whatever it says: a random model finds rows to keep."""
