@@ -25,6 +25,7 @@ from labkit.bench.table import format_table
 from labkit.bench.train import bench_train
 from labkit.errors import UserError
 from labkit.models import Policy, load_policy
+from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task, load_task
 
 PEERS: dict[str, tuple[str, ...]] = {
@@ -98,8 +99,7 @@ def run_bench(
     for prompts, samples in sizes:
         rows += measure(replace(work, prompts=prompts, samples=samples), peers)
         gc.collect()
-        if policy.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_workspaces()  # the next batch, or the caller, gets the memory
     return rows
 
 
