@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from labkit.recipes import Recipe
 from labkit.runs import Run
 
 # What a run may spend and what it learns from: where two runs differ in one of these, their results do too.
@@ -33,6 +34,9 @@ def flatten(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+DEFAULTS = flatten(Recipe(name="-").model_dump(mode="json"))
+
+
 def differences(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """The keys whose values differ between flat recipes, with each recipe's value.
 
@@ -53,8 +57,10 @@ def recipe_labels(opened: list[Run]) -> list[str]:
     names = [str(run.recipe.get("name")) for run in opened]
     labels = []
     for name, recipe in zip(names, recipes, strict=True):
-        namesakes = [other for n, other in zip(names, recipes, strict=True) if n == name]
-        apart = [f"{key.split('.')[-1]}={recipe.get(key)}" for key in differences(namesakes)]
+        # A run recorded before a setting existed had its default.
+        namesakes = [DEFAULTS | other for n, other in zip(names, recipes, strict=True) if n == name]
+        told = DEFAULTS | recipe
+        apart = [f"{key.split('.')[-1]}={told.get(key)}" for key in differences(namesakes)]
         labels.append(f"{name} ({', '.join(apart)})" if apart else name)
     return labels
 
