@@ -273,7 +273,8 @@ def test_a_stage_is_not_resumed_by_itself(whole: PipelineRun):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_in_any_stage_and_resumed_ends_with_the_same_table(tmp_path: Path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": f"{HERE.parents[1]}"}
+    path = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
     command = [sys.executable, str(HERE / "kill_pipeline.py"), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
