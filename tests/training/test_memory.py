@@ -3,13 +3,15 @@
 import pytest
 import torch
 from mini import mini_run, numbers, random_policy
-from test_rl import likes_fours
+from test_rl import _batch, likes_fours
 from toys import toy_run
 
 from labkit.errors import RunError
 from labkit.models import Policy
+from labkit.recipes import load_recipe
 from labkit.training import train
 from labkit.training.memory import Budget, out_of_memory
+from labkit.training.update import update
 
 
 class ShortOfMemory:
@@ -33,10 +35,6 @@ class ShortOfMemory:
 
 def weights(policy: Policy) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in policy.model.parameters()])
-
-
-def without_budget(run) -> list[dict]:
-    return [{key: value for key, value in line.items() if key != "microbatch_tokens"} for line in numbers(run)]
 
 
 OPTIONS = {"samples": 8, "warmup": 0, "lr": 5e-3, "microbatch_tokens": 256}
@@ -69,26 +67,37 @@ def test_half_the_micro_batch_and_the_same_numbers(tmp_path, monkeypatch, capsys
     assert any(line["grad_norm"] > 0 for line in run.metrics)
 
 
-def test_what_was_already_added_up_does_not_count_twice(tmp_path, monkeypatch):
-    """The failure comes in the last micro-batch of an optimiser step, when the others have left their gradient."""
-    plain, short = random_policy(), random_policy()
-    changes = OPTIONS | {"microbatch_tokens": 100, "updates": 2, "minibatches": 2}
-    expected = mini_run(tmp_path / "plain", plain, task=likes_fours(), **changes)
-    forward, passes = short.model.base_model.forward, []
+def _plain_gradient_step(fails_at: int | None) -> tuple[torch.Tensor, dict, int]:
+    """How one update moves the weights, its statistics and its passes; the pass `fails_at` runs out of memory, once."""
+    policy = random_policy()
+    rollouts = _batch(policy)
+    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=64, max_grad_norm=1e9)
+    forward, passes = policy.model.base_model.forward, []
 
     def fails_once(*args, **inputs):
         if torch.is_grad_enabled():
             passes.append(1)
-            if len(passes) == 3:
+            if len(passes) == fails_at:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
         return forward(*args, **inputs)
 
-    monkeypatch.setattr(short.model.base_model, "forward", fails_once)
-    run = mini_run(tmp_path / "short", short, task=likes_fours(), **changes)
-    assert len(passes) > 4 and run.metrics[0]["microbatch_tokens"] < 100
-    assert torch.allclose(weights(short), weights(plain), atol=2e-5)
-    for ours, theirs in zip(without_budget(run), without_budget(expected), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-4)
+    policy.model.base_model.forward = fails_once
+    advantages = torch.randn(len(rollouts), generator=torch.Generator().manual_seed(0))
+    kept, before = torch.ones(len(rollouts), dtype=torch.bool), weights(policy).clone()
+    optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
+    stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), 1.0)
+    return weights(policy) - before, stats, len(passes)
+
+
+def test_what_was_already_added_up_does_not_count_twice():
+    """The failure comes in the last micro-batch of an optimiser step, when the others have left their gradient."""
+    step, expected, passes = _plain_gradient_step(None)
+    assert passes >= 3 and step.norm() > 1e-3
+    again, stats, more = _plain_gradient_step(passes)
+    assert more >= 2 * passes and stats["microbatch_tokens"] == 32
+    assert torch.allclose(again, step, atol=1e-6)
+    for key in ("loss", "grad_norm", "entropy", "mismatch_mean", "mismatch_max", "ess", "ratio_mean"):
+        assert stats[key] == pytest.approx(expected[key], rel=1e-4, abs=1e-6), key
 
 
 def test_a_single_row_that_does_not_fit_is_one_line(tmp_path, monkeypatch):
