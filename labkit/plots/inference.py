@@ -40,7 +40,14 @@ def accuracy_against_tokens(
             axis.set_title(method)
             axis.set_xlabel("generated tokens a problem (mean)")
             axis.set_ylabel("accuracy")
-        axes[0].legend(title="band: 95 % over problems", loc="upper left" if _low(points) else "lower right")
+        handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+        figure.legend(
+            [handles[model] for model in models if model in handles],
+            [model for model in models if model in handles],
+            title="band: 95 % interval over problems",
+            loc="outside lower left",
+            ncols=4,
+        )
         figure.suptitle(title, fontweight="bold")
     return figure
 
@@ -52,8 +59,3 @@ def _draw(axis: Axes, curve: Sequence[Point], number: int, label: str) -> None:
     style = look(number)
     axis.plot(tokens, [p.accuracy for p in curve], label=label, marker=MARKERS[number % len(MARKERS)], **style)
     axis.fill_between(tokens, low, high, color=style["color"], alpha=0.15, linewidth=0)
-
-
-def _low(points: Sequence[Point]) -> bool:
-    """Whether the room for a legend is above the lines."""
-    return float(np.mean([p.accuracy for p in points])) < 0.5
