@@ -84,6 +84,11 @@ class FusedDecoder:
         self.places = places
         return True
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the keys and values of all slots."""
+        return sum(cache.nbytes for cache in self.cache)
+
     def prefill(self, tokens: Int[Tensor, "prompts time"], lengths: Int[Tensor, " prompts"]) -> Prefilled:
         """Reads prompts, right-padded: causal attention then needs no mask."""
         prompts, time = tokens.shape

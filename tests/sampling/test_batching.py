@@ -359,3 +359,21 @@ def test_a_workspace_fits_only_the_model_as_it_was():
     assert workspace.signature(policy.model) == before
     assert workspace.signature(copy.deepcopy(policy.model)) != before
     assert workspace.signature(policy.model.to(torch.bfloat16)) != before
+
+
+def test_a_cpu_keeps_small_caches_from_call_to_call_and_gives_large_ones_back(monkeypatch):
+    policy = ending()
+    first = sample(policy, ["12+30:", "7+8:"], n=3, max_new_tokens=8, seed=0)
+    kept = workspace.workspace(policy.model)
+    buffers = [cache.data_ptr() for cache in kept.decoder.cache]
+    # Longer rows in between leave their numbers in the buffers; they must not be seen.
+    sample(policy, ["1+2:"], n=6, max_new_tokens=8, seed=5)
+    again = sample(policy, ["12+30:", "7+8:"], n=3, max_new_tokens=8, seed=0)
+    assert workspace.workspace(policy.model) is kept
+    assert [cache.data_ptr() for cache in kept.decoder.cache] == buffers
+    assert again.completions == first.completions
+    torch.testing.assert_close(again.logprobs, first.logprobs, rtol=0, atol=1e-5)
+    monkeypatch.setattr(workspace, "CPU_KEPT_BYTES", 0)
+    sample(policy, ["1+2:"], n=6, max_new_tokens=8, seed=5)
+    assert workspace.workspace(policy.model) is not kept
+    workspace.release_workspaces()
