@@ -130,9 +130,17 @@ def test_reward_model_and_reference_that_are_not_there_are_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "changes", "words"),
     [
-        ("sft-assistant-tiny", {"prompts": 8}, "sampling is a setting of the trainers rl, ppo; this one is sft"),
+        (
+            "sft-assistant-tiny",
+            {"prompts": 8},
+            "sampling is a setting of the trainers rl, ppo, distillation; this one is sft",
+        ),
         ("rlvr-addition-tiny", {"batch": 8}, "data is a setting of the trainers sft, reward_model, preferences"),
-        ("dpo-assistant-tiny", {"minibatches": 2}, "optimizer.minibatches is a setting of the trainers rl, ppo"),
+        (
+            "dpo-assistant-tiny",
+            {"minibatches": 2},
+            "optimizer.minibatches is a setting of the trainers rl, ppo, distillation",
+        ),
         ("reward-model-assistant-tiny", {"problems": 2}, "evaluation is a setting of the trainers"),
         ("dpo-assistant-tiny", {"algorithm": "grpo"}, "unknown algorithm 'grpo' of trainer preferences; there are dpo"),
         ("rloo-assistant-tiny", {"algorithm": "dpo"}, "'dpo' belongs to trainer: preferences"),

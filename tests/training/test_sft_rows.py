@@ -48,18 +48,21 @@ def test_a_reply_that_is_cut_has_no_eos():
 
 
 def test_gradient_flows_into_the_replys_tokens_alone():
-    """Of the logits, only those that predict a token of the reply, eos included, get a gradient."""
+    """Of the last hidden states, only those that predict a token of the reply, eos included, get a gradient."""
     policy = random_policy()
     rows = [encode_reply(policy, "5,6:", "44 please"), encode_reply(policy, "7:", "4")]
     tokens, _ = pad([row.ids for row in rows], policy.pad_id, policy.device)
     caught = {}
-    handle = policy.model.lm_head.register_forward_hook(
-        lambda module, inputs, output: caught.update(logits=output) or output.retain_grad()
-    )
+
+    def catch(module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        if output.requires_grad:  # what is computed before, to get to know the model, is not
+            caught["hidden"] = output
+            output.retain_grad()
+
+    policy.model.model.norm.register_forward_hook(catch)
     mask = reply_mask(rows, tokens)
     torch.where(mask, token_logprobs(policy.model, tokens), 0.0).sum().backward()
-    handle.remove()
-    touched = caught["logits"].grad.abs().sum(-1) > 0
+    touched = caught["hidden"].grad.abs().sum(-1) > 0
     expected = torch.zeros_like(mask)
     expected[:, :-1] = mask[:, 1:]  # column t - 1 predicts token t
     assert torch.equal(touched, expected)
@@ -90,8 +93,9 @@ def test_packed_loss_and_gradient_equal_those_of_lone_documents(architecture):
 
 def test_a_model_that_mixes_packed_documents_is_found_out():
     policy = random_policy()
-    forward = policy.model.forward
-    policy.model.forward = lambda position_ids=None, **inputs: forward(**inputs)
+    assert packing_is_exact(policy)
+    forward = policy.model.model.forward
+    policy.model.model.forward = lambda position_ids=None, **inputs: forward(**inputs)
     assert not packing_is_exact(policy)
     tokens, _, positions = packed_rows([[encode_reply(policy, "5:", "44")] * 2], policy.pad_id, policy.device)
     assert positions.tolist() == [[0, 1, 2, 3, 4] * 2] and tokens.shape == (1, 10)
