@@ -74,7 +74,10 @@ class ImplicitPRM:
                         seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
                         tally.add(seen, {}, len(chosen))
                 apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
-        return tally.means() | {"prm_ranking": ranking_accuracy(logits, outcomes)}
+        return tally.means() | {
+            # Differences of rounding are no opinion: they count as ties.
+            "prm_ranking": ranking_accuracy(logits.round(decimals=4), outcomes)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and optimiser, as named tensors."""
