@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from labkit.sampling.weights import Layer, Norm, Stack, serves
@@ -49,8 +49,8 @@ class FusedDecoder:
         # As under autocast: float32 between the layers, bfloat16 inside their products.
         mixed = self.device.type == "cuda" and own == torch.float32
         self.dtype = dtype or (torch.bfloat16 if mixed else own)
-        self.layers = [Layer(layer, self.dtype) for layer in body.layers]
-        self.norm = Norm(body.norm, self.dtype, config.model_type == "olmo2")
+        self.layers = [Layer(layer, self.dtype, self.head_dim) for layer in body.layers]
+        self.norm = Norm(body.norm, self.dtype, config.model_type == "olmo2", followed=True)
         self.head = Stack([model.lm_head.weight], self.dtype)
         self.cache: list[Float[Tensor, "slots heads columns head_dim"]] = []
         self.size = self.columns = 0
@@ -63,7 +63,7 @@ class FusedDecoder:
         for layer, source in zip(self.layers, body.layers, strict=True):
             layer.load(source)
         self.norm.load(body.norm)
-        self.head.load([model.lm_head.weight])
+        self.head.load([model.lm_head.weight], self.norm.folded)
         self.embedding = body.embed_tokens.weight
         self.rotary = body.rotary_emb
 
@@ -79,8 +79,8 @@ class FusedDecoder:
         # Angles of all positions. Float32, where the model rotates in float32.
         places = torch.arange(self.columns, device=self.device)
         cos, sin = self.rotary(self.embedding[:1], places[None])
-        half = self.head_dim // 2
-        self.cos, self.sin = cos[0, :, None], torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)
+        precise = torch.promote_types(cos.dtype, torch.float32)
+        self.turns = torch.complex(*(x[0, :, None, : self.head_dim // 2].to(precise) for x in (cos, sin)))
         self.places = places
         return True
 
@@ -145,25 +145,25 @@ class FusedDecoder:
 
     def _layers(self, x: Float[Tensor, "n hidden"], positions: Int[Tensor, " n"], attend: Attend) -> Tensor:
         """All layers; `attend(layer, qkv)` is what prefill and step do differently."""
-        cos, sin = self.cos[positions], self.sin[positions]
+        turns = self.turns[positions]
         for number, layer in enumerate(self.layers):
             h = x if layer.input_norm is None else layer.input_norm(x)
-            qkv = F.linear(h.to(self.dtype), layer.qkv, layer.qkv_bias)
+            qkv = _product(h.to(self.dtype), layer.qkv, layer.qkv_bias)
             qkv = qkv.view(len(x), self.heads + 2 * self.kv_heads, self.head_dim)
             if layer.q_norm is not None:
                 _normalise(qkv[:, : self.heads], layer.q_norm)
                 _normalise(qkv[:, self.heads : self.heads + self.kv_heads], layer.k_norm)
-            _rotate(qkv[:, : self.heads + self.kv_heads], cos, sin)
-            attended = F.linear(attend(number, qkv), layer.out, layer.out_bias)
+            _rotate(qkv[:, : self.heads + self.kv_heads], turns)
+            attended = _product(attend(number, qkv), layer.out, layer.out_bias)
             x = x + (attended if layer.post_attention_norm is None else layer.post_attention_norm(attended))
             h = x if layer.mlp_norm is None else layer.mlp_norm(x)
-            gate, up = F.linear(h.to(self.dtype), layer.gate_up).chunk(2, -1)
-            h = F.linear(F.silu(gate).mul_(up), layer.down)
+            gate, up = _product(h.to(self.dtype), layer.gate_up).chunk(2, -1)
+            h = _product(F.silu(gate).mul_(up), layer.down)
             x = x + (h if layer.post_mlp_norm is None else layer.post_mlp_norm(h))
         return x
 
     def _logits(self, x: Float[Tensor, "n hidden"]) -> Float[Tensor, "n vocab"]:
-        return F.linear(self.norm(x).to(self.dtype), self.head.value)
+        return _product(self.norm(x).to(self.dtype), self.head.transposed)
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -192,11 +192,15 @@ def _normalise(x: Float[Tensor, "n heads dim"], norm: Norm) -> None:
     x.copy_(norm(x.flatten(1) if together else x).view(x.shape))
 
 
-def _rotate(x: Float[Tensor, "n heads dim"], cos: Float[Tensor, "n 1 dim"], sin: Float[Tensor, "n 1 dim"]) -> None:
-    """Rotary position embedding (Su et al., 2021), in place, in the half-split layout; `sin` is negative in the first
-    half."""
-    turned = x.roll(x.shape[-1] // 2, -1)
-    if x.dtype == cos.dtype:
-        x.mul_(cos).addcmul_(turned, sin)
+def _product(x: Float[Tensor, "n inner"], matrix: Float[Tensor, "inner m"], bias: Tensor | None = None) -> Tensor:
+    return torch.mm(x, matrix) if bias is None else torch.addmm(bias, x, matrix)
+
+
+def _rotate(x: Float[Tensor, "n heads dim"], turns: Complex[Tensor, "n 1 half"]) -> None:
+    """Rotary position embedding (Su et al., 2021), in place. The two numbers that turn together stand side by side
+    (`weights` puts them there), so they are one complex number, and turning it is one product."""
+    pairs = torch.view_as_complex(x.to(turns.real.dtype).unflatten(-1, (-1, 2)))
+    if x.dtype == turns.real.dtype:
+        pairs.mul_(turns)
     else:  # in float32, rounded once
-        x.copy_(x * cos + turned * sin)
+        x.copy_(torch.view_as_real(pairs * turns).flatten(-2))

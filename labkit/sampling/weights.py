@@ -1,6 +1,8 @@
 """The weights of a Llama-shaped model as the fused decoder wants them: stacked, in the dtype of decoding, in place.
 
-Matrices that meet the same input stand in one buffer, so that one product does for three. The buffers are copies that
+Matrices that meet the same input stand in one buffer, so that one product does for three. What can be done to a weight
+once a call is not done to every token: the rows of queries and keys are put into the order in which they turn, and on
+the CPU a norm's weight goes into the matrix behind it. The buffers are copies that
 `load` refreshes in place at the start of every call of `sample`: an optimiser step is seen at once, LoRA adapters are
 seen merged, and a CUDA graph finds them where it found them before. On CUDA the copies of float32 weights are bfloat16,
 rounded as autocast would round them, but once a call and not once a token: a decoding step on few rows is as fast as
@@ -11,9 +13,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 FAMILIES = ("llama", "qwen2", "qwen3", "olmo2")
+FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm of what it meets, where there is one
 
 
 def serves(model: nn.Module) -> bool:
@@ -41,36 +45,52 @@ def serves(model: nn.Module) -> bool:
 
 
 class Stack:
-    """One matrix (or bias) made of several that meet the same input; `load` copies them in."""
+    """One matrix (or bias) made of several that meet the same input; `load` copies them in.
 
-    def __init__(self, parts: Sequence[Tensor], dtype: torch.dtype) -> None:
+    `turned`: how many of the first parts are queries and keys of heads of `head_dim` numbers. Of each head the rows i
+    and i + head_dim / 2, which rotary embedding turns as a pair, come to stand side by side. Products of queries and
+    keys do not notice.
+    """
+
+    def __init__(self, parts: Sequence[Tensor], dtype: torch.dtype, turned: int = 0, head_dim: int = 0) -> None:
         self.value = torch.empty(
             sum(len(part) for part in parts), *parts[0].shape[1:], dtype=dtype, device=parts[0].device
         )
+        self.transposed = self.value.T if self.value.ndim == 2 else self.value
+        self.turned, self.head_dim = turned, head_dim
 
-    def load(self, parts: Sequence[Tensor]) -> None:
-        for part, rows in zip(parts, self.value.split([len(part) for part in parts]), strict=True):
-            rows.copy_(part)
+    def load(self, parts: Sequence[Tensor], scale: Tensor | None = None) -> None:
+        """Copies the parts; `scale`: a factor for each column, the weight of the norm that comes before."""
+        for i, (part, rows) in enumerate(zip(parts, self.value.split([len(part) for part in parts]), strict=True)):
+            rows.copy_(paired(part, self.head_dim) if i < self.turned else part)
+        if scale is not None:
+            self.value.mul_(scale)
 
 
 class Norm:
-    """RMS normalisation (Zhang and Sennrich, 2019): x / rms(x) * weight."""
+    """RMS normalisation (Zhang and Sennrich, 2019): x / rms(x) * weight.
 
-    def __init__(self, norm: nn.Module, dtype: torch.dtype, rounds_last: bool) -> None:
+    On the CPU it is written out in operations that are faster than PyTorch's own, which makes six of it. A norm that is
+    `followed` by a matrix leaves the weight to it: `folded` is then what its columns are to be multiplied by.
+    """
+
+    def __init__(self, norm: nn.Module, dtype: torch.dtype, rounds_last: bool, followed: bool = False) -> None:
         weight = norm.weight
         self.value, self.eps, self.rounds_last = torch.empty_like(weight), norm.variance_epsilon, rounds_last
         self.by_parts = weight.device.type == "cpu" and weight.dtype == dtype == torch.float32
         # |x| = rms(x) sqrt(d): the root of d is taken into the weight, and eps * d under the root by `hypot`.
         self.root = len(weight) ** 0.5 if self.by_parts else 1.0
         self.floor = torch.tensor(self.eps**0.5 * self.root, device=weight.device)
+        self.folded = self.value if followed and self.by_parts else None
 
-    def load(self, norm: nn.Module) -> None:
-        torch.mul(norm.weight, self.root, out=self.value)
+    def load(self, norm: nn.Module, head_dim: int = 0) -> None:
+        """Copies the weight as it is now; `head_dim`: of a norm of queries or keys, see `Stack`."""
+        torch.mul(paired(norm.weight, head_dim) if head_dim else norm.weight, self.root, out=self.value)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.by_parts:  # on the CPU, four small operations are faster than PyTorch's own, which makes six of it
-            size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-            return (x / torch.hypot(size, self.floor)).mul_(self.value)
+        if self.by_parts:
+            x = x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), self.floor)
+            return x if self.folded is not None else x.mul_(self.value)
         if x.dtype == self.value.dtype:
             return F.rms_norm(x, self.value.shape, self.value, self.eps)
         if self.rounds_last:  # OLMo
@@ -81,13 +101,16 @@ class Norm:
 class Layer:
     """The weights of one layer. Llama and Qwen normalise what enters attention and MLP, OLMo 2 what leaves them."""
 
-    def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, layer: nn.Module, dtype: torch.dtype, head_dim: int) -> None:
         matrices, norms = _parts(layer)
         last = "post_mlp_norm" in norms
-        self.matrices = {name: Stack(parts, dtype) for name, parts in matrices.items()}
-        self.norms = {name: Norm(norm, dtype, last) for name, norm in norms.items()}
+        self.head_dim = head_dim
+        self.matrices = {
+            name: Stack(parts, dtype, 2 if name.startswith("qkv") else 0, head_dim) for name, parts in matrices.items()
+        }
+        self.norms = {name: Norm(norm, dtype, last, name in FOLLOWED.values()) for name, norm in norms.items()}
         self.qkv, self.out, self.gate_up, self.down = (
-            self.matrices[name].value for name in ("qkv", "out", "gate_up", "down")
+            self.matrices[name].transposed for name in ("qkv", "out", "gate_up", "down")
         )
         self.qkv_bias, self.out_bias = (
             self.matrices[name].value if name in self.matrices else None for name in ("qkv_bias", "out_bias")
@@ -100,10 +123,20 @@ class Layer:
     def load(self, layer: nn.Module) -> None:
         """Copies the weights as they are now."""
         matrices, norms = _parts(layer)
-        for name, parts in matrices.items():
-            self.matrices[name].load(parts)
         for name, norm in norms.items():
-            self.norms[name].load(norm)
+            self.norms[name].load(norm, self.head_dim if name in ("q_norm", "k_norm") else 0)
+        for name, parts in matrices.items():
+            before = self.norms.get(FOLLOWED.get(name, ""))
+            self.matrices[name].load(parts, before.folded if before else None)
+
+
+def paired(weight: Float[Tensor, "rows *width"], head_dim: int) -> Float[Tensor, "rows *width"]:
+    """The rows of each head in the order 0, half, 1, half + 1, ...: what turns together stands together.
+
+    >>> paired(torch.arange(8.0), 4).int().tolist()
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    return weight.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
 
 
 def _parts(layer: nn.Module) -> tuple[dict[str, list[Tensor]], dict[str, nn.Module]]:
