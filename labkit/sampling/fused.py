@@ -154,12 +154,10 @@ class FusedDecoder:
                 _normalise(qkv[:, : self.heads], layer.q_norm)
                 _normalise(qkv[:, self.heads : self.heads + self.kv_heads], layer.k_norm)
             _rotate(qkv[:, : self.heads + self.kv_heads], turns)
-            attended = _product(attend(number, qkv), layer.out, layer.out_bias)
-            x = x + (attended if layer.post_attention_norm is None else layer.post_attention_norm(attended))
+            x = _add_product(x, attend(number, qkv), layer.out, layer.out_bias, layer.post_attention_norm)
             h = x if layer.mlp_norm is None else layer.mlp_norm(x)
             gate, up = _product(h.to(self.dtype), layer.gate_up).chunk(2, -1)
-            h = _product(F.silu(gate).mul_(up), layer.down)
-            x = x + (h if layer.post_mlp_norm is None else layer.post_mlp_norm(h))
+            x = _add_product(x, F.silu(gate).mul_(up), layer.down, None, layer.post_mlp_norm)
         return x
 
     def _logits(self, x: Float[Tensor, "n hidden"]) -> Float[Tensor, "n vocab"]:
@@ -196,11 +194,21 @@ def _product(x: Float[Tensor, "n inner"], matrix: Float[Tensor, "inner m"], bias
     return torch.mm(x, matrix) if bias is None else torch.addmm(bias, x, matrix)
 
 
+def _add_product(
+    x: Float[Tensor, "n m"], h: Float[Tensor, "n inner"], matrix: Tensor, bias: Tensor | None, norm: Norm | None
+) -> Float[Tensor, "n m"]:
+    """x + norm(h @ matrix + bias), in one operation where there is neither norm nor bias nor rounding in between."""
+    if norm is None and bias is None and x.dtype == h.dtype == torch.float32:
+        return torch.addmm(x, h, matrix)
+    h = _product(h, matrix, bias)
+    return x + (h if norm is None else norm(h))
+
+
 def _rotate(x: Float[Tensor, "n heads dim"], turns: Complex[Tensor, "n 1 half"]) -> None:
     """Rotary position embedding (Su et al., 2021), in place. The two numbers that turn together stand side by side
     (`weights` puts them there), so they are one complex number, and turning it is one product."""
-    pairs = torch.view_as_complex(x.to(turns.real.dtype).unflatten(-1, (-1, 2)))
-    if x.dtype == turns.real.dtype:
-        pairs.mul_(turns)
+    pairs = (*x.shape[:2], -1, 2)
+    if x.dtype == torch.float32 or x.dtype == torch.float64:
+        torch.view_as_complex(x.view(pairs)).mul_(turns)
     else:  # in float32, rounded once
-        x.copy_(torch.view_as_real(pairs * turns).flatten(-2))
+        x.copy_(torch.view_as_real(torch.view_as_complex(x.float().view(pairs)) * turns).flatten(-2))
