@@ -102,6 +102,9 @@ class ProcessRewardSettings(Settings):
     lr: float = Field(2e-4, gt=0, description="its peak learning rate; warm-up and schedule are the optimiser's")
     updates: int = Field(1, ge=1, description="passes over each batch")
     minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
+    accuracy: tuple[float, float] = Field(
+        (0.0, 1.0), description="learns from prompts with this share of right answers, least and most (PRIME: 0.2, 0.8)"
+    )
 
 
 class KLControl(Settings):

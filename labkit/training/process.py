@@ -4,15 +4,16 @@ A language model that begins as the frozen reference. Its log-ratio to that refe
 to be the log-odds (over beta) that the answer is right; what each token adds to the sum is that token's reward (Cui et
 al. 2025, arXiv:2502.01456). So nobody marks steps: the same 0 or 1 that the policy is paid also trains its judge.
 
-What is left out of the paper: prompts whose answers are nearly all right or nearly all wrong are not filtered out, and
-the returns are not divided by the batch's largest one before they meet the outcome's.
+As in the paper, the judge can pass over prompts whose answers are nearly all right or all wrong (`accuracy`): what
+tells these from others is the prompt, not the answer. Left out: the policy learns from them all the same, no others are
+sampled in their place, and the returns are not divided by the largest one of the batch.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_accuracy
@@ -57,9 +58,11 @@ class ImplicitPRM:
         outcomes = rollouts.rewards.clamp(0.0, 1.0)
         lr = learning_rate(step, recipe.steps, settings.lr, options.warmup, options.schedule)
         budget, tally, logits = token_budget(options.microbatch_tokens, ref.device), Tally(), torch.zeros_like(outcomes)
-        everything = torch.ones_like(outcomes, dtype=torch.bool)
+        learnt = self.learnt_from(outcomes, rollouts.groups)
+        if not learnt.any():
+            return {"prm_ranking": float("nan")}
         for turn in range(settings.updates):
-            for rows in minibatches(everything, settings.minibatches, seed=turn):
+            for rows in minibatches(learnt, settings.minibatches, seed=turn):
                 for part in microbatches(rollouts.total_lengths[rows], budget):
                     chosen = rows[part]
                     width = int(rollouts.total_lengths[chosen].max())
@@ -76,8 +79,16 @@ class ImplicitPRM:
                 apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
         return tally.means() | {
             # Differences of rounding are no opinion: they count as ties.
-            "prm_ranking": ranking_accuracy(logits.round(decimals=4), outcomes)
+            "prm_ranking": ranking_accuracy(logits[learnt].round(decimals=4), outcomes[learnt])
         }
+
+    def learnt_from(self, outcomes: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """True for answers to prompts whose share of right answers lies within `accuracy`."""
+        index = groups.unique(return_inverse=True)[1]
+        right = torch.zeros(int(index.max()) + 1, device=outcomes.device).index_add_(0, index, outcomes)
+        share = right[index] / index.bincount()[index]
+        low, high = self.settings.accuracy
+        return (share >= low) & (share <= high)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and optimiser, as named tensors."""

@@ -1,6 +1,8 @@
 """PRIME's process reward model, learning along with the policy."""
 
 import copy
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -121,3 +123,22 @@ def test_settings_are_checked():
         load_recipe("prime-tiny", algorithm_options={"whiten": False})
     with pytest.raises(UserError, match="process_reward is a setting of"):
         load_recipe("sft-assistant-tiny", **{"process_reward.beta": 1.0})
+
+
+def test_the_judge_passes_over_prompts_that_are_too_easy_or_too_hard():
+    policy = random_policy()
+    recipe = load_recipe("prime-tiny", **SMALL, **{"process_reward.accuracy": [0.2, 0.8]})
+    prm = ImplicitPRM(copy.deepcopy(policy.model), copy.deepcopy(policy.model), recipe)
+    groups = torch.arange(4).repeat_interleave(4)
+    outcomes = torch.tensor([0.0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0])
+    learnt = prm.learnt_from(outcomes, groups)
+    assert learnt.view(4, 4).all(1).tolist() == [False, True, False, True]
+    assert torch.equal(learnt, learnt.view(4, 4).all(1).repeat_interleave(4)), "a group is taken or left whole"
+    shuffled = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(prm.learnt_from(outcomes[shuffled], groups[shuffled]), learnt[shuffled])
+    before = [p.detach().clone() for p in prm.model.parameters()]
+    rollouts = scored(policy)
+    rollouts.scores = [replace(s, reward=0.0) for s in rollouts.scores]  # nothing to learn from
+    process, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+    assert not process.any() and math.isnan(metrics["prm_ranking"]) and "prm_loss" not in metrics
+    assert all(torch.equal(a, b) for a, b in zip(before, prm.model.parameters(), strict=True))
