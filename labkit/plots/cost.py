@@ -46,7 +46,7 @@ def accuracy_against_cost(
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.set_ylabel("pass@1 (share of samples)")
-            axis.set_title(f"Held-out accuracy against {label}", fontsize=10)
+            axis.set_title(f"Accuracy, {label}", fontsize=10)
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
     return figure

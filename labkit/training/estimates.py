@@ -212,9 +212,11 @@ def _seconds(recipe: Recipe, policy: Policy, task: Task, everything: int) -> dic
     prompts = [problem.prompt for problem in task.sample(PROMPTS, "train", seed=recipe.seed)][: max(1, tried // 4)]
     steps = min(TRIED_STEPS, drawing.max_new_tokens)
     for _ in range(2):  # the first call pays for warming up
-        started = time.perf_counter()
-        sample(policy, prompts, n=max(1, tried // len(prompts)), max_new_tokens=steps, temperature=drawing.temperature)
-        sampling = (time.perf_counter() - started) / steps * drawing.max_new_tokens * rows / tried
+        drawn = sample(
+            policy, prompts, n=max(1, tried // len(prompts)), max_new_tokens=steps, temperature=drawing.temperature
+        )
+        a_step = drawn.timings["decode"] / int(drawn.lengths.max())
+        sampling = (drawn.timings["prefill"] + a_step * drawing.max_new_tokens) * rows / tried
     rollouts = longest_rollouts(recipe, policy, task, TRIED_TOKENS)
     batch = longest_batch(policy, rollouts, recipe)
     for _ in range(2):
