@@ -506,6 +506,13 @@ MUTANTS = [
         f"{BATCHING}::test_an_optimiser_step_is_seen_at_once_and_in_place",
     ),
     _mutant(
+        "the sampler is blind to what hangs on the model",
+        "sampling/weights.py",
+        "and untouched(model)",
+        "and model is not None",
+        f"{ENGINE}::test_what_somebody_hung_into_the_model_is_seen",
+    ),
+    _mutant(
         "a stop string ends a row only where somebody looks",
         "sampling/stopping.py",
         "                return end",

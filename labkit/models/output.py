@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from labkit.models.trunk import autocast, hidden_states
+from labkit.models.trunk import autocast, hidden_states, touched
 
 # Most logits that are held at once. What fits at once is kept for the backward pass instead of being computed again.
 MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
@@ -156,14 +156,14 @@ _PLAIN: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
 def output_head(model: Any) -> Head | None:
     """The output layer of a causal language model, where its logits are that layer of its last hidden states.
 
-    None for what is no such model: something that only gives logits, a head with adapters, an architecture that scales
-    its logits in a way of its own. That is not taken on trust: the first time that a model is seen, the logits of a few
-    tokens are compared; where they differ, a line says that logits are computed whole.
+    None for what is no such model: something that only gives logits, a head with adapters or hooks, an architecture
+    that scales its logits in a way of its own. That is not taken on trust: the first time that a model is seen, the
+    logits of a few tokens are compared; where they differ, a line says that logits are computed whole.
     """
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
         return None
     layer = model.get_output_embeddings()
-    if type(layer) is not nn.Linear:
+    if type(layer) is not nn.Linear or touched(layer) or touched(model):
         return None
     head = Head(layer.weight, layer.bias, getattr(model.config.get_text_config(), "final_logit_softcapping", None))
     if model not in _PLAIN:

@@ -25,6 +25,11 @@ def autocast(device: torch.device) -> AbstractContextManager:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
+def touched(module: nn.Module) -> bool:
+    """Whether something hangs on this module that is not in its class: a hook, or a `forward` of the object's own."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
 def hidden_states(
     model: PreTrainedModel, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch time width"]:

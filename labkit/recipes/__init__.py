@@ -1,6 +1,7 @@
 """Recipes: YAML files in this folder, or of your own, checked against `schema.Recipe`."""
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,10 +26,11 @@ def list_recipes() -> dict[str, str]:
 
 def is_pipeline(name: object) -> bool:
     """Whether a recipe (a name, a YAML file, a run folder) is a list of stages; False where there is none."""
-    path = Path(str(name))
-    file = path / "recipe.yaml" if (path / "recipe.yaml").is_file() else name
+    if not isinstance(name, str | Path):  # a Recipe has no stages
+        return False
     try:
-        return "stages" in read_settings(str(file))
+        file = Path(name) / "recipe.yaml"
+        return "stages" in read_settings(file if os.path.isfile(file) else name)
     except UserError:
         return False
 
@@ -64,13 +66,13 @@ def validate(raw: dict[str, Any], name: str) -> Recipe:
 def read_settings(name: str | Path) -> dict[str, Any]:
     """What a recipe's YAML file says, by name or path, not checked yet. Raises UserError where there is none."""
     path = FOLDER / f"{name}.yaml"
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists it also answers for what no file can be called
         path = Path(name)
-        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        if path.suffix not in (".yaml", ".yml") or not os.path.isfile(path):
             known = [p.stem for p in sorted(FOLDER.glob("*.yaml"))]
             close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
             mend = f"did you mean {close[0]!r}?" if close else "give a name or the path of a .yaml file"
-            raise UserError(f"no recipe {str(name)!r}; {mend} (`labkit recipes` lists them)")
+            raise UserError(f"no recipe {str(name)[:80]!r}; {mend} (`labkit recipes` lists them)")
     try:
         raw = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

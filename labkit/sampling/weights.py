@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labkit.models.trunk import touched
+
 FAMILIES = ("llama", "qwen2", "qwen3", "olmo2")
 FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm of what it meets, where there is one
 
@@ -41,7 +43,15 @@ def serves(model: nn.Module) -> bool:
         and config.hidden_act == "silu"
         and not getattr(config, "mlp_bias", False)
         and all(isinstance(p.data, Tensor) and p.is_floating_point() for p in model.parameters())
+        and untouched(model)
     )
+
+
+def untouched(model: nn.Module) -> bool:
+    """Whether a forward pass computes what the model's class says: no hooks, no `forward` replaced on an object, no
+    module of somebody else's. What is written out here would not see them."""
+    known = ("torch", "transformers", "peft")
+    return not any(touched(m) or type(m).__module__.partition(".")[0] not in known for m in model.modules())
 
 
 class Stack:

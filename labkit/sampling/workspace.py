@@ -11,6 +11,7 @@ from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
 from labkit.sampling.stepping import COLUMN_BUCKET, GraphStepper, Stepper, row_bucket
+from labkit.sampling.weights import untouched
 
 CPU_SLOTS = 256
 CUDA_SLOTS = 1024
@@ -88,11 +89,11 @@ def default_slots(model: nn.Module, columns: int) -> int:
 
 def tell_if_plain(model: nn.Module) -> None:
     """One line, once for each type of model, where `sample` takes transformers' own forward pass."""
-    kind = model.config.model_type
+    kind = f"a {model.config.model_type} model" if untouched(model) else "a model with hooks or modules of its own"
     if not FusedDecoder.serves(model) and kind not in _told:
         _told.add(kind)
         print(
-            f"labkit: sampling from a {kind} model takes transformers' own forward pass, which is slower: "
+            f"labkit: sampling from {kind} takes transformers' own forward pass, which is slower: "
             "no fused steps, no refilling of slots, no CUDA graphs",
             file=sys.stderr,
         )

@@ -1,6 +1,7 @@
 """Log-probs and entropy from hidden states, chunk by chunk, against the plain way over all logits at once."""
 
 import copy
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -255,3 +256,14 @@ def test_in_chunks_equals_plain_on_cuda(monkeypatch):
     assert torch.allclose(found[0], plain[0], atol=0.02)
     for ours, theirs in zip(gradient, expected, strict=True):
         assert float((ours - theirs).abs().max()) <= 0.03 * float(theirs.abs().max())
+
+
+def test_a_hook_on_the_output_layer_is_seen_though_the_model_is_known():
+    policy = load_policy("tiny", device="cpu")
+    tokens = torch.randint(5, 100, (2, 9))
+    before = token_logprobs(policy.model, tokens)
+    handle = policy.model.lm_head.register_forward_hook(lambda module, inputs, logits: logits * 0)
+    flat = token_logprobs(policy.model, tokens)
+    torch.testing.assert_close(flat[:, 1:], torch.full((2, 8), -math.log(policy.model.config.vocab_size)))
+    handle.remove()
+    assert torch.equal(token_logprobs(policy.model, tokens), before)

@@ -236,3 +236,36 @@ def test_timings_are_seconds_of_this_call():
 def test_no_prompts_is_said():
     with pytest.raises(UserError, match="no prompts"):
         sample(small_policy("llama"), [])
+
+
+def hooked(policy: Policy) -> None:
+    policy.model.lm_head.register_forward_hook(lambda module, inputs, logits: logits.index_fill(-1, FORBIDDEN, -1e9))
+
+
+def replaced(policy: Policy) -> None:
+    forward = policy.model.lm_head.forward
+    policy.model.lm_head.forward = lambda hidden: forward(hidden).index_fill(-1, FORBIDDEN, -1e9)
+
+
+class Muted(torch.nn.Linear):
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden).index_fill(-1, FORBIDDEN, -1e9)
+
+
+def of_another_class(policy: Policy) -> None:
+    head = policy.model.lm_head
+    policy.model.lm_head = Muted(head.in_features, head.out_features, bias=False)
+    policy.model.lm_head.weight = head.weight
+
+
+FORBIDDEN = torch.arange(20, 60)
+
+
+@pytest.mark.parametrize("touch", [hooked, replaced, of_another_class])
+def test_what_somebody_hung_into_the_model_is_seen(touch, capsys):
+    policy = small_policy("llama")
+    before = sample(policy, ["5:"], n=8, max_new_tokens=12, seed=0)
+    touch(policy)
+    after = sample(policy, ["5:"], n=8, max_new_tokens=12, seed=0)
+    assert torch.isin(before.tokens[before.mask], FORBIDDEN).any()
+    assert not torch.isin(after.tokens[after.mask], FORBIDDEN).any()

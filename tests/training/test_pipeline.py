@@ -73,6 +73,7 @@ def mini_pipeline(out: Path, **changes: Any) -> PipelineRun:
 def test_pipelines_that_ship_are_valid_and_listed():
     names = [name for name in list_recipes() if is_pipeline(name)]
     assert "r1-pipeline-tiny" in names and not is_pipeline("r1-zero-tiny") and not is_pipeline("no-such")
+    assert not is_pipeline(load_recipe("r1-zero-tiny")) and not is_pipeline(None) and not is_pipeline("x" * 5000)
     for name in names:
         pipeline = load_pipeline(name)
         assert pipeline.description and all(stage.title for stage in pipeline.stages)

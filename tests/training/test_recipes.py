@@ -49,3 +49,10 @@ def test_unknown_recipe_names_the_nearest(tmp_path):
 
 def test_keys_are_listed_with_their_paths():
     assert {"steps", "optimizer.lr", "sampling.prompts"} <= set(paths())
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "x" * 5000 + ".yaml", ""])
+def test_what_no_file_can_be_called_gets_the_usual_line(name):
+    with pytest.raises(UserError, match="no recipe") as caught:
+        load_recipe(name)
+    assert len(str(caught.value)) < 300
