@@ -66,7 +66,8 @@ def test_the_step_is_that_of_the_whole_batch_whatever_the_micro_batches():
     policy = random_policy()
     rollouts, found = scored(policy), []
     for tokens in (30, 10_000):
-        recipe = load_recipe("prime-tiny", warmup=0, max_grad_norm=1e9, **{"optimizer.microbatch_tokens": tokens})
+        options = {"optimizer.microbatch_tokens": tokens, "process_reward.accuracy": [0.0, 1.0]}
+        recipe = load_recipe("prime-tiny", warmup=0, max_grad_norm=1e9, **options)
         prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
         prm.optimizer = torch.optim.SGD(prm.model.parameters(), lr=1.0)
         _, metrics = prm.learn_and_judge(rollouts, recipe, 0)
