@@ -79,12 +79,33 @@ def default_slots(model: nn.Module, columns: int) -> int:
     many as a quarter of the memory holds."""
     if model.device.type != "cuda":
         return CPU_SLOTS
+    memory = torch.cuda.get_device_properties(model.device).total_memory
+    return int(min(CUDA_SLOTS, max(1, memory * CUDA_SHARE // _slot_bytes(model, columns))))
+
+
+def sampler_bytes(model: nn.Module, rows: int, columns: int) -> tuple[int, bool]:
+    """What `sample` will hold beside the model for so many rows of so many tokens: its copy of the weights, keys and
+    values. And whether it keeps them for the next call."""
+    cache = min(rows, default_slots(model, columns)) * _slot_bytes(model, columns)
+    if not FusedDecoder.serves(model):
+        return cache, False
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    copied = sum(p.numel() for p in model.parameters()) - (0 if head is embedding else embedding.numel())
+    return copied * _itemsize(model) + cache, model.device.type == "cuda" or cache <= CPU_KEPT_BYTES
+
+
+def _slot_bytes(model: nn.Module, columns: int) -> int:
+    """Keys and values of one row."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    row_bytes = 2 * config.num_hidden_layers * heads * head_dim * 2 * _rounded(columns)
-    memory = torch.cuda.get_device_properties(model.device).total_memory
-    return int(min(CUDA_SLOTS, max(1, memory * CUDA_SHARE // row_bytes)))
+    columns = _rounded(columns) if model.device.type == "cuda" else columns
+    return 2 * config.num_hidden_layers * heads * head_dim * columns * _itemsize(model)
+
+
+def _itemsize(model: nn.Module) -> int:
+    """Bytes of a number in the sampler, as `FusedDecoder` chooses."""
+    return 2 if model.device.type == "cuda" and model.dtype == torch.float32 else model.dtype.itemsize
 
 
 def tell_if_plain(model: nn.Module) -> None:

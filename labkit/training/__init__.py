@@ -14,6 +14,7 @@ from labkit.models import Policy, RewardModel, add_lora, load_policy, load_rewar
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
+from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task, load_task
 from labkit.training.data import GIVEN, TRACES, Given
 from labkit.training.distillation import check_vocabulary, make_distillation
@@ -183,6 +184,7 @@ def _train(
     if "before" not in result:
         result["before"] = _evaluate(policy, task, recipe)
         if offline:
+            release_workspaces()  # nothing is sampled before training has ended
             result["held_out"] = {"before": offline.measure()}
         run.write_result(result)
     try:

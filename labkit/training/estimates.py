@@ -3,7 +3,9 @@
 Memory: weights and their copies, gradients and Adam's moments are counted. What a forward pass keeps for the backward
 pass is measured on rows of up to 96 tokens and scaled up to the largest micro-batch, so that it is that of this very
 architecture. The peak is that of the larger of two phases, sampling and update, with rows as long as they may become:
-a run whose answers are shorter needs less. Left out: Python and the libraries themselves.
+a run whose answers are shorter needs less. What the sampler keeps between its calls lies there during the update too.
+On a CPU the heap adds gaps between the tensors, which change from run to run: a share for them is in `reserve`. Left
+out: Python and the libraries themselves.
 
 Time: steps of sampling and a backward pass are measured and scaled up; "at most", as if every answer were of the
 longest length allowed.
@@ -11,6 +13,7 @@ longest length allowed.
 
 import time
 import weakref
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,14 +27,14 @@ from labkit.models import Policy, add_lora, hidden_states, load_policy, train_wi
 from labkit.models.output import MOST_LOGITS
 from labkit.recipes.schema import RL, Recipe
 from labkit.sampling import sample
-from labkit.sampling.workspace import default_slots
+from labkit.sampling.workspace import default_slots, sampler_bytes
 from labkit.tasks import Task, load_task
 from labkit.training.longest import PROMPTS, longest_batch, longest_rollouts
 from labkit.training.microbatches import token_budget
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
-# What matrix libraries and an allocator hold beside tensors: measured on the CPU, two models, 0 to 45 MiB.
-RESERVE = 32 * 2**20
+RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
+GAPS = {"cpu": 0.15}  # idle between tensors in the heap, as a share of their peak (measured: test_estimates.py)
 TRIED_ROWS, TRIED_STEPS, TRIED_TOKENS = 64, 8, 256  # how much is sampled and trained to measure time
 
 
@@ -62,12 +65,14 @@ class Estimate:
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made inside and still alive (`now`), and their highest sum (`peak`)."""
+    """Counts the bytes of all tensors that are made inside and still alive (`now`), and their highest sum (`peak`);
+    `known`: tensors from before, which an operation may hand through."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.now = self.peak = 0
         self.seen: dict[int, weakref.ref] = {}
+        self.known = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in known)}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation, and counts what it has made."""
@@ -79,7 +84,7 @@ class LiveBytes(TorchDispatchMode):
 
     def _count(self, storage: Any) -> None:
         key, size = id(storage), storage.nbytes()
-        if key in self.seen:
+        if key in self.seen or key in self.known:
             return
 
         def gone(_: Any) -> None:
@@ -121,17 +126,19 @@ def estimate(recipe: Recipe, device: str | None = None, task: Task | None = None
     if settings.gradient_checkpointing:  # in the backward pass one layer has all of its activations again
         train_with(policy.model)
         parts["activations"] += activation_bytes(policy.model, tokens, longest) // _layers(policy.model)
-    parts |= {"loss": loss_bytes(policy.model, tokens), "reserve": RESERVE}
-    kept = sum(parts[key] for key in ("weights", "copies", "moments", "reserve"))
+    parts["loss"] = loss_bytes(policy.model, tokens)
+    kept = sum(parts[key] for key in ("weights", "copies", "moments"))
     passing = parts["activations"] + parts["loss"]
     # From the second micro-batch on the gradients are there already; a single one frees activations as they come.
     several = at_once > tokens
     update, sampling = kept + (passing + parts["gradients"] if several else max(passing, parts["gradients"])), 0
     if online:
-        parts["sampling"] = sampling_bytes(policy, recipe, longest)
-        sampling = kept + parts["sampling"]
-        if policy.device.type == "cuda":  # the sampler keeps its buffers, and the graphs on them, for the next step
-            update += parts["sampling"]
+        parts["sampler"], stays = _sampler_bytes(policy.model, recipe, longest)
+        parts["drawn"] = drawn_bytes(policy.model, recipe, longest)
+        sampling = kept + parts["sampler"] + parts["drawn"]
+        update += parts["sampler"] * stays
+    parts["reserve"] = RESERVE + int(max(update, sampling) * GAPS.get(policy.device.type, 0))
+    update, sampling = update + parts["reserve"], (sampling + parts["reserve"]) * online
     return Estimate(
         recipe=recipe.name,
         model=policy.name,
@@ -161,7 +168,7 @@ def activation_bytes(model: nn.Module, tokens: int, width: int) -> int:
 
 def _kept_bytes(model: nn.Module, width: int) -> int:
     tokens = torch.zeros(1, width, dtype=torch.long, device=model.device)
-    with LiveBytes() as live, torch.enable_grad():
+    with LiveBytes(model.parameters()) as live, torch.enable_grad():
         hidden = hidden_states(model, tokens)
         kept = live.now
     del hidden
@@ -177,17 +184,19 @@ def loss_bytes(model: nn.Module, tokens: int) -> int:
     return 3 * itemsize * max(chunk, tokens * widest)
 
 
-def sampling_bytes(policy: Policy, recipe: Recipe, longest: int) -> int:
-    """Keys and values of the rows that are sampled at once, what is drawn of all rows, and some tensors of logits."""
-    config, drawing = policy.model.config.get_text_config(), recipe.sampling
+def drawn_bytes(model: nn.Module, recipe: Recipe, longest: int) -> int:
+    """What is drawn of all rows (tokens, log-probs, random numbers), and some tensors of logits."""
+    drawing, vocabulary = recipe.sampling, model.config.get_text_config().vocab_size
     rows = drawing.prompts * drawing.samples
-    at_once = min(rows, default_slots(policy.model, longest))
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    itemsize = 2 if policy.device.type == "cuda" else policy.dtype.itemsize
-    cache = at_once * longest * 2 * config.num_hidden_layers * heads * head_dim * itemsize
-    drawn = rows * drawing.max_new_tokens * (8 + 4 + 4)  # tokens, log-probs, random numbers
-    return cache + drawn + 4 * at_once * config.vocab_size * 4
+    return rows * drawing.max_new_tokens * (8 + 4 + 4) + 4 * min(rows, default_slots(model, longest)) * vocabulary * 4
+
+
+def _sampler_bytes(model: nn.Module, recipe: Recipe, longest: int) -> tuple[int, bool]:
+    """What the sampler holds, in training or in the evaluation before it, and whether it keeps it."""
+    drawing, asked = recipe.sampling, recipe.evaluation
+    rows = max(drawing.prompts * drawing.samples, asked.problems * asked.samples)
+    more = max(0, (asked.max_new_tokens or 0) - drawing.max_new_tokens) if asked.problems else 0
+    return sampler_bytes(model, rows, longest + more)
 
 
 def _copies(recipe: Recipe, weights: int, trained: int) -> dict[str, int]:
