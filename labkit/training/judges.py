@@ -19,9 +19,10 @@ from labkit.recipes.schema import Recipe
 from labkit.tasks import load_task
 from labkit.training.data import KEPT, TRACES, Given, Left, Row, batch, encode_rows, load_rows
 from labkit.training.loop import Learner
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 from labkit.training.offline import Offline, refuse_empty
-from labkit.training.supervised import optimizer_of, supervised_step, trained
+from labkit.training.supervised import Supervised, trained
 from labkit.training.traces import marked_traces
 from labkit.verifiers.steps import steps
 
@@ -48,9 +49,6 @@ def prepare_judge(recipe: Recipe, policy: Policy, given: Given = None, run: Path
     rows, marks = _encode(policy, data.train, settings.max_length, left, process)
     test, test_marks = _encode(policy, data.test, settings.max_length, Left(), process)
     refuse_empty(rows, data.source, left)
-    modules = trained(policy.model, model.head)
-    optimizer = optimizer_of(modules, recipe)
-    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
 
     def loss_of(part: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         logits, labels, mask = _read(model, [rows[i] for i in part], [marks[i] for i in part])
@@ -60,19 +58,27 @@ def prepare_judge(recipe: Recipe, policy: Policy, given: Given = None, run: Path
             loss, stats = outcome_loss(logits[mask], labels[mask])
         return loss, {key: stats[key] for key in SHOWN}
 
+    def weigh(part: list[int]) -> float:
+        return float(sum(len(marks[i]) for i in part))
+
+    update = Supervised(recipe, trained(policy.model, model.head), loss_of, weigh)
+
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         chosen = batch(len(rows), settings.batch, recipe.seed, number)
         lengths = torch.tensor([len(rows[i]) for i in chosen])
-        parts = [[chosen[i] for i in part.tolist()] for part in microbatches(lengths, budget)]
-        sizes = [float(sum(len(marks[i]) for i in part)) for part in parts]
-        return supervised_step(recipe, number, modules, optimizer, parts, sizes, loss_of, int(lengths.sum())), []
 
+        def cut(budget: int) -> list[list[int]]:
+            return [[chosen[i] for i in part.tolist()] for part in microbatches(lengths, budget)]
+
+        return update.step(number, lengths, cut, int(lengths.sum())), []
+
+    parts = {"reward_head": model.head, "budget": update.budget}
     return Offline(
-        learner=Learner(policy, optimizer, step, {"reward_head": model.head}, {"loss": "loss", "accuracy": "accuracy"}),
+        learner=Learner(policy, update.optimizer, step, parts, {"loss": "loss", "accuracy": "accuracy"}),
         dataset=data,
         left=left,
         rows=len(rows),
-        measure=lambda: measure(model, test, test_marks, budget),
+        measure=lambda: measure(model, test, test_marks, update.budget),
     )
 
 
@@ -120,20 +126,25 @@ def _read(model: RewardModel, rows: list[Encoded], marks: list[Marked]) -> tuple
 
 
 @torch.no_grad()
-def measure(model: RewardModel, rows: list[Encoded], marks: list[Marked], budget: int) -> dict[str, Any] | None:
+def measure(model: RewardModel, rows: list[Encoded], marks: list[Marked], budget: Budget) -> dict[str, Any] | None:
     """Held-out loss, accuracy (with its interval, as if marks were independent) and ranking; None without rows.
 
     Where a mark is a chance, the side of one half on which it lies counts as its truth.
     """
     if not rows:
         return None
-    said, true = [], []
-    for part in microbatches(torch.tensor([len(row) for row in rows]), budget):
-        chosen = part.tolist()
-        logits, labels, mask = _read(model, [rows[i] for i in chosen], [marks[i] for i in chosen])
-        said.append(logits[mask].float().cpu())
-        true.append(labels[mask].cpu())
-    logits, labels = torch.cat(said), torch.cat(true)
+    lengths = torch.tensor([len(row) for row in rows])
+
+    def read(tokens: int) -> tuple[Tensor, Tensor]:
+        said, true = [], []
+        for part in microbatches(lengths, tokens):
+            chosen = part.tolist()
+            logits, labels, mask = _read(model, [rows[i] for i in chosen], [marks[i] for i in chosen])
+            said.append(logits[mask].float().cpu())
+            true.append(labels[mask].cpu())
+        return torch.cat(said), torch.cat(true)
+
+    logits, labels = budget.fit(read, lengths)
     right = (labels >= 0.5).float()
     loss, _ = outcome_loss(logits, labels)
     hits = float(((1 + logits.sign() * (2 * right - 1)) / 2).sum())

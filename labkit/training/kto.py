@@ -18,10 +18,10 @@ from labkit.models import Encoded, Policy
 from labkit.recipes.schema import Recipe
 from labkit.training.data import Given, Left, batch, encode_rows, load_rows
 from labkit.training.loop import Learner
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.microbatches import microbatches
 from labkit.training.offline import Offline, refuse_empty
 from labkit.training.reference import Pairs, Reference, logprobs_of, reply_logprobs
-from labkit.training.supervised import optimizer_of, supervised_step
+from labkit.training.supervised import Supervised
 
 COLUMNS = ("prompt", "completion", "label")
 SHOWN = ("accuracy", "margin", "reward_desirable", "reward_undesirable", "reference_point")
@@ -43,11 +43,8 @@ def prepare_kto(
             "good and bad answers and needs both"
         )
     test_good = torch.tensor([bool(row["label"]) for row in kept], dtype=torch.bool)
-    optimizer = optimizer_of(policy.model, recipe)
-    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
     # Mismatched rows are new in every batch, so that the reference itself has to stay at hand.
     frozen_policy = reference or Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
-    frozen = Reference(frozen_policy, {"train": encoded, "test": held_out}, budget)
 
     def loss_of(part: tuple[list[int], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         numbers, point = part
@@ -57,6 +54,9 @@ def prepare_kto(
         loss, stats = kto_loss(logprobs, ref, desirable, point, **recipe.algorithm_options)
         return loss, {key: stats[key] for key in SHOWN}
 
+    update = Supervised(recipe, policy.model, loss_of, lambda part: len(part[0]))
+    frozen = Reference(frozen_policy, {"train": encoded, "test": held_out}, update.budget)
+
     @torch.no_grad()
     def point_of(numbers: list[int], source: Pairs) -> Tensor:
         shifted = [*numbers[1:], numbers[0]]
@@ -64,16 +64,17 @@ def prepare_kto(
         rows = [row for row in rows if len(row) <= policy.context_length]
         if not rows:
             return torch.zeros((), device=policy.device)
-        return kto_reference_point(logprobs_of(policy, rows, budget), logprobs_of(frozen_policy, rows, budget))
+        return kto_reference_point(*(logprobs_of(model, rows, update.budget) for model in (policy, frozen_policy)))
 
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         chosen = batch(len(encoded), settings.batch, recipe.seed, number)
         point = point_of(chosen, encoded)
         lengths = torch.tensor([len(encoded[i][0]) for i in chosen])
-        parts = [([chosen[i] for i in part.tolist()], point) for part in microbatches(lengths, budget)]
-        sizes = [float(len(numbers)) for numbers, _ in parts]
-        tokens = int(lengths.sum())
-        return supervised_step(recipe, number, policy.model, optimizer, parts, sizes, loss_of, tokens), []
+
+        def cut(budget: int) -> list[tuple[list[int], Tensor]]:
+            return [([chosen[i] for i in part.tolist()], point) for part in microbatches(lengths, budget)]
+
+        return update.step(number, lengths, cut, int(lengths.sum())), []
 
     @torch.no_grad()
     def measure() -> dict[str, Any] | None:
@@ -81,7 +82,7 @@ def prepare_kto(
             return None
         everything = list(range(len(held_out)))
         (ref,) = frozen.logprobs("test", everything)
-        logprobs = logprobs_of(policy, [one for (one,) in held_out], budget)
+        logprobs = logprobs_of(policy, [one for (one,) in held_out], update.budget)
         point = point_of(everything, held_out)
         loss, stats = kto_loss(logprobs, ref, test_good.to(policy.device), point, **recipe.algorithm_options)
         hits = min(round(2 * float(stats["accuracy"]) * len(held_out)) / 2, len(held_out))
@@ -93,7 +94,8 @@ def prepare_kto(
             "loss": float(loss),
         }
 
-    learner = Learner(policy, optimizer, step, shown={"loss": "loss", "accuracy": "accuracy", "margin": "margin"})
+    shown = {"loss": "loss", "accuracy": "accuracy", "margin": "margin"}
+    learner = Learner(policy, update.optimizer, step, {"budget": update.budget}, shown)
     return Offline(learner, data, left, len(encoded), measure, frozen.prepare)
 
 

@@ -45,8 +45,9 @@ class Budget:
     def _halve(self, longest: int, rows: int) -> None:
         if self.tokens <= longest or rows == 1:
             raise RunError(
-                f"out of memory with a single row of {longest} tokens: lower sampling.max_new_tokens, set "
-                "optimizer.gradient_checkpointing=true, train adapters (lora), or take a smaller model"
+                f"out of memory with a single row of {longest} tokens: lower sampling.max_new_tokens or "
+                "data.max_length, set optimizer.gradient_checkpointing=true, train adapters (lora), or take a smaller "
+                "model"
             )
         before = min(self.tokens, longest * rows)
         self.tokens, self.halved = max(before // 2, 1), True

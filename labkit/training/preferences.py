@@ -4,6 +4,7 @@ Log-probs are sums over the reply's tokens, eos included, prompt left out. The r
 the first step, and kept in the run folder.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from labkit.recipes.schema import Recipe
 from labkit.training.data import Given, Left, batch, encode_rows, load_rows
 from labkit.training.kto import prepare_kto
 from labkit.training.loop import Learner
-from labkit.training.microbatches import token_budget
 from labkit.training.offline import Offline, refuse_empty
 from labkit.training.reference import Reference, reply_logprobs
-from labkit.training.reward import pair_parts
-from labkit.training.supervised import optimizer_of, supervised_step
+from labkit.training.reward import pair_lengths, pair_parts
+from labkit.training.supervised import Supervised
 
 COLUMNS = ("prompt", "chosen", "rejected")
 
@@ -42,10 +42,6 @@ def prepare_preferences(
     rows, pairs = encode_rows(policy, data.train, COLUMNS[1:], settings.max_length, left)
     _, test = encode_rows(policy, data.test, COLUMNS[1:], settings.max_length, Left())
     refuse_empty(rows, data.source, left)
-    optimizer = optimizer_of(policy.model, recipe)
-    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
-    free = recipe.algorithm in REFERENCE_FREE
-    frozen = None if free else Reference(reference or policy, {"train": pairs, "test": test}, budget)
 
     def loss_of(part: list[int], split: str = "train") -> tuple[Tensor, dict[str, Tensor]]:
         chosen = [(pairs if split == "train" else test)[i] for i in part]
@@ -61,23 +57,31 @@ def prepare_preferences(
         )
         return loss, {key: value for key, value in stats.items() if key != "pairs"}
 
+    update = Supervised(recipe, policy.model, loss_of, len)
+    free = recipe.algorithm in REFERENCE_FREE
+    frozen = None if free else Reference(reference or policy, {"train": pairs, "test": test}, update.budget)
+
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         chosen = batch(len(pairs), settings.batch, recipe.seed, number)
-        parts = pair_parts(pairs, chosen, budget)
-        tokens = sum(len(one) for i in chosen for one in pairs[i])
-        sizes = [float(len(part)) for part in parts]
-        return supervised_step(recipe, number, policy.model, optimizer, parts, sizes, loss_of, tokens), []
+        lengths, tokens = pair_lengths(pairs, chosen), sum(len(one) for i in chosen for one in pairs[i])
+        return update.step(number, lengths, partial(pair_parts, pairs, chosen), tokens), []
 
     @torch.no_grad()
     def measure() -> dict[str, Any] | None:
         if not test:
             return None
-        found = [(len(p), *loss_of(p, "test")) for p in pair_parts(test, list(range(len(test))), budget)]
+        everything = list(range(len(test)))
+
+        def work(budget: int) -> list[tuple[int, Tensor, dict[str, Tensor]]]:
+            return [(len(part), *loss_of(part, "test")) for part in pair_parts(test, everything, budget)]
+
+        found = update.budget.fit(work, pair_lengths(test, everything))
         means = {key: sum(n * float(s[key]) for n, _, s in found) / len(test) for key in found[0][2]}
         hits = min(round(2 * means["accuracy"] * len(test)) / 2, len(test))  # whole and half pairs again
         loss = sum(n * float(x) for n, x, _ in found) / len(test)
         return {"rows": len(test), **means, "interval": list(wilson_interval(hits, len(test))), "loss": loss}
 
-    learner = Learner(policy, optimizer, step, shown={"loss": "loss", "accuracy": "accuracy", "margin": "margin"})
+    shown = {"loss": "loss", "accuracy": "accuracy", "margin": "margin"}
+    learner = Learner(policy, update.optimizer, step, {"budget": update.budget}, shown)
     begin = (lambda folder: None) if frozen is None else frozen.prepare
     return Offline(learner, data, left, len(pairs), measure, begin)

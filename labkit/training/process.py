@@ -10,6 +10,7 @@ sampled in their place, and the returns are not divided by the largest one of th
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_ac
 from labkit.models import token_logprobs
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.update import Tally, minibatches, reference_logprobs
 
@@ -38,49 +40,63 @@ class ImplicitPRM:
         self.optimizer = make_optimizer(model, self.settings.lr, options.betas, options.weight_decay)
 
     def learn_and_judge(
-        self, rollouts: Rollouts, recipe: Recipe, step: int
+        self, rollouts: Rollouts, recipe: Recipe, step: int, budget: Budget | None = None
     ) -> tuple[Float[Tensor, "batch time"], dict[str, float]]:
         """Learns from the outcomes of scored rollouts, then gives each of their tokens its reward; and metrics.
 
         The order is the paper's: the judge that pays the policy has already seen this batch's outcomes. The metrics
         are of before: of a model that had not seen them, so they say what it knows. A reward between 0 and 1 counts as
-        the probability of success, one outside as the nearer end.
+        the probability of success, one outside as the nearer end. `budget` (of micro-batches; default: the recipe's)
+        is halved where memory does not suffice.
         """
-        temperature, budget = recipe.sampling.temperature, recipe.optimizer.microbatch_tokens
+        temperature = recipe.sampling.temperature
+        budget = budget or Budget(recipe.optimizer.microbatch_tokens, rollouts.tokens.device)
         ref = reference_logprobs(self.reference, rollouts, temperature, budget)
-        metrics = self._learn(rollouts, ref, recipe, step)
+        metrics = self._learn(rollouts, ref, recipe, step, budget)
         now = reference_logprobs(self.model, rollouts, temperature, budget)
         process = implicit_rewards(now, ref, rollouts.mask, self.settings.beta)
         return process, metrics | {"process_reward_mean": float(process.sum() / rollouts.mask.sum().clamp(min=1))}
 
-    def _learn(self, rollouts: Rollouts, ref: Tensor, recipe: Recipe, step: int) -> dict[str, float]:
+    def _learn(self, rollouts: Rollouts, ref: Tensor, recipe: Recipe, step: int, budget: Budget) -> dict[str, float]:
         settings, options = self.settings, recipe.optimizer
         outcomes = rollouts.rewards.clamp(0.0, 1.0)
         lr = learning_rate(step, recipe.steps, settings.lr, options.warmup, options.schedule)
-        budget, tally, logits = token_budget(options.microbatch_tokens, ref.device), Tally(), torch.zeros_like(outcomes)
+        tally, logits, lengths = Tally(), torch.zeros_like(outcomes), rollouts.total_lengths
         learnt = self.learnt_from(outcomes, rollouts.groups)
         if not learnt.any():
             return {"prm_ranking": float("nan")}
         for turn in range(settings.updates):
             for rows in minibatches(learnt, settings.minibatches, seed=turn):
-                for part in microbatches(rollouts.total_lengths[rows], budget):
-                    chosen = rows[part]
-                    width = int(rollouts.total_lengths[chosen].max())
-                    mask, frozen = rollouts.mask[chosen, :width], ref[chosen, :width]
-                    logprobs = token_logprobs(self.model, rollouts.tokens[chosen, :width], recipe.sampling.temperature)
-                    loss, stats = implicit_reward_loss(
-                        logprobs, frozen, outcomes[chosen], mask, settings.beta, normalizer=len(rows)
-                    )
-                    loss.backward()
-                    if turn == 0:  # no answer has been learnt from twice
-                        logits[chosen] = implicit_rewards(logprobs, frozen, mask, settings.beta).sum(1)
-                        seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
-                        tally.add(seen, {}, len(chosen))
+                work = partial(self._accumulate, rollouts, ref, rows, recipe.sampling.temperature)
+                seen, said = budget.fit(work, lengths[rows], undo=self.optimizer.zero_grad)
                 apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
+                if turn == 0:  # no answer has been learnt from twice
+                    tally.merge(seen)
+                    logits[rows] = said
         return tally.means() | {
             # Differences of rounding are no opinion: they count as ties.
             "prm_ranking": ranking_accuracy(logits[learnt].round(decimals=4), outcomes[learnt])
         }
+
+    def _accumulate(
+        self, rollouts: Rollouts, ref: Tensor, rows: Int[Tensor, " rows"], temperature: float, tokens: int
+    ) -> tuple[Tally, Float[Tensor, " rows"]]:
+        """Adds up the gradient of the rows' loss in micro-batches of so many tokens; statistics, and each row's sum of
+        implicit rewards."""
+        tally, beta = Tally(), self.settings.beta
+        said = torch.zeros(len(rows), device=ref.device)
+        for part in microbatches(rollouts.total_lengths[rows], tokens):
+            chosen = rows[part]
+            width = int(rollouts.total_lengths[chosen].max())
+            mask, frozen = rollouts.mask[chosen, :width], ref[chosen, :width]
+            logprobs = token_logprobs(self.model, rollouts.tokens[chosen, :width], temperature)
+            outcomes = rollouts.rewards[chosen].clamp(0.0, 1.0)
+            loss, stats = implicit_reward_loss(logprobs, frozen, outcomes, mask, beta, normalizer=len(rows))
+            loss.backward()
+            said[part] = implicit_rewards(logprobs, frozen, mask, beta).sum(1).detach()
+            seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
+            tally.add(seen, {}, len(chosen))
+        return tally, said
 
     def learnt_from(self, outcomes: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         """True for answers to prompts whose share of right answers lies within `accuracy`."""

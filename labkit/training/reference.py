@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labkit.models import Encoded, Policy, pad, token_logprobs
+from labkit.training.memory import Budget
 from labkit.training.microbatches import microbatches
 from labkit.training.sft import reply_mask
 
@@ -24,18 +25,23 @@ def reply_logprobs(policy: Policy, rows: list[Encoded]) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def logprobs_of(policy: Policy, rows: list[Encoded], budget: int) -> Tensor:
+def logprobs_of(policy: Policy, rows: list[Encoded], budget: Budget) -> Tensor:
     """`reply_logprobs` of many rows, in micro-batches, without gradient."""
-    found = torch.zeros(len(rows), device=policy.device)
-    for part in microbatches(torch.tensor([len(row) for row in rows]), budget):
-        found[part.to(policy.device)] = reply_logprobs(policy, [rows[i] for i in part.tolist()])[0]
-    return found
+    lengths = torch.tensor([len(row) for row in rows])
+
+    def compute(tokens: int) -> Tensor:
+        found = torch.zeros(len(rows), device=policy.device)
+        for part in microbatches(lengths, tokens):
+            found[part.to(policy.device)] = reply_logprobs(policy, [rows[i] for i in part.tolist()])[0]
+        return found
+
+    return budget.fit(compute, lengths)
 
 
 class Reference:
     """Log-probs of all replies of a data set under the frozen model. `prepare` comes before the first step."""
 
-    def __init__(self, policy: Policy, splits: dict[str, Pairs], budget: int) -> None:
+    def __init__(self, policy: Policy, splits: dict[str, Pairs], budget: Budget) -> None:
         self.policy, self.splits, self.budget = policy, splits, budget
         self.table: dict[str, Tensor] = {}
 

@@ -5,6 +5,7 @@ on held-out pairs: accuracy with its interval, and calibration: of the pairs to 
 does a share of p turn out that way?
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from labkit.models import Encoded, Policy, RewardModel, pad
 from labkit.recipes.schema import Recipe
 from labkit.training.data import Given, Left, batch, encode_rows, load_rows
 from labkit.training.loop import Learner
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 from labkit.training.offline import Offline, refuse_empty
-from labkit.training.supervised import optimizer_of, supervised_step, trained
+from labkit.training.supervised import Supervised, trained
 
 COLUMNS = ("prompt", "chosen", "rejected")
 BINS = 10
@@ -40,9 +42,6 @@ def prepare_reward_model(recipe: Recipe, policy: Policy, given: Given = None, ru
     refuse_empty(rows, data.source, left)
     margins = [_margin(row, options.get("margin", 0.0), i) for i, row in enumerate(rows, 1)]
     model = RewardModel(policy)
-    modules = trained(policy.model, model.head)
-    optimizer = optimizer_of(modules, recipe)
-    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
 
     def loss_of(part: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         chosen, rejected = pair_rewards(model, [pairs[i] for i in part])
@@ -50,26 +49,31 @@ def prepare_reward_model(recipe: Recipe, policy: Policy, given: Given = None, ru
         loss, stats = bradley_terry_loss(chosen, rejected, margin, centering=options.get("centering", 0.0))
         return loss, {key: stats[key] for key in SHOWN}
 
+    update = Supervised(recipe, trained(policy.model, model.head), loss_of, len)
+
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         chosen = batch(len(pairs), settings.batch, recipe.seed, number)
-        parts = pair_parts(pairs, chosen, budget)
-        tokens = sum(len(one) for i in chosen for one in pairs[i])
-        sizes = [float(len(part)) for part in parts]
-        return supervised_step(recipe, number, modules, optimizer, parts, sizes, loss_of, tokens), []
+        lengths, tokens = pair_lengths(pairs, chosen), sum(len(one) for i in chosen for one in pairs[i])
+        return update.step(number, lengths, partial(pair_parts, pairs, chosen), tokens), []
 
+    parts = {"reward_head": model.head, "budget": update.budget}
     return Offline(
-        learner=Learner(policy, optimizer, step, {"reward_head": model.head}, {"loss": "loss", "accuracy": "accuracy"}),
+        learner=Learner(policy, update.optimizer, step, parts, {"loss": "loss", "accuracy": "accuracy"}),
         dataset=data,
         left=left,
         rows=len(pairs),
-        measure=lambda: measure(model, test, budget),
+        measure=lambda: measure(model, test, update.budget),
     )
 
 
 def pair_parts(pairs: list[tuple[Encoded, ...]], chosen: list[int], budget: int) -> list[list[int]]:
     """Row numbers cut so that both replies of every pair fit into the budget of tokens."""
-    lengths = torch.tensor([2 * max(len(one) for one in pairs[i]) for i in chosen])
-    return [[chosen[i] for i in part.tolist()] for part in microbatches(lengths, budget)]
+    return [[chosen[i] for i in part.tolist()] for part in microbatches(pair_lengths(pairs, chosen), budget)]
+
+
+def pair_lengths(pairs: list[tuple[Encoded, ...]], chosen: list[int]) -> Tensor:
+    """Tokens of each pair, padding included."""
+    return torch.tensor([2 * max(len(one) for one in pairs[i]) for i in chosen])
 
 
 def pair_rewards(model: RewardModel, pairs: list[tuple[Encoded, ...]]) -> tuple[Tensor, Tensor]:
@@ -81,14 +85,18 @@ def pair_rewards(model: RewardModel, pairs: list[tuple[Encoded, ...]]) -> tuple[
 
 
 @torch.no_grad()
-def measure(model: RewardModel, pairs: list[tuple[Encoded, ...]], budget: int) -> dict[str, Any] | None:
+def measure(model: RewardModel, pairs: list[tuple[Encoded, ...]], budget: Budget) -> dict[str, Any] | None:
     """Held-out accuracy (a tie counts one half), loss, mean margin and calibration; None without pairs."""
     if not pairs:
         return None
-    margins = torch.zeros(len(pairs))
-    for part in pair_parts(pairs, list(range(len(pairs))), budget):
-        chosen, rejected = pair_rewards(model, [pairs[i] for i in part])
-        margins[part] = (chosen - rejected).float().cpu()
+    margins, everything = torch.zeros(len(pairs)), list(range(len(pairs)))
+
+    def work(tokens: int) -> None:
+        for part in pair_parts(pairs, everything, tokens):
+            chosen, rejected = pair_rewards(model, [pairs[i] for i in part])
+            margins[part] = (chosen - rejected).float().cpu()
+
+    budget.fit(work, pair_lengths(pairs, everything))
     hits = float(((1 + margins.sign()) / 2).sum())
     return {
         "rows": len(pairs),

@@ -101,7 +101,7 @@ def rl_step(
     learnt: dict[str, Any] = {}
     if prm is not None:
         with clock("process"):
-            process, learnt = prm.learn_and_judge(rollouts, recipe, step)
+            process, learnt = prm.learn_and_judge(rollouts, recipe, step, budget)
         rollouts = replace(rollouts, process=process)
     kl_of_rows = None if kl is None else kl.sum(1)
     rewards = preset.shape_rewards(rollouts.rewards, rollouts.lengths, drawing.max_new_tokens, kl_of_rows)

@@ -15,10 +15,11 @@ from labkit.models import Encoded, Policy, pad, token_logprobs
 from labkit.recipes.schema import Recipe
 from labkit.training.data import Given, Left, batch, encode_rows, load_rows
 from labkit.training.loop import Learner
-from labkit.training.microbatches import microbatches, token_budget
+from labkit.training.memory import Budget
+from labkit.training.microbatches import microbatches
 from labkit.training.offline import Offline, refuse_empty
 from labkit.training.packing import pack, packed_rows, packing_is_exact
-from labkit.training.supervised import optimizer_of, supervised_step
+from labkit.training.supervised import Supervised
 
 COLUMNS = ("prompt", "completion")
 Packed = tuple[Tensor, Tensor, Tensor | None]  # tokens, mask, positions
@@ -39,28 +40,29 @@ def prepare_sft(recipe: Recipe, policy: Policy, given: Given = None, run: Path |
     refuse_empty(rows, data.source, left)
     documents, test = [one for (one,) in encoded], [one for (one,) in held_out]
     packing = settings.packing and packing_is_exact(policy)
-    optimizer = optimizer_of(policy.model, recipe)
-    budget = token_budget(recipe.optimizer.microbatch_tokens, policy.device)
 
     def loss_of(part: Packed) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, mask, positions = part
         logprobs = token_logprobs(policy.model, tokens, positions=positions)
         return -torch.where(mask, logprobs, 0.0).sum() / mask.sum(), {}
 
+    def weigh(part: Packed) -> float:
+        return float(part[1].sum())
+
+    update = Supervised(recipe, policy.model, loss_of, weigh)
+
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         chosen = [documents[i] for i in batch(len(documents), settings.batch, recipe.seed, number)]
-        parts = cut(chosen, policy, budget, packing)
-        weights = [float(mask.sum()) for _, mask, _ in parts]
-        tokens = sum(len(document) for document in chosen)
-        metrics = supervised_step(recipe, number, policy.model, optimizer, parts, weights, loss_of, tokens)
-        return metrics | {"trained_tokens": int(sum(weights))}, []
+        lengths = torch.tensor([len(document) for document in chosen])
+        metrics = update.step(number, lengths, lambda budget: cut(chosen, policy, budget, packing), int(lengths.sum()))
+        return metrics | {"trained_tokens": sum(len(one) - max(one.start, 1) for one in chosen)}, []
 
     return Offline(
-        learner=Learner(policy, optimizer, step, shown={"loss": "loss"}),
+        learner=Learner(policy, update.optimizer, step, {"budget": update.budget}, {"loss": "loss"}),
         dataset=data,
         left=left,
         rows=len(documents),
-        measure=lambda: measure(policy, test, budget),
+        measure=lambda: measure(policy, test, update.budget),
         facts={"packed": packing},
     )
 
@@ -70,7 +72,7 @@ def cut(documents: list[Encoded], policy: Policy, budget: int, packing: bool) ->
     lengths = [len(document) for document in documents]
     found: list[Packed] = []
     if packing:
-        rows = pack(lengths, max(ROW, *lengths))
+        rows = pack(lengths, max(min(ROW, budget), *lengths))
         filled = torch.tensor([sum(lengths[d] for d in row) for row in rows])
         for part in microbatches(filled, budget):
             members = [[documents[d] for d in rows[r]] for r in part.tolist()]
@@ -92,13 +94,17 @@ def reply_mask(documents: list[Encoded], tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure(policy: Policy, documents: list[Encoded], budget: int) -> dict[str, Any] | None:
+def measure(policy: Policy, documents: list[Encoded], budget: Budget) -> dict[str, Any] | None:
     """Loss (nats a token) and perplexity of held-out replies; None without any."""
     if not documents:
         return None
-    total, count = 0.0, 0
-    for tokens, mask, _ in cut(documents, policy, budget, packing=False):
-        total -= float(token_logprobs(policy.model, tokens)[mask].sum())
-        count += int(mask.sum())
-    loss = torch.tensor(total / count)
+
+    def mean_loss(tokens_at_once: int) -> float:
+        total, count = 0.0, 0
+        for tokens, mask, _ in cut(documents, policy, tokens_at_once, packing=False):
+            total -= float(token_logprobs(policy.model, tokens)[mask].sum())
+            count += int(mask.sum())
+        return total / count
+
+    loss = torch.tensor(budget.fit(mean_loss, torch.tensor([len(document) for document in documents])))
     return {"rows": len(documents), "loss": float(loss), "perplexity": float(loss.exp())}

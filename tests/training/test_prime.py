@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from mini import random_policy
+from test_memory import ShortOfMemory
 from toys import toy_run
 
 from labkit.algorithms import implicit_reward_loss
@@ -16,6 +17,7 @@ from labkit.recipes import load_recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
+from labkit.training.memory import Budget
 from labkit.training.process import ImplicitPRM
 from labkit.training.rl import Helpers, make_learner, rl_step
 
@@ -105,6 +107,24 @@ def test_rollouts_of_a_step_hold_process_rewards_and_the_advantages_differ_withi
     long = rollouts.lengths.argmax()
     assert advantages[long][rollouts.mask[long]].std() > 0
     assert {"prm_loss", "prm_accuracy", "prm_ranking", "process_reward_mean", "time_process"} <= set(metrics)
+
+
+def test_a_judge_that_does_not_fit_learns_from_half_at_a_time(monkeypatch):
+    policy = random_policy()
+    rollouts, found = scored(policy), []
+    recipe = load_recipe("prime-tiny", warmup=0, **{"process_reward.accuracy": [0.0, 1.0]})
+    for asked, limit in ((100, None), (200, 150)):
+        budget = Budget(asked, policy.device)
+        prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
+        if limit:
+            machine = ShortOfMemory(monkeypatch, Policy(prm.model, policy.tokenizer, "judge"), limit)
+        process, metrics = prm.learn_and_judge(rollouts, recipe, 0, budget)
+        found.append((process, metrics, budget.tokens))
+    assert machine.failures == 1 and found[0][2] == found[1][2] == 100
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    for _, metrics, _ in found:
+        del metrics["prm_accuracy"]  # a judge that is still its reference: rounding decides
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-6)
 
 
 def test_without_its_weight_no_judge_is_trained():
