@@ -506,6 +506,20 @@ MUTANTS = [
         f"{BATCHING}::test_an_optimiser_step_is_seen_at_once_and_in_place",
     ),
     _mutant(
+        "a decoding step looks at the cache that was there before",
+        "sampling/fused.py",
+        "self.cache, self.rooms, self.views = [], {}, {}",
+        "self.cache, self.rooms = [], {}",
+        f"{BATCHING}::test_views_are_made_anew_when_what_they_look_at_has_moved",
+    ),
+    _mutant(
+        "a layer writes over the prompt's keys of the one before",
+        "sampling/fused.py",
+        "past.append(by_row[:, self.heads :].clone())",
+        "past.append(by_row[:, self.heads :])",
+        f"{ENGINE}::test_the_fused_step_is_transformers_own",
+    ),
+    _mutant(
         "the sampler is blind to what hangs on the model",
         "sampling/weights.py",
         "and untouched(model)",

@@ -4,8 +4,9 @@ On a small model a step spends as much time in the overhead of many small operat
 keys and values come from one matrix product, gate and up from another; heads that share keys attend together. The
 numbers are transformers' up to rounding (tested).
 
-The cache is static: allocated once, [slots, heads, columns, head_dim] for each layer, and kept for the next call. A
-token's column is its position in its own row, so rows of all ages stand side by side and a newcomer can take any slot.
+The cache is static: allocated once, keys and values as [2, slots, heads, columns, head_dim] for each layer, and kept
+for the next call. A token's column is its position in its own row, so rows of all ages stand side by side and a
+newcomer can take any slot.
 
 Families: Llama, Qwen2, Qwen3 and OLMo 2, on the CPU and on CUDA. All others take `plain`.
 """
@@ -20,10 +21,12 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
+from labkit.sampling.room import Room, Shape
 from labkit.sampling.weights import Layer, Norm, Stack, serves
 
-Attend = Callable[[int, Tensor], Tensor]
+Attend = Callable[[int, Room], Tensor]
 Spans = tuple[tuple[int, int], ...]  # (end of a range of slots, columns that its rows look at)
+VIEWED = 4  # where views of the cache are kept, their columns are a multiple of this, so that they serve several steps
 
 
 @dataclass
@@ -52,7 +55,18 @@ class FusedDecoder:
         self.layers = [Layer(layer, self.dtype, self.head_dim) for layer in body.layers]
         self.norm = Norm(body.norm, self.dtype, config.model_type == "olmo2", followed=True)
         self.head = Stack([model.lm_head.weight], self.dtype)
-        self.cache: list[Float[Tensor, "slots heads columns head_dim"]] = []
+        self.shape = Shape(
+            body.embed_tokens.embedding_dim, self.heads, self.kv_heads, self.head_dim, config.intermediate_size
+        )
+        self.unseen = torch.tensor(float("-inf"), dtype=self.dtype, device=self.device)
+        self.seen = torch.zeros_like(self.unseen)
+        on_cpu = self.device.type == "cpu"
+        self.keeps_views = on_cpu  # not on CUDA, where a graph must own what it was captured with
+        exact = self.dtype in (torch.float32, torch.float64)
+        self.attention = _attention_in_products if on_cpu and exact else _attention
+        self.rooms: dict[int, Room] = {}
+        self.views: dict[tuple[int, int, int], list[tuple[Tensor, ...]]] = {}
+        self.cache: list[Float[Tensor, "2 slots kv_heads columns head_dim"]] = []
         self.size = self.columns = 0
 
     serves = staticmethod(serves)
@@ -72,9 +86,10 @@ class FusedDecoder:
         if size <= self.size and columns <= self.columns:
             return False
         self.size, self.columns = max(size, self.size), max(columns, self.columns)
-        self.cache = []  # given back before more is asked for
-        shape = (self.size, 2 * self.kv_heads, self.columns, self.head_dim)
+        self.cache, self.rooms, self.views = [], {}, {}  # given back before more is asked for
+        shape = (2, self.size, self.kv_heads, self.columns, self.head_dim)
         self.cache = [_zeros(shape, self.dtype, self.device) for _ in self.layers]
+        self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]  # [slots, columns, 2, kv_heads, head_dim]
         self.rows = torch.arange(self.size, device=self.device)
         # Angles of all positions. Float32, where the model rotates in float32.
         places = torch.arange(self.columns, device=self.device)
@@ -94,10 +109,10 @@ class FusedDecoder:
         prompts, time = tokens.shape
         past: list[Tensor] = []
 
-        def attend(layer: int, qkv: Tensor) -> Tensor:
-            by_row = qkv.view(prompts, time, -1, self.head_dim).transpose(1, 2)
+        def attend(layer: int, room: Room) -> Tensor:
+            by_row = room.by_head.view(prompts, time, -1, self.head_dim).transpose(1, 2)
             q, k, v = by_row.split((self.heads, self.kv_heads, self.kv_heads), 1)
-            past.append(by_row[:, self.heads :])
+            past.append(by_row[:, self.heads :].clone())
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
             return attended.transpose(1, 2).reshape(prompts * time, -1)
 
@@ -109,7 +124,8 @@ class FusedDecoder:
     def place(self, prompts: Prefilled, index: Int[Tensor, " rows"], first: int) -> None:
         """Copies the keys and values of prompt index[i] into slot first + i."""
         for cache, past in zip(self.cache, prompts.past, strict=True):
-            cache[first : first + len(index), :, : past.shape[2]] = past[index]
+            rows = past[index].unflatten(1, (2, self.kv_heads)).transpose(0, 1)
+            cache[:, first : first + len(index), :, : past.shape[2]] = rows
 
     def step(
         self, tokens: Int[Tensor, " rows"], positions: Int[Tensor, " rows"], spans: Spans
@@ -118,46 +134,60 @@ class FusedDecoder:
 
         `spans` divides these slots into ranges: (where one ends, how many columns its rows look at).
         """
-        rows, groups = self.rows[: len(tokens)], self.heads // self.kv_heads
-        biases = []
+        places = (self.rows[: len(tokens)], positions)
+        parts = []
         for (begin, end), columns in _ranges(spans):
+            columns = min(-(-columns // VIEWED) * VIEWED, self.columns) if self.keeps_views else columns
             unseen = self.places[:columns] > positions[begin:end, None]
-            bias = torch.zeros(unseen.shape, dtype=self.dtype, device=self.device)
-            biases.append(bias.masked_fill_(unseen, float("-inf"))[:, None, None])
+            bias = torch.where(unseen, self.unseen, self.seen)[:, None]
+            parts.append((slice(begin, end), self.reach(begin, end, columns), bias))
 
-        def attend(layer: int, qkv: Tensor) -> Tensor:
-            cache = self.cache[layer]
-            cache[rows, :, positions] = qkv[:, self.heads :]
-            # Query heads that share a key head stand as that head's queries, so that keys need no copies.
-            q = qkv[:, : self.heads].view(len(qkv), self.kv_heads, groups, self.head_dim)
-            attended = []
-            for ((begin, end), columns), bias in zip(_ranges(spans), biases, strict=True):
-                keys, values = cache[begin:end, :, :columns].split(self.kv_heads, 1)
-                attended.append(F.scaled_dot_product_attention(q[begin:end], keys, values, attn_mask=bias))
-            return (attended[0] if len(attended) == 1 else torch.cat(attended)).reshape(len(qkv), -1)
+        def attend(layer: int, room: Room) -> Tensor:
+            self.by_slot[layer].index_put_(places, room.kv)
+            attended = [self.attention(room.q[rows], *reach[layer], bias) for rows, reach, bias in parts]
+            return attended[0] if len(attended) == 1 else torch.cat(attended)
 
         return self._logits(self._layers(F.embedding(tokens, self.embedding), positions, attend))
+
+    def reach(self, begin: int, end: int, columns: int) -> list[tuple[Tensor, ...]]:
+        """Of each layer, the keys and values of these slots and columns, [slots x kv_heads, columns, head_dim] each."""
+        key = (begin, end, columns)
+        if key in self.views:
+            return self.views[key]
+        found = [tuple(cache[:, begin:end, :, :columns].flatten(1, 2)) for cache in self.cache]
+        if self.keeps_views:
+            self.views = {key: found} if len(self.views) > 1 else self.views | {key: found}
+        return found
+
+    def room(self, n: int) -> Room:
+        """Buffers for n tokens: on the CPU those of the step before, where it had as many."""
+        if n in self.rooms:
+            return self.rooms[n]
+        self.rooms = {}  # given back before more is asked for
+        found = Room(self.shape, n, self.dtype, self.embedding.dtype, self.device)
+        if self.keeps_views:
+            self.rooms[n] = found
+        return found
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"], columns: int) -> None:
         """The rows `movers`, none longer than `columns`, move into the slots `holes`; the first `rows` stay."""
         for cache in self.cache:
-            cache[holes, :, :columns] = cache[movers, :, :columns]
+            cache[:, holes, :, :columns] = cache[:, movers, :, :columns]
 
     def _layers(self, x: Float[Tensor, "n hidden"], positions: Int[Tensor, " n"], attend: Attend) -> Tensor:
-        """All layers; `attend(layer, qkv)` is what prefill and step do differently."""
-        turns = self.turns[positions]
+        """All layers; `attend(layer, room)` is what prefill and step do differently."""
+        turns, room = self.turns[positions], self.room(len(x))
         for number, layer in enumerate(self.layers):
-            h = x if layer.input_norm is None else layer.input_norm(x)
-            qkv = _product(h.to(self.dtype), layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(len(x), self.heads + 2 * self.kv_heads, self.head_dim)
+            h = x if layer.input_norm is None else layer.input_norm(x, room)
+            _product(h.to(self.dtype), layer.qkv, layer.qkv_bias, room.qkv)
             if layer.q_norm is not None:
-                _normalise(qkv[:, : self.heads], layer.q_norm)
-                _normalise(qkv[:, self.heads : self.heads + self.kv_heads], layer.k_norm)
-            _rotate(qkv[:, : self.heads + self.kv_heads], turns)
-            x = _add_product(x, attend(number, qkv), layer.out, layer.out_bias, layer.post_attention_norm)
-            h = x if layer.mlp_norm is None else layer.mlp_norm(x)
-            gate, up = _product(h.to(self.dtype), layer.gate_up).chunk(2, -1)
-            x = _add_product(x, F.silu(gate).mul_(up), layer.down, None, layer.post_mlp_norm)
+                _normalise(room.q, layer.q_norm)
+                _normalise(room.k, layer.k_norm)
+            _rotate(room, turns)
+            x = _add_product(x, attend(number, room), layer.out, layer.out_bias, layer.post_attention_norm)
+            h = x if layer.mlp_norm is None else layer.mlp_norm(x, room)
+            _product(h.to(self.dtype), layer.gate_up, None, room.gate_up)
+            x = _add_product(x, F.silu(room.gate).mul_(room.up), layer.down, None, layer.post_mlp_norm)
         return x
 
     def _logits(self, x: Float[Tensor, "n hidden"]) -> Float[Tensor, "n vocab"]:
@@ -190,8 +220,10 @@ def _normalise(x: Float[Tensor, "n heads dim"], norm: Norm) -> None:
     x.copy_(norm(x.flatten(1) if together else x).view(x.shape))
 
 
-def _product(x: Float[Tensor, "n inner"], matrix: Float[Tensor, "inner m"], bias: Tensor | None = None) -> Tensor:
-    return torch.mm(x, matrix) if bias is None else torch.addmm(bias, x, matrix)
+def _product(
+    x: Float[Tensor, "n inner"], matrix: Float[Tensor, "inner m"], bias: Tensor | None = None, out: Tensor | None = None
+) -> Float[Tensor, "n m"]:
+    return torch.mm(x, matrix, out=out) if bias is None else torch.addmm(bias, x, matrix, out=out)
 
 
 def _add_product(
@@ -204,11 +236,33 @@ def _add_product(
     return x + (h if norm is None else norm(h))
 
 
-def _rotate(x: Float[Tensor, "n heads dim"], turns: Complex[Tensor, "n 1 half"]) -> None:
-    """Rotary position embedding (Su et al., 2021), in place. The two numbers that turn together stand side by side
-    (`weights` puts them there), so they are one complex number, and turning it is one product."""
-    pairs = (*x.shape[:2], -1, 2)
-    if x.dtype == torch.float32 or x.dtype == torch.float64:
-        torch.view_as_complex(x.view(pairs)).mul_(turns)
+def _rotate(room: Room, turns: Complex[Tensor, "n 1 half"]) -> None:
+    """Rotary position embedding (Su et al., 2021) of queries and keys, in place. The two numbers that turn together are
+    one complex number (`weights` puts them side by side), and turning it is one product."""
+    if room.turned is not None:
+        room.turned.mul_(turns)
     else:  # in float32, rounded once
-        x.copy_(torch.view_as_real(torch.view_as_complex(x.float().view(pairs)) * turns).flatten(-2))
+        room.pairs.copy_(torch.view_as_real(torch.view_as_complex(room.pairs.float()) * turns))
+
+
+def _attention(
+    q: Float[Tensor, "n heads dim"],
+    keys: Float[Tensor, "n_x_kv_heads columns dim"],
+    values: Float[Tensor, "n_x_kv_heads columns dim"],
+    bias: Float[Tensor, "n 1 columns"],
+) -> Float[Tensor, "n heads_x_dim"]:
+    """softmax(q keys / sqrt(dim) + bias) values. Query heads that share a key head stand as that head's queries, so
+    that keys need no copies."""
+    n = len(q)
+    keys, values = keys.unflatten(0, (n, -1)), values.unflatten(0, (n, -1))
+    q = q.unflatten(1, (keys.shape[1], -1))
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias[:, None]).reshape(n, -1)
+
+
+def _attention_in_products(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """The same as two products of many small matrices. A CPU is faster so: PyTorch's attention takes one row's head
+    after the other, which is little work at a time where a row has one new token."""
+    n, _, dim = q.shape
+    scores = torch.bmm((q * dim**-0.5).view(len(keys), -1, dim), keys.transpose(1, 2))
+    scores.view(n, -1, keys.shape[1]).add_(bias)
+    return torch.bmm(scores.softmax(-1), values).view(n, -1)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.models.trunk import touched
+from labkit.sampling.room import Room
 
 FAMILIES = ("llama", "qwen2", "qwen3", "olmo2")
 FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm of what it meets, where there is one
@@ -97,9 +98,11 @@ class Norm:
         """Copies the weight as it is now; `head_dim`: of a norm of queries or keys, see `Stack`."""
         torch.mul(paired(norm.weight, head_dim) if head_dim else norm.weight, self.root, out=self.value)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, room: Room | None = None) -> Tensor:
         if self.by_parts:
-            x = x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), self.floor)
+            length, normed = (None, None) if room is None else (room.length, room.normed)
+            length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, out=length)
+            x = torch.div(x, torch.hypot(length, self.floor, out=length), out=normed)
             return x if self.folded is not None else x.mul_(self.value)
         if x.dtype == self.value.dtype:
             return F.rms_norm(x, self.value.shape, self.value, self.eps)

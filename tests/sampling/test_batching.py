@@ -377,3 +377,19 @@ def test_a_cpu_keeps_small_caches_from_call_to_call_and_gives_large_ones_back(mo
     sample(policy, ["1+2:"], n=6, max_new_tokens=8, seed=5)
     assert workspace.workspace(policy.model) is not kept
     workspace.release_workspaces()
+
+
+@pytest.mark.parametrize("architecture", FUSED)
+def test_views_are_made_anew_when_what_they_look_at_has_moved(architecture):
+    """Views of the cache are kept from step to step: not beyond the day on which a larger call moves the cache."""
+    policy = small_policy(architecture)
+    policy.eos_ids = frozenset()  # all rows to the end: both calls step over the same slots and columns
+    sample(policy, RAGGED[:3], n=2, max_new_tokens=5, seed=2)
+    decoder = workspace.workspace(policy.model).decoder
+    assert decoder.views and decoder.rooms
+    larger = sample(policy, RAGGED[:3], n=2, max_new_tokens=30, seed=1)
+    other = small_policy(architecture)
+    other.eos_ids = frozenset()
+    assert completions(larger) == completions(sample(other, RAGGED[:3], n=2, max_new_tokens=30, seed=1))
+    own = torch.where(larger.mask, token_logprobs(policy.model, larger.tokens), 0.0)
+    torch.testing.assert_close(larger.logprobs, own.detach(), rtol=0, atol=1e-4)
