@@ -140,16 +140,16 @@ class FusedDecoder:
             columns = min(-(-columns // VIEWED) * VIEWED, self.columns) if self.keeps_views else columns
             unseen = self.places[:columns] > positions[begin:end, None]
             bias = torch.where(unseen, self.unseen, self.seen)[:, None]
-            parts.append((slice(begin, end), self.reach(begin, end, columns), bias))
+            parts.append((slice(begin, end), self.keys_and_values(begin, end, columns), bias))
 
         def attend(layer: int, room: Room) -> Tensor:
             self.by_slot[layer].index_put_(places, room.kv)
-            attended = [self.attention(room.q[rows], *reach[layer], bias) for rows, reach, bias in parts]
+            attended = [self.attention(room.q[rows], *seen[layer], bias) for rows, seen, bias in parts]
             return attended[0] if len(attended) == 1 else torch.cat(attended)
 
         return self._logits(self._layers(F.embedding(tokens, self.embedding), positions, attend))
 
-    def reach(self, begin: int, end: int, columns: int) -> list[tuple[Tensor, ...]]:
+    def keys_and_values(self, begin: int, end: int, columns: int) -> list[tuple[Tensor, ...]]:
         """Of each layer, the keys and values of these slots and columns, [slots x kv_heads, columns, head_dim] each."""
         key = (begin, end, columns)
         if key in self.views:

@@ -60,9 +60,9 @@ class Supervised(Generic[Part]):
         """Adds up the gradient, part by part; returns the means of the loss and of its statistics."""
         parts = cut(budget)
         weights = [self.weigh(part) for part in parts]
-        sums: dict[str, float] = {}
+        total, sums = sum(weights), dict[str, float]()
         for part, weight in zip(parts, weights, strict=True):
-            share = weight / sum(weights)
+            share = weight / total
             loss, stats = self.loss_of(part)
             (loss * share).backward()
             for key, value in {"loss": loss.detach(), **stats}.items():

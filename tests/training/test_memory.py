@@ -9,6 +9,7 @@ from mini import mini_run, numbers, random_policy
 from test_rl import _batch, likes_fours
 from toys import feedback, toy_run
 
+from labkit import training
 from labkit.errors import RunError
 from labkit.models import Encoded, Policy
 from labkit.recipes import load_recipe
@@ -139,31 +140,38 @@ def test_passes_without_a_gradient_are_halved_too():
     assert budget.fit(work, torch.tensor([5] * 50)) == 25 and len(tried) == 4
 
 
+class StopAfterTwo:
+    """Watches a run, and ends it."""
+
+    seen = 0
+
+    @property
+    def stopped(self) -> bool:
+        return self.seen == 2
+
+    def update(self, metrics, rollouts) -> None:
+        self.seen += 1
+
+
+def short_machines(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[ShortOfMemory]:
+    """From now on each policy that is loaded lies on a machine with room for so many tokens; these machines."""
+    load, machines = training.load_policy, []
+
+    def short_of_memory(*args, **options):
+        policy = load(*args, **options)
+        machines.append(ShortOfMemory(monkeypatch, policy, tokens))
+        return policy
+
+    monkeypatch.setattr(training, "load_policy", short_of_memory)
+    return machines
+
+
 def test_resumed_with_the_budget_that_was_left(tmp_path, monkeypatch):
     """Killed after the halving: the resumed run cuts its batches as the first one did, from its checkpoint on."""
     base = tmp_path / "base"
     random_policy().save(base)
     expected = mini_run(tmp_path / "small", model=base, **OPTIONS | {"microbatch_tokens": 128})
-    from labkit import training
-
-    load, machines = training.load_policy, []
-
-    def short_of_memory(*args, **options):
-        policy = load(*args, **options)
-        machines.append(ShortOfMemory(monkeypatch, policy, 150))
-        return policy
-
-    class StopAfterTwo:
-        seen = 0
-
-        @property
-        def stopped(self) -> bool:
-            return self.seen == 2
-
-        def update(self, metrics, rollouts) -> None:
-            self.seen += 1
-
-    monkeypatch.setattr(training, "load_policy", short_of_memory)
+    machines = short_machines(monkeypatch, 150)
     mini_run(tmp_path / "run", model=base, observer=StopAfterTwo(), train_zero_advantage=True, **OPTIONS)
     resumed = train(resume=tmp_path / "run", progress=False)
     assert [machine.failures for machine in machines] == [1, 0]
@@ -194,6 +202,17 @@ def rows_run(out: Path, trainer: str, policy: Policy, **options: Any) -> Run:
         return toy_run(out, trainer, policy, **options)
     options |= {"model": policy, "dataset": feedback(), "progress": False, "checkpoint_every": 100}
     return train("orm-countdown-tiny", out=out, **options)
+
+
+def test_sft_is_resumed_with_the_budget_that_was_left(tmp_path, monkeypatch):
+    base = tmp_path / "base"
+    random_policy().save(base)
+    machines = short_machines(monkeypatch, 40)
+    options = {"steps": 4, "checkpoint_every": 1, "microbatch_tokens": 64}
+    toy_run(tmp_path / "run", "sft", base, observer=StopAfterTwo(), **options)
+    resumed = train(resume=tmp_path / "run", progress=False)
+    assert [machine.failures for machine in machines] == [1, 0]
+    assert [line["microbatch_tokens"] for line in resumed.metrics] == [32] * 4
 
 
 @pytest.mark.parametrize("trainer", ["sft", "reward_model", "simpo", "dpo", "kto", "outcome"])
