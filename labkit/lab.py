@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from labkit.pipeline.run import refuse_stage, run_pipeline
 from labkit.recipes import Recipe, is_pipeline
 from labkit.runs import Run
 from labkit.training import train as _train
-from labkit.training.pipeline import refuse_stage, run_pipeline
 from labkit.widgets import Dashboard, front_end
 
 
@@ -14,7 +14,7 @@ def train(recipe: str | Path | Recipe | None = None, **options: Any) -> Run:
     """Trains as `labkit.training.train` does, with a live dashboard in Jupyter and a progress bar elsewhere.
 
     `lk.train("r1-zero-tiny", steps=20, seed=1)`; see `labkit.training.train` for all options. A recipe with stages,
-    `lk.train("r1-pipeline-tiny", seed=1)`, is run by `labkit.training.pipeline.run_pipeline`, to a PipelineRun.
+    `lk.train("r1-pipeline-tiny", seed=1)`, is run by `labkit.pipeline.run.run_pipeline`, to a PipelineRun.
     """
     if "observer" not in options and front_end() == "widgets":
         options["observer"] = _dashboard

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import behaviours as b
+from labkit.worlds.countdown import behaviours as b
 
 KEYS = ["thinks", "attempts", "backtracks", "repeats", "gave_up", "verified", "reflections"]
 

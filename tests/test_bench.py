@@ -244,7 +244,7 @@ def test_both_train_loops_take_the_same_gradient(folder: Path) -> None:
         return 0.0, False
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labkit.training.update.apply_gradients", catch)
+        patch.setattr("labkit.training.rl.update.apply_gradients", catch)
         patch.setattr(train, "apply_gradients", catch)
         work = Work([1], [1])
         train.labkit_side(workload, rollouts, advantages, work).run(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.evaluation import evaluate, maj_at_k, pass_at_k, summarize
-from labkit.intervals import bootstrap_interval
+from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.report import evaluate, maj_at_k, pass_at_k, summarize
 from labkit.rollouts import Rollouts
 from labkit.tasks import load_task
 from labkit.verifiers import Score

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from labkit.errors import UserError
-from labkit.evaluation import pass_at_k
+from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.report import pass_at_k
 from labkit.inference import (
     Sheet,
     best_of_n_curve,
@@ -22,13 +23,12 @@ from labkit.inference import (
     until_accepted,
 )
 from labkit.inference import forcing as forcing_module
-from labkit.intervals import bootstrap_interval
 from labkit.models import Policy
 from labkit.paths import data_path
 from labkit.plots import accuracy_against_tokens
 from labkit.tasks import load_task
-from labkit.tasks.chains import chains
 from labkit.verifiers.arithmetic import evaluate_expression
+from labkit.worlds.countdown.chains import chains
 
 PROMPTS = ["5,6,1->30:", "8,1,12->84:", "4,5,9->49:", "5,7,5->40:"]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from labkit import plots
-from labkit.behaviours import behaviours
 from labkit.errors import UserError
 from labkit.plots import METRICS, PALETTE, gallery, learning_curves, rollout_table, token_strip, token_strips
 from labkit.plots.curves import interval_of_mean, running_mean
 from labkit.plots.tokens import colour, visible
+from labkit.worlds.countdown.behaviours import behaviours
 
 FIELDS_OF_A_RUN = """
 step reward_mean reward_std pass_rate response_length truncated format_rate attempts backtracks entropy kl

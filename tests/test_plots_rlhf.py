@@ -10,9 +10,9 @@ import pytest
 
 from labkit import plots
 from labkit.errors import UserError
-from labkit.intervals import wilson_interval
+from labkit.evaluation.intervals import wilson_interval
+from labkit.evaluation.selection import best_of_n_curve
 from labkit.plots import PALETTE
-from labkit.selection import best_of_n_curve
 
 
 def a_run(seed: int = 0, steps: int = 40) -> SimpleNamespace:

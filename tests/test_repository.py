@@ -197,11 +197,11 @@ def test_code_cells_fit_on_a_screen(notebook: nbformat.NotebookNode):
 
 # DESIGN in one table: a module imports from rooms on its own floor or on floors below it, never from above.
 FLOORS = {
-    **dict.fromkeys(["errors", "paths", "behaviours", "intervals", "algorithms", "verifiers"], 0),
-    **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "preferences"], 1),
-    **dict.fromkeys(["sampling", "evaluation", "runs", "selection", "inference"], 2),
-    **dict.fromkeys(["training", "diagnose", "preference_data"], 3),
-    **dict.fromkeys(["plots", "widgets", "exercises", "comparison", "export"], 4),
+    **dict.fromkeys(["errors", "paths", "registry", "algorithms", "verifiers"], 0),
+    **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "data"], 1),
+    **dict.fromkeys(["sampling", "evaluation", "runs", "inference", "worlds"], 2),
+    **dict.fromkeys(["training", "pipeline"], 3),
+    **dict.fromkeys(["plots", "widgets", "exercises"], 4),
     **dict.fromkeys(["cli", "bench", "doctor", "lab"], 5),
     **dict.fromkeys(["", "__main__"], 6),
 }

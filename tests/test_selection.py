@@ -11,8 +11,7 @@ import torch
 
 from labkit import load_task
 from labkit.errors import UserError
-from labkit.models import Policy
-from labkit.selection import (
+from labkit.evaluation.selection import (
     best_of_n,
     best_of_n_curve,
     best_of_n_weights,
@@ -23,6 +22,7 @@ from labkit.selection import (
     measured_kl_of_best_of_n,
     rejection_sample,
 )
+from labkit.models import Policy
 
 TIED = np.array([2.0, -1.0, 2.0, 0.5, 0.5, 0.5])
 DISTINCT = np.array([0.3, 1.7, -2.0, 0.9, 0.1])
@@ -185,7 +185,7 @@ def test_with_one_sample_there_is_nothing_to_choose(tiny: Policy):
 
 def test_the_control_is_a_fair_draw(tiny: Policy):
     """Over many seeds its mean score is that of all candidates: it must not peek."""
-    from labkit.selection import _blind_rows
+    from labkit.evaluation.selection import _blind_rows
 
     scores = np.arange(12.0).reshape(2, 6)
     candidates = np.ones((2, 6), dtype=bool)

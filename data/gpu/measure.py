@@ -27,11 +27,11 @@ from budget import budgets
 
 import labkit as lk
 from labkit.bench import LADDER, format_table, run_bench
+from labkit.doctor.estimates import estimate
 from labkit.errors import UserError
 from labkit.models import load_policy
 from labkit.recipes import load_recipe
 from labkit.runs import environment
-from labkit.training.estimates import estimate
 
 ROOT = Path(__file__).parents[2]
 MODEL = "smollm2-135m"

@@ -16,8 +16,8 @@ from labkit.bench.race import Row, Side, Trials, Work, Workload, make_rows, race
 from labkit.bench.rollout import work_of
 from labkit.bench.train import bench_recipe
 from labkit.rollouts import Rollouts
-from labkit.training.optim import make_optimizer
-from labkit.training.rl import rl_step
+from labkit.training.loop.optim import make_optimizer
+from labkit.training.rl.step import rl_step
 
 # Metrics of a step that are sums of finer ones.
 SUMS = {"sample": ("prefill", "decode"), "train": ("backward", "optimizer")}

@@ -16,9 +16,9 @@ from labkit.recipes import Recipe
 from labkit.recipes.schema import OptimizerSettings, SamplingSettings
 from labkit.rollouts import Rollouts
 from labkit.sampling import sample
-from labkit.training.microbatches import token_budget
-from labkit.training.optim import apply_gradients, make_optimizer
-from labkit.training.update import update
+from labkit.training.loop.microbatches import token_budget
+from labkit.training.loop.optim import apply_gradients, make_optimizer
+from labkit.training.rl.update import update
 
 STANDSTILL = 1e-9  # a learning rate at which all turns and all sides keep the same policy, and so the same lengths
 
@@ -73,7 +73,7 @@ def bench_recipe(workload: Workload, train_zero_advantage: bool) -> Recipe:
 
 
 def labkit_side(workload: Workload, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work) -> Side:
-    """`labkit.training.update.update`: rows sorted by length, cut into micro-batches by a token budget."""
+    """`labkit.training.rl.update.update`: rows sorted by length, cut into micro-batches by a token budget."""
     model, recipe = copy.deepcopy(workload.policy.model), bench_recipe(workload, train_zero_advantage=True)
     settings, preset = recipe.optimizer, recipe.preset()
     optimizer = make_optimizer(model, settings.lr, settings.betas, settings.weight_decay)

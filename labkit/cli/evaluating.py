@@ -9,9 +9,9 @@ from rich.text import Text
 
 from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, console, note, print_json, quietly, reports_table
-from labkit.comparison import compare
 from labkit.errors import UserError
-from labkit.evaluation import evaluate
+from labkit.evaluation.comparison import compare
+from labkit.evaluation.report import evaluate
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import load_task

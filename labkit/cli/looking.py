@@ -9,12 +9,12 @@ from rich.text import Text
 
 from labkit.cli.options import Device, Json, Settings, check_device, parse_settings
 from labkit.cli.output import console, print_json, print_list, quietly
-from labkit.doctor import GIB, Diagnosis, examine, memory_gib, models_at_hand, versions
+from labkit.doctor.estimates import Estimate, estimate
+from labkit.doctor.machine import GIB, Diagnosis, examine, memory_gib, models_at_hand, versions
 from labkit.errors import UserError
 from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.recipes.pipeline import load_pipeline
 from labkit.tasks import TASKS, availability, load_task
-from labkit.training.estimates import Estimate, estimate
 
 # What is said of tasks that are not loaded to be listed.
 PLAIN = {

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from labkit.comparison.tables import number, text_table, with_interval
-from labkit.intervals import bootstrap_interval
+from labkit.evaluation.comparison.tables import number, text_table, with_interval
+from labkit.evaluation.intervals import bootstrap_interval
 from labkit.runs import finite
 
 RATES = {"mean_length": "mean length, tokens", "truncated": "truncated", "well_formed": "well formed"}

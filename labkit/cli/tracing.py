@@ -11,7 +11,7 @@ from labkit.cli.options import Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, note, quietly
 from labkit.errors import UserError
 from labkit.tasks import load_task
-from labkit.training.demonstrations import draw_demonstrations
+from labkit.training.rows.demonstrations import draw_demonstrations
 
 
 def traces(

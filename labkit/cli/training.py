@@ -13,11 +13,11 @@ import labkit.training
 from labkit.cli.options import Device, Settings, check_device, parse_settings
 from labkit.cli.output import announce, console, held_out_table, note, reports_table
 from labkit.errors import RunError, UserError
+from labkit.pipeline.run import refuse_stage, run_pipeline
 from labkit.recipes import Recipe, is_pipeline, load_recipe
 from labkit.recipes.pipeline import load_pipeline
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
-from labkit.training.pipeline import refuse_stage, run_pipeline
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
 # What is drawn instead, where rewards are real numbers or the policy learned from data.

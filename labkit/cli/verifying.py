@@ -11,8 +11,8 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from labkit.cli.output import note
-from labkit.comparison.tables import text_table
 from labkit.errors import UserError
+from labkit.evaluation.comparison.tables import text_table
 from labkit.runs import finite
 from labkit.verifiers import Score, get, run_verifier
 from labkit.verifiers.score import quote

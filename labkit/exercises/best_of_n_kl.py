@@ -77,5 +77,5 @@ EXERCISE = Exercise(
         "The mean of log u is -1/n, so the second term is -(n - 1)/n.",
         "`math.log(n)` is the natural logarithm. Check that n = 1 gives 0.",
     ),
-    sources=("labkit.selection:kl_of_best_of_n",),
+    sources=("labkit.evaluation.selection:kl_of_best_of_n",),
 )

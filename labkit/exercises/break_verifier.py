@@ -32,7 +32,7 @@ def verdict(completion: object, numbers: list[int], target: int) -> str:
 
 
 def _solve(numbers: list[int], target: int) -> str:
-    from labkit.tasks.chains import chains
+    from labkit.worlds.countdown.chains import chains
 
     right = next(chain for chain in chains(tuple(sorted(numbers))) if chain.value == target)
     return f"<answer>{right.expression()}</answer>"
@@ -43,7 +43,7 @@ def _wrong_value(numbers: list[int], target: int) -> str:
 
 
 def _random_puzzle(generator: random.Random) -> Case:
-    from labkit.tasks.chains import chains
+    from labkit.worlds.countdown.chains import chains
 
     while True:
         numbers = [generator.randint(2, 12) for _ in range(3)]

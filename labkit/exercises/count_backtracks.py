@@ -11,7 +11,7 @@ __all__ = ["EXERCISE"]
 
 
 def count_backtracks(text: str) -> int:
-    from labkit.behaviours import backtracks
+    from labkit.worlds.countdown.behaviours import backtracks
 
     return backtracks(text)
 
@@ -129,5 +129,9 @@ EXERCISE = Exercise(
         "Then its attempts: the lines with an `=` in them. Which of them can be a backtrack?",
         "All but the last one (`[:-1]`), where `line.endswith((' no', ' wait'))`.",
     ),
-    sources=("labkit.behaviours:backtracks", "labkit.behaviours:_read", "labkit.behaviours:_backtracks"),
+    sources=(
+        "labkit.worlds.countdown.behaviours:backtracks",
+        "labkit.worlds.countdown.behaviours:_read",
+        "labkit.worlds.countdown.behaviours:_backtracks",
+    ),
 )

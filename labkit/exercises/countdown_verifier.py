@@ -18,7 +18,7 @@ __all__ = ["EXERCISE"]
 
 
 def countdown_verifier(expression: str, numbers: list[int], target: int) -> bool:
-    from labkit.verifiers import countdown
+    from labkit.worlds.countdown import verifier as countdown
 
     completion = f"<answer>{expression}</answer>"
     return countdown.verify(completion, {"numbers": numbers, "target": target}).reward == 1.0
@@ -218,5 +218,5 @@ EXERCISE = Exercise(
         "At the end: `sorted(used) == sorted(numbers) and value == target`, inside a `try` that returns "
         "False for SyntaxError, ValueError and ZeroDivisionError.",
     ),
-    sources=("labkit.verifiers.countdown:verify", "labkit.verifiers.arithmetic:evaluate_expression"),
+    sources=("labkit.worlds.countdown.verifier:verify", "labkit.verifiers.arithmetic:evaluate_expression"),
 )

@@ -109,5 +109,5 @@ EXERCISE = Exercise(
         "It must be drawn (1 way), and the other n - 1 must come from the r - 1 below it: C(r-1, n-1) draws.",
         "Add up math.comb(r - 1, n - 1) / math.comb(N, n) times the gold score of rank r.",
     ),
-    sources=("labkit.selection:best_of_n_weights", "labkit.selection:expected_best_of_n"),
+    sources=("labkit.evaluation.selection:best_of_n_weights", "labkit.evaluation.selection:expected_best_of_n"),
 )

@@ -210,5 +210,5 @@ EXERCISE = Exercise(
         "`answer.partition('=')` splits an equation; what stands right of it must be the target. "
         "`evaluate_expression` of labkit.verifiers.arithmetic reads the left side and raises ExpressionError.",
     ),
-    sources=("labkit.verifiers.countdown:verify",),
+    sources=("labkit.worlds.countdown.verifier:verify",),
 )

@@ -101,5 +101,5 @@ EXERCISE = Exercise(
         "n is the smallest of those numbers and of `total`.",
         "`[n * share // 100 for share in shares]`",
     ),
-    sources=("labkit.training.pipeline_stages:stage_rows",),
+    sources=("labkit.pipeline.stages:stage_rows",),
 )

@@ -11,7 +11,7 @@ __all__ = ["EXERCISE"]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    from labkit import evaluation
+    from labkit.evaluation.report import report as evaluation
 
     return evaluation.pass_at_k(n, c, k)
 
@@ -101,5 +101,5 @@ EXERCISE = Exercise(
         "There are C(n, k) draws, of which C(n-c, k) take only wrong samples. `math.comb` counts them.",
         "What does `math.comb(1, 2)` return? Does that suit a draw of 2 where only 1 sample is wrong?",
     ),
-    sources=("labkit.evaluation:pass_at_k",),
+    sources=("labkit.evaluation.report:pass_at_k",),
 )

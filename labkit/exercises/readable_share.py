@@ -14,7 +14,7 @@ __all__ = ["EXERCISE"]
 
 
 def readable_share(thought: str, numbers: list[int]) -> float:
-    from labkit.verifiers import trace
+    from labkit.worlds.countdown import trace
 
     return trace.verify(f"<think>{thought}</think>", {"numbers": numbers, "target": 0}).reward
 
@@ -151,5 +151,5 @@ EXERCISE = Exercise(
         "`re.fullmatch(r'(\\d+)((?:[-+*/]\\d+=\\d+)+) (?:no|yes)', line)` gives the first number and the steps.",
         "`re.findall(r'([-+*/])(\\d+)=(\\d+)', steps)` gives the steps one by one; a/b=c holds when c*b == a.",
     ),
-    sources=("labkit.verifiers.trace:verify", "labkit.verifiers.trace:line_fault"),
+    sources=("labkit.worlds.countdown.trace:verify", "labkit.worlds.countdown.trace:line_fault"),
 )

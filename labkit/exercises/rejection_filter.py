@@ -130,5 +130,5 @@ EXERCISE = Exercise(
         "Skip a row whose reward is below 1, whose pair was seen, or whose prompt has `keep` already; else keep it.",
         "Only what is KEPT goes into the count of its prompt.",
     ),
-    sources=("labkit.selection:choose_rows",),
+    sources=("labkit.evaluation.selection:choose_rows",),
 )

@@ -1,8 +1,8 @@
 """Inference-time compute: more tokens for an answer instead of more training.
 
 In parallel: `majority` and what it gets from k samples (`majority_curve`), best-of-n by any score (`best_of_n_curve`,
-whose exact arithmetic is `labkit.selection`'s). In sequence: `budget_force` (s1), which ends a thought at a budget or
-does not let it end. Costs are generated tokens, of all samples, those that nobody reads included.
+whose exact arithmetic is in `labkit.evaluation.selection`). In sequence: `budget_force` (s1), which ends a thought at
+a budget or does not let it end. Costs are generated tokens, of all samples, those that nobody reads included.
 """
 
 from labkit.inference.curves import Point, best_of_n_curve, majority_curve, until_accepted

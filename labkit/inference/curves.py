@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labkit.intervals import bootstrap_interval
-from labkit.selection import expected_best_of_n
+from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.selection import expected_best_of_n
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from labkit.behaviours import verified
 from labkit.errors import UserError
+from labkit.evaluation.selection import ScoresAnswers
 from labkit.inference.curves import Point, point
 from labkit.inference.forcing import GoOn, another_line, budget_force, unless_sure
 from labkit.inference.voting import normal_form
 from labkit.models import Policy
 from labkit.rollouts import score
 from labkit.sampling import sample
-from labkit.selection import ScoresAnswers
 from labkit.tasks import Problem, Task
+from labkit.worlds.countdown.behaviours import verified
 
 RULES: dict[str, GoOn] = {"always": another_line, "unless_sure": unless_sure}
 """When a thought is made to go on, by the name that recordings give it."""

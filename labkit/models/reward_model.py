@@ -83,8 +83,8 @@ class RewardModel:
     def score_steps(self, prompts: list[str], steps: list[list[str]], batch_tokens: int = 8192) -> list[list[float]]:
         """The head's number at the end of each step of each completion (the last step's: at the eos).
 
-        `steps`: the pieces of each completion (`labkit.verifiers.steps.steps` cuts at line breaks). Steps behind the
-        model's context are left out.
+        `steps`: the pieces of each completion, which may be cut at line breaks. Steps that lie outside the model's
+        context are left out.
         """
         numbers = self.score_tokens(prompts, ["".join(pieces) for pieces in steps], batch_tokens)
         ends = [step_ends(self.policy, pieces) for pieces in steps]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labkit.errors import UserError
-from labkit.intervals import t_quantile
+from labkit.evaluation.intervals import t_quantile
 from labkit.plots.metrics import metric
 from labkit.plots.style import look, panels
 

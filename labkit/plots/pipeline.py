@@ -20,7 +20,7 @@ LABELS = {
 
 
 class Reported(Protocol):
-    """A report as `labkit.training.pipeline.report` makes it."""
+    """A report as `labkit.pipeline.run.report` makes it."""
 
     rows: list[dict[str, Any]]
     caption: str

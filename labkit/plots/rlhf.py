@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from labkit.errors import UserError
-from labkit.intervals import bootstrap_interval, t_interval, wilson_interval
+from labkit.evaluation.intervals import bootstrap_interval, t_interval, wilson_interval
 from labkit.plots.curves import running_mean
 from labkit.plots.style import LINES, MARKERS, PALETTE, panels
 

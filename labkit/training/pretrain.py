@@ -17,9 +17,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from labkit.models.tiny.corpus import documents
 from labkit.models.tiny.tokenizer import build_tokenizer
-from labkit.training.optim import apply_gradients, learning_rate, make_optimizer
+from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
+from labkit.worlds.corpus import documents
 
 
 class PretrainSettings(BaseModel):

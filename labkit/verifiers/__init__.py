@@ -23,11 +23,10 @@ Beside them `leaky_countdown` and other leaky twins, with one hole each, for tea
 from __future__ import annotations
 
 from labkit.errors import UserError
-from labkit.verifiers import addition, code, countdown, format, instructions, length, math, number
-from labkit.verifiers.controls import CONTROLS
+from labkit.registry import Registry
+from labkit.verifiers import code, format, instructions, length, math, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
-from labkit.verifiers.leaky import LEAKY
 from labkit.verifiers.runner import run_verifier
 from labkit.verifiers.score import Score, Verifier
 
@@ -44,16 +43,18 @@ __all__ = [
     "safe_scores",
 ]
 
-VERIFIERS: dict[str, Verifier] = {
-    "addition": addition.verify,
-    "code": code.verify,
-    "countdown": countdown.verify,
-    "format": format.verify,
-    "instructions": instructions.verify,
-    "length": length.verify,
-    "math": math.verify,
-    "number": number.verify,
-}
+VERIFIERS: Registry[Verifier] = Registry(worlds=True)
+"""Verifiers by name. Leaky twins and controls are hidden: they can be asked for by name and are in no list."""
+
+VERIFIERS.add("code", code.verify)
+VERIFIERS.add("format", format.verify)
+VERIFIERS.add("instructions", instructions.verify)
+VERIFIERS.add("length", length.verify)
+VERIFIERS.add("math", math.verify)
+VERIFIERS.add("number", number.verify)
+VERIFIERS.add("coin", "labkit.verifiers.controls:coin", hidden=True)
+VERIFIERS.add("leaky_format", "labkit.verifiers.leaky:leaky_format", hidden=True)
+VERIFIERS.add("leaky_number", "labkit.verifiers.leaky:leaky_number", hidden=True)
 
 
 def get(name: str) -> Verifier:
@@ -66,7 +67,7 @@ def get(name: str) -> Verifier:
     ...
     labkit.errors.UserError: unknown verifier 'countdwon'; choose one of: addition, ...
     """
-    everything = VERIFIERS | LEAKY | CONTROLS
-    if not isinstance(name, str) or name not in everything:
+    verifier = VERIFIERS.find(name) if isinstance(name, str) else None
+    if verifier is None:
         raise UserError(f"unknown verifier {name!r}; choose one of: {', '.join(sorted(VERIFIERS))}")
-    return everything[name]
+    return verifier

@@ -116,7 +116,7 @@ def as_verl_compute_score(
     `verifier` may be a mapping from `data_source` to verifiers. `json_reference`: the ground truth is a JSON string.
     `detail`: return `{"score", "reason", "extracted"}`. Raises `UserError` for an unknown `data_source`.
 
-    >>> from labkit.verifiers import countdown
+    >>> from labkit.worlds.countdown import verifier as countdown
     >>> compute_score = as_verl_compute_score(countdown.verify, json_reference=True)
     >>> compute_score("countdown", "<answer>6*5*1</answer>", '{"numbers": [5, 6, 1], "target": 30}')
     1.0

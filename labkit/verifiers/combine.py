@@ -79,7 +79,8 @@ def combine(*parts: Part, gate: Part | None = None, threshold: float = 1.0) -> C
     The gate adds its own weight x reward in any case (give it weight 0 for a gate alone). Raises `UserError` for
     no part, for two parts of one name, and for a weight or threshold that is not a finite number.
 
-    >>> from labkit.verifiers import countdown, format
+    >>> from labkit.verifiers import format
+    >>> from labkit.worlds.countdown import verifier as countdown
     >>> puzzle = {"numbers": [5, 6, 1], "target": 30}
     >>> accuracy = Part("accuracy", countdown.verify)
     >>> shape = Part("format", format.verify, weight=0.2, reference=None)

@@ -144,7 +144,7 @@ def test_shipped_models_load_in_float32_and_say_where_they_come_from():
 
 @pytest.mark.slow
 def test_the_base_model_is_mediocre_and_has_the_skills_latent(tiny):
-    from labkit.evaluation import evaluate
+    from labkit.evaluation.report import evaluate
     from labkit.tasks import load_task
 
     for name in ("countdown", "addition"):
@@ -155,7 +155,7 @@ def test_the_base_model_is_mediocre_and_has_the_skills_latent(tiny):
 
 @pytest.mark.slow
 def test_the_student_is_weaker_than_the_base_model_and_can_search():
-    from labkit.evaluation import evaluate
+    from labkit.evaluation.report import evaluate
     from labkit.tasks import load_task
 
     report = evaluate(load_policy("micro", device="cpu"), load_task("countdown"), samples=16, limit=48)

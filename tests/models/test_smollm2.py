@@ -13,7 +13,7 @@ import torch
 from smollm2_like import small_smollm2, write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from labkit.doctor import models_at_hand
+from labkit.doctor.machine import models_at_hand
 from labkit.errors import RunError, UserError
 from labkit.models import load_policy, smollm2
 from labkit.sampling import sample

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from labkit.errors import UserError
-from labkit.preferences import agreement, annotate, gold_score, rate, unlabelled, utility
+from labkit.worlds.assistant import agreement, annotate, gold_score, rate, unlabelled, utility
 
 ASK = "user: open the door\nbot:"
 GOOD, PLAIN = " i will open the door. thanks.", " i will open the door."  # gold 1 and 0.75

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.models.tiny import corpus
 from labkit.models.tiny.tokenizer import UNK, build_tokenizer
-from labkit.preferences import courtesies, gold_parts, gold_score
-from labkit.preferences.gold import LARGEST_GOLD, OBJECTS, VERBS, request_of
-from labkit.preferences.requests import DEEDS, ENDINGS, OPENINGS, WORDINGS, every_request, prompt_of
 from labkit.tasks import load_task
+from labkit.worlds import corpus
+from labkit.worlds.assistant import courtesies, gold_parts, gold_score
+from labkit.worlds.assistant.gold import LARGEST_GOLD, OBJECTS, VERBS, request_of
+from labkit.worlds.assistant.requests import DEEDS, ENDINGS, OPENINGS, WORDINGS, every_request, prompt_of
 
 ASK = prompt_of("open the door")
 PERFECT = " sure, i will open the door. thank you."

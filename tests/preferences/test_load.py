@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit import preference_data
+from labkit.data import load_preferences
 from labkit.errors import UserError
 from labkit.models import load_policy
 from labkit.paths import data_path
-from labkit.preferences import agreement, gold_parts, load_preferences
-from labkit.preferences.gold import request_of
+from labkit.worlds.assistant import agreement, gold_parts
+from labkit.worlds.assistant import data as preference_data
+from labkit.worlds.assistant.gold import request_of
 
 COLUMNS = {
     "demonstrations": ["prompt", "completion"],

@@ -7,13 +7,13 @@ import pytest
 from own_data import write_gsm8k, write_math
 
 from labkit.errors import UserError
-from labkit.models.tiny import corpus
 from labkit.tasks import TASKS, load_task
-from labkit.tasks.addition import addition_split, column_steps
 from labkit.tasks.base import split_of
-from labkit.tasks.chains import chains
-from labkit.tasks.countdown import countdown_split, pool
 from labkit.verifiers.arithmetic import evaluate_expression
+from labkit.worlds import corpus
+from labkit.worlds.addition.task import addition_split, column_steps
+from labkit.worlds.countdown.chains import chains
+from labkit.worlds.countdown.task import countdown_split, pool
 
 
 @pytest.mark.parametrize("name", list(TASKS))

@@ -15,8 +15,8 @@ from kill_and_resume import child
 from mini import random_policy
 from test_pipeline import FEW, by_length, without_times
 
-import labkit.training.pipeline as pipelines
-from labkit.training.pipeline import open_pipeline, run_pipeline
+import labkit.pipeline.run as pipelines
+from labkit.pipeline.run import open_pipeline, run_pipeline
 from labkit.verifiers import VERIFIERS
 
 # Where to die: in this step of this stage that trains, before its checkpoint; or in what is no training.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from labkit.doctor.estimates import estimate
 from labkit.models import load_policy
 from labkit.recipes import load_recipe
 from labkit.training import train
-from labkit.training.estimates import estimate
 
 
 def resident() -> int:

@@ -11,7 +11,7 @@ from labkit.runs import open_run
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training import train
-from labkit.training.credit import by_step, correlation, open_prm, step_credit
+from labkit.training.rl.credit import by_step, correlation, open_prm, step_credit
 
 
 def lines(completion: str, reference: object) -> float:

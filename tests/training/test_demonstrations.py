@@ -6,10 +6,10 @@ import pytest
 from mini import random_policy
 
 from labkit.errors import UserError
+from labkit.evaluation.compute import Flops, weights
 from labkit.tasks import load_task
 from labkit.training import train
-from labkit.training.compute import Flops, weights
-from labkit.training.demonstrations import draw_demonstrations
+from labkit.training.rows.demonstrations import draw_demonstrations
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,15 @@ from toys import fours
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
+from labkit.evaluation.compute import step_flops, weights
 from labkit.models import Policy
 from labkit.models.tiny.tokenizer import VOCABULARY
 from labkit.plots.metrics import METRICS
 from labkit.recipes import load_recipe
 from labkit.runs import Run
 from labkit.sampling import sample
-from labkit.training import distillation, train
-from labkit.training.compute import step_flops, weights
+from labkit.training import train
+from labkit.training.rl import distillation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
 from small_models import small_policy
@@ -211,9 +212,9 @@ def test_a_teacher_belongs_to_distillation():
 
 
 def test_a_curve_of_accuracy_against_cost(tmp_path):
-    from labkit.comparison.cost import cost_curve, evaluate_checkpoints, spent_before
+    from labkit.evaluation.comparison.cost import cost_curve, evaluate_checkpoints, spent_before
+    from labkit.evaluation.compute import Flops
     from labkit.plots.cost import accuracy_against_cost
-    from labkit.training.compute import Flops
 
     random_policy(0).save(tmp_path / "student")
     random_policy(1).save(tmp_path / "teacher")

@@ -11,10 +11,10 @@ import torch
 from mini import random_policy
 
 from labkit.cli import main
+from labkit.doctor.estimates import LiveBytes, activation_bytes, estimate
 from labkit.errors import UserError
 from labkit.models import hidden_states, train_with
 from labkit.recipes import load_recipe
-from labkit.training.estimates import LiveBytes, activation_bytes, estimate
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {

@@ -13,9 +13,9 @@ from labkit.recipes import load_recipe
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task, load_task
 from labkit.training import train
-from labkit.training.judges import prepare_judge
-from labkit.training.traces import chances, marked_traces, prefixes_of
-from labkit.verifiers.steps import right_steps, steps
+from labkit.training.rows.judges import prepare_judge
+from labkit.training.rows.traces import chances, marked_traces, prefixes_of
+from labkit.worlds.countdown.steps import right_steps, steps
 
 SMALL = {"steps": 25, "progress": False, "lr": 1e-2, "checkpoint_every": 100}
 
@@ -129,7 +129,7 @@ def test_rows_that_the_model_writes_itself_are_kept_for_the_resumed_run(tmp_path
     train("prm-countdown-tiny", out=tmp_path / "part", model=tmp_path / "base", observer=Stops(), **options)
     kept = [json.loads(line) for line in (tmp_path / "part" / "data.jsonl").read_text().splitlines()]
     assert [row["split"] for row in kept] == ["train"] * 8 + ["test"] * 4
-    import labkit.training.judges as judges
+    import labkit.training.rows.judges as judges
 
     monkeypatch.setattr(judges, "sampled", lambda *inputs: pytest.fail("the rows are in the run folder"))
     resumed = train(resume=tmp_path / "part", progress=False)

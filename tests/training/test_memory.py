@@ -15,11 +15,11 @@ from labkit.models import Encoded, Policy
 from labkit.recipes import load_recipe
 from labkit.runs import Run
 from labkit.training import train
-from labkit.training.memory import Budget, out_of_memory
-from labkit.training.microbatches import microbatches
-from labkit.training.sft import cut
-from labkit.training.supervised import Supervised
-from labkit.training.update import update
+from labkit.training.loop.memory import Budget, out_of_memory
+from labkit.training.loop.microbatches import microbatches
+from labkit.training.rl.update import update
+from labkit.training.rows.sft import cut
+from labkit.training.rows.supervised import Supervised
 
 
 class ShortOfMemory:

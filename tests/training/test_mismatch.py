@@ -12,9 +12,9 @@ from labkit.recipes import load_recipe
 from labkit.runs import open_run
 from labkit.sampling import sample
 from labkit.training import train
-from labkit.training.optim import make_optimizer
-from labkit.training.rl import step_seed
-from labkit.training.update import reference_logprobs, update
+from labkit.training.loop.optim import make_optimizer
+from labkit.training.rl.step import step_seed
+from labkit.training.rl.update import reference_logprobs, update
 
 # What moves a random model quickly although no answer of it is right: a penalty on entropy.
 LEARNS = {"task": "addition", "lr": 0.02, "warmup": 0, "samples": 8}

@@ -15,14 +15,15 @@ from smollm2_like import small_smollm2
 import labkit as lk
 from labkit.cli.entry import _run as command
 from labkit.errors import UserError
+from labkit.pipeline.run import PipelineRun, open_pipeline, report, run_pipeline
+from labkit.pipeline.stages import harvest, rewarded, stage_rows
 from labkit.plots import pipeline_costs, pipeline_stages
 from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.recipes.pipeline import load_pipeline, stage_recipe
 from labkit.runs import Run
 from labkit.tasks import load_task
-from labkit.training.pipeline import PipelineRun, open_pipeline, report, run_pipeline
-from labkit.training.pipeline_stages import harvest, rewarded, stage_rows
-from labkit.verifiers import VERIFIERS, Score, trace
+from labkit.verifiers import VERIFIERS, Score
+from labkit.worlds.countdown import trace
 
 HERE = Path(__file__).resolve().parent
 # The shipped pipeline with a few steps of a few rows each. A random model is never right, so it harvests "right" sums

@@ -5,12 +5,12 @@ import torch
 from mini import random_policy
 from toys import comparisons, fours, toy_run
 
-from labkit.evaluation import evaluate
+from labkit.evaluation.report import evaluate
 from labkit.models import RewardModel, load_reward_model
 from labkit.rollouts import score
 from labkit.sampling import sample
-from labkit.training.critic import Critic
-from labkit.training.reward import calibration
+from labkit.training.rl.critic import Critic
+from labkit.training.rows.reward import calibration
 
 
 @pytest.mark.parametrize("trunk", ["shared", "separate"])

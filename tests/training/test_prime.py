@@ -17,9 +17,9 @@ from labkit.recipes import load_recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
-from labkit.training.memory import Budget
-from labkit.training.process import ImplicitPRM
-from labkit.training.rl import Helpers, make_learner, rl_step
+from labkit.training.loop.memory import Budget
+from labkit.training.rl.process import ImplicitPRM
+from labkit.training.rl.step import Helpers, make_learner, rl_step
 
 SMALL = {"prompts": 4, "samples": 4, "max_new_tokens": 8, "task": "addition", "evaluation.problems": 0}
 

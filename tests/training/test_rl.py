@@ -15,8 +15,8 @@ from labkit.runs import open_run
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task, load_task
 from labkit.training import train
-from labkit.training.optim import apply_gradients, make_optimizer
-from labkit.training.update import update
+from labkit.training.loop.optim import apply_gradients, make_optimizer
+from labkit.training.rl.update import update
 from labkit.verifiers import Score
 
 

@@ -13,10 +13,10 @@ from labkit.models import Policy, encode_reply, token_logprobs
 from labkit.models.encoding import pad
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.sampling import sample
-from labkit.training.data import CUT, EQUAL, NO_ROOM, Left, batch, encode_rows
-from labkit.training.packing import pack, packed_rows, packing_is_exact
-from labkit.training.reference import reply_logprobs
-from labkit.training.sft import cut, reply_mask
+from labkit.training.rows.data import CUT, EQUAL, NO_ROOM, Left, batch, encode_rows
+from labkit.training.rows.packing import pack, packed_rows, packing_is_exact
+from labkit.training.rows.reference import reply_logprobs
+from labkit.training.rows.sft import cut, reply_mask
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
 from small_models import small_policy

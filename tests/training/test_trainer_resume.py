@@ -42,7 +42,7 @@ def test_reference_log_probs_are_computed_once_and_kept(tmp_path, monkeypatch):
     base = tmp_path / "base"
     random_policy().save(base)
     calls = []
-    import labkit.training.reference as reference
+    import labkit.training.rows.reference as reference
 
     plain = reference.logprobs_of
     monkeypatch.setattr(reference, "logprobs_of", lambda *inputs: calls.append(1) or plain(*inputs))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
-from labkit.tasks import countdown
-from labkit.tasks.chains import chains
-from labkit.verifiers.steps import right_steps, step_right, steps
+from labkit.worlds.countdown import task as countdown
+from labkit.worlds.countdown.chains import chains
+from labkit.worlds.countdown.steps import right_steps, step_right, steps
 
 
 @given(st.text(alphabet="ab\n\r\x0b "))

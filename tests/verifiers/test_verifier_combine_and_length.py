@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from labkit.algorithms import overlong_penalty
 from labkit.errors import UserError
-from labkit.verifiers import Score, countdown, format, length, number, run_verifier
+from labkit.verifiers import Score, format, length, number, run_verifier
 from labkit.verifiers.combine import Combination, Part, combine
 from labkit.verifiers.length import SoftOverlong
+from labkit.worlds.countdown import verifier as countdown
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 GOOD, BARE = "<think>6*5=30 yes</think><answer>6*5*1</answer>", "<answer>6*5*1</answer>"

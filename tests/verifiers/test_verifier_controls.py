@@ -7,12 +7,15 @@ import pytest
 from hostile import check_every_score
 
 from labkit.errors import UserError
-from labkit.intervals import wilson_interval
-from labkit.models.tiny import corpus
+from labkit.evaluation.intervals import wilson_interval
 from labkit.recipes import load_recipe
-from labkit.tasks import countdown
 from labkit.verifiers import VERIFIERS, get
-from labkit.verifiers.controls import CONTROLS, coin, first_try
+from labkit.verifiers.controls import coin
+from labkit.worlds import corpus
+from labkit.worlds.countdown import task as countdown
+from labkit.worlds.countdown.controls import first_try
+
+CONTROLS = {"coin": coin, "first_try": first_try}
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import UserError
 from labkit.verifiers import Score, get
-from labkit.verifiers.countdown import verify
+from labkit.worlds.countdown.verifier import verify
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 

@@ -148,7 +148,7 @@ def test_the_verifiers_themselves_import_the_standard_library_alone() -> None:
     # The package's own __init__ may import torch: take its place, and see what the verifiers bring in.
     program = (
         "import sys, types; package = types.ModuleType('labkit'); package.__path__ = ['labkit'];"
-        "sys.modules['labkit'] = package; import labkit.verifiers, labkit.behaviours;"
+        "sys.modules['labkit'] = package; import labkit.verifiers, labkit.worlds.countdown.behaviours;"
         "print([name for name in ('torch', 'numpy', 'transformers', 'sympy') if name in sys.modules])"
     )
     root = __file__.rpartition("/tests/")[0]

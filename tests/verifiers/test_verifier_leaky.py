@@ -8,8 +8,10 @@ from hostile import check_every_score
 
 from labkit.errors import UserError
 from labkit.paths import data_folder
-from labkit.verifiers import VERIFIERS, get
-from labkit.verifiers.leaky import ATTACKS, LEAKY
+from labkit.verifiers import VERIFIERS, get, leaky
+from labkit.worlds.countdown import leaky as leaky_twins_of_countdown
+
+ATTACKS = leaky.ATTACKS | leaky_twins_of_countdown.ATTACKS
 
 SIBLINGS = {
     "leaky_countdown": "countdown",
@@ -21,12 +23,12 @@ REFERENCES = {"countdown": {"numbers": [5, 6, 1], "target": 30}, "format": None,
 
 
 def test_they_are_reached_by_name_and_stand_in_no_list() -> None:
-    assert set(LEAKY) == set(ATTACKS) == set(SIBLINGS)
-    assert not set(LEAKY) & set(VERIFIERS)
+    assert set(ATTACKS) == set(SIBLINGS)
+    assert not set(SIBLINGS) & set(VERIFIERS)
     with pytest.raises(UserError) as caught:
         get("leaky")
     assert "leaky_" not in str(caught.value)
-    for name in LEAKY:
+    for name in SIBLINGS:
         assert pickle.loads(pickle.dumps(get(name))) is get(name)
 
 

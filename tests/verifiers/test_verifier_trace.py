@@ -7,9 +7,10 @@ import pytest
 from hostile import PIECES
 
 from labkit.errors import UserError
-from labkit.models.tiny.curated import curated_rows, curated_trace
-from labkit.tasks import countdown, load_task
-from labkit.verifiers import trace
+from labkit.tasks import load_task
+from labkit.worlds.countdown import task as countdown
+from labkit.worlds.countdown import trace
+from labkit.worlds.countdown.curated import curated_rows, curated_trace
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 

@@ -1,0 +1,84 @@
+"""Preference data by name: the lab's own, a JSON lines file, or a set of the hub, in the field's column names."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from labkit.data.columns import Kind, standard_row
+from labkit.errors import UserError
+from labkit.paths import data_path
+
+__all__ = ["load_preferences"]
+
+
+def load_preferences(
+    source: str | Path = "assistant",
+    kind: Kind = "demonstrations",
+    split: str = "train",
+    *,
+    limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of a preference set, all of them or the first `limit`.
+
+    - demonstrations: `{"prompt", "completion"}`
+    - comparisons: `{"prompt", "chosen", "rejected"}`
+    - feedback: `{"prompt", "completion", "label"}`, label True for a thumb up
+
+    `source` is "assistant" (the lab's own world, in data/preferences), the path of a .jsonl file (which is one split),
+    or the id of a set on the Hugging Face hub, read through `datasets` (`options` go to `datasets.load_dataset`; needs
+    a network or a filled cache). Prompts and replies may be strings, or message lists as in UltraFeedback; a pair
+    without a prompt of its own, as in hh-rlhf, is cut where its two dialogues part. Those prompts are plain text: a
+    chat model's template is put on by the policy, once. Raises UserError for what is not there or has other columns.
+    """
+    if kind not in get_args(Kind):
+        raise UserError(f"no kind {kind!r} of preference data; there are {', '.join(get_args(Kind))}")
+    if limit is not None and limit < 0:
+        raise UserError(f"limit must be 0 or more, not {limit}")
+    text = str(source)
+    if text == "assistant":
+        if split not in ("train", "test"):
+            raise UserError(f"no split {split!r} of the assistant world; choose train or test")
+        rows: Iterable[Any] = _json_lines(data_path("preferences", f"{kind}-{split}.jsonl"), limit)
+    elif text.endswith(".jsonl"):
+        rows = _json_lines(Path(text).expanduser(), limit)
+    elif isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        rows = _hub_rows(text, split, limit, dict(options or {}))
+    else:
+        raise UserError(f"no preference data {text!r}: give 'assistant', a .jsonl file, or a hub id like 'owner/name'")
+    return [standard_row(row, kind, f"{text}, row {number}") for number, row in enumerate(rows, 1)]
+
+
+def _json_lines(path: Path, limit: int | None) -> list[Any]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"cannot read {path}: it is not UTF-8 text") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if limit is not None and len(rows) == limit:
+            break
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+    return rows
+
+
+def _hub_rows(name: str, split: str, limit: int | None, options: dict[str, Any]) -> Iterable[Any]:
+    try:
+        from datasets import load_dataset
+    except ModuleNotFoundError:
+        raise UserError(f"{name} is read through the package datasets: pip install datasets") from None
+    try:
+        table = load_dataset(name, split=split, **options)
+    except Exception as error:  # a hub answers with errors of many libraries; each is a reason why the data is not here
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"cannot load {name!r}, split {split!r}, from the hub: {first[:200]}") from error
+    return table if limit is None else table.select(range(min(limit, len(table))))

@@ -1,0 +1,1 @@
+"""What this machine has (`machine`), and what a recipe will need of it (`estimates`)."""

@@ -1,0 +1,5 @@
+"""Evaluation: held-out reports, selection among samples, intervals, comparison of runs, and what a run cost."""
+
+from labkit.evaluation.report import Report, evaluate, maj_at_k, pass_at_k
+
+__all__ = ["Report", "evaluate", "maj_at_k", "pass_at_k"]

@@ -1,0 +1,295 @@
+"""What the models of a pipeline's stages can do: one table, one row a stage, with intervals.
+
+Every model answers the same held-out problems with the same random numbers. With one seed intervals are over problems
+(bootstrap); with several they are over seeds (Student's t), and so are those of the differences between two stages,
+which are taken seed by seed.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labkit.errors import UserError
+from labkit.evaluation.intervals import bootstrap_interval, t_interval
+from labkit.evaluation.report import pass_at_k
+from labkit.models import Policy
+from labkit.recipes.pipeline import BASE, Measure, Pipeline, Stage, validate_pipeline
+from labkit.rollouts import Rollouts, score
+from labkit.runs import Run, finite, open_run
+from labkit.sampling import sample
+from labkit.tasks import Task, load_task
+from labkit.worlds.countdown import trace
+
+EVALUATION, HARVEST = "evaluation.json", "rows.jsonl"
+METRICS = {
+    "pass_at_1": "pass@1",
+    "pass_at_k": "pass@{k}",
+    "format": "format",
+    "readability": "readability",
+    "length": "length, tokens",
+    "gold": "assistant, gold",
+}
+"""The columns: shares of samples, except for the length and the gold score (at best 1) of replies to requests.
+
+`readability` is the share of clean lines (`labkit.worlds.countdown.trace`), over the samples that show a thought.
+"""
+
+
+def stage_folder(folder: Path, pipeline: Pipeline, name: str) -> Path:
+    """The run folder of a stage, by its name; `0-base` holds what was measured of the base."""
+    if name == BASE:
+        return folder / "stages" / "0-base"
+    return folder / "stages" / f"{[stage.name for stage in pipeline.stages].index(name) + 1}-{name}"
+
+
+# ----------------------------------------------------------------------------------------------- measuring
+
+
+def measure(policy: Policy, task: Task, settings: Measure) -> dict[str, Any]:
+    """What a policy does on held-out problems, one number a problem and metric, and some answers to read.
+
+    `right` counts right samples of `samples`; `readability` is None for a problem without any line of thought. `gold`,
+    where requests are measured, is the mean gold score of the replies to each of them.
+    """
+    problems = task.sample(settings.problems, "test", seed=settings.seed)
+    scored = _answers(policy, task, problems, settings.samples, settings.max_new_tokens, settings.seed)
+    shape = (len(problems), settings.samples)
+    right = np.array([s.reward >= 1.0 for s in scored.scores or []]).reshape(shape)
+    found: dict[str, Any] = {
+        "samples": settings.samples,
+        "problems": [problem.prompt for problem in problems],
+        "right": right.sum(1).tolist(),
+        "length": _rounded(scored.lengths.double().numpy().reshape(shape).mean(1)),
+    }
+    if task.format is not None:
+        form = np.array([task.format(text, None).reward for text in scored.completions]).reshape(shape)
+        found["format"] = _rounded(form.mean(1))
+    if isinstance(problems[0].reference, dict) and "numbers" in problems[0].reference:
+        found["readability"] = _readability(scored, shape)
+    keep = settings.samples * settings.examples
+    found["examples"] = [
+        {"prompt": p, "completion": c, "reward": s.reward, "reason": s.reason}
+        for p, c, s in zip(scored.prompts[:keep], scored.completions, scored.scores or [], strict=False)
+    ]
+    if settings.requests:
+        assistant = load_task("assistant")
+        requests = assistant.sample(settings.requests, "test", seed=settings.seed)
+        replies = _answers(policy, assistant, requests, settings.request_samples, 48, settings.seed)
+        gold = np.array([s.reward for s in replies.scores or []]).reshape(len(requests), -1)
+        found["gold"] = _rounded(gold.mean(1))
+        found["replies"] = [
+            {"prompt": p, "completion": c, "reward": s.reward}
+            for p, c, s in zip(replies.prompts, replies.completions, replies.scores or [], strict=True)
+        ][:: settings.request_samples][: settings.examples]
+    return found
+
+
+def _answers(policy: Policy, task: Task, problems: list[Any], samples: int, longest: int, seed: int) -> Rollouts:
+    prompts = [problem.prompt for problem in problems]
+    drawn = sample(policy, prompts, n=samples, max_new_tokens=longest, temperature=1.0, stop=task.stop, seed=seed)
+    return score(drawn, task, problems)
+
+
+def _readability(scored: Rollouts, shape: tuple[int, int]) -> list[float | None]:
+    judged = [
+        trace.verify(text, problem.reference)
+        for text, problem in zip(scored.completions, scored.problems or [], strict=True)
+    ]
+    values = np.array([s.reward if s.parts["lines"] else np.nan for s in judged]).reshape(shape)
+    return [None if np.isnan(row).all() else round(float(np.nanmean(row)), 4) for row in values]
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(x), 4) for x in values]
+
+
+# ----------------------------------------------------------------------------------------------- reporting
+
+
+@dataclass
+class PipelineReport:
+    """One row a model: the base, each stage, and what one method alone gets.
+
+    A row: `stage`, `title`, `alone`, `metrics` {name: {"mean", "interval", "seeds": [a value each]}}, and `cost` and
+    `seconds`, means over seeds. `values[stage][metric]`: [seeds, problems], NaN where there is no value.
+    """
+
+    name: str
+    seeds: list[int]
+    k: int
+    rows: list[dict[str, Any]]
+    values: dict[str, dict[str, np.ndarray]]
+
+    def change(self, first: str, second: str, metric: str = "pass_at_1") -> dict[str, Any]:
+        """How much more `second` has than `first`, paired by seed and problem: {"mean", "interval", "resolved"}.
+
+        `resolved`: the 95 % interval leaves out 0. Raises UserError for a stage or metric that was not measured.
+        """
+        for stage in (first, second):
+            if metric not in self.values.get(stage, {}):
+                known = ", ".join(self.values)
+                raise UserError(
+                    f"no {metric} of {stage!r} was measured; stages: {known}; metrics: {', '.join(METRICS)}"
+                )
+        difference = self.values[second][metric] - self.values[first][metric]
+        mean, (low, high) = _mean_and_interval(difference)
+        return {"mean": mean, "interval": [low, high], "resolved": bool(low > 0 or high < 0)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain data, for JSON; a number that is not there (no thought to read) is None."""
+        return finite({"pipeline": self.name, "seeds": self.seeds, "k": self.k, "rows": self.rows})
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text; the cost is in millions of token passes."""
+        shown = [key for key in METRICS if any(key in row["metrics"] for row in self.rows)]
+        header = ["stage", *(METRICS[key].format(k=self.k) for key in shown), "cost, M passes"]
+        return header, [
+            [row["title"], *(_cell(row["metrics"].get(key), key) for key in shown), f"{row['cost'] / 1e6:.2f}"]
+            for row in self.rows
+        ]
+
+    @property
+    def caption(self) -> str:
+        """What the numbers in brackets are."""
+        over = (
+            f"seeds {', '.join(map(str, self.seeds))} (t; the base: over problems)"
+            if len(self.seeds) > 1
+            else "problems (bootstrap)"
+        )
+        return f"{self.name}: 95 % intervals over {over}"
+
+    def __str__(self) -> str:
+        header, rows = self.table()
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines = [header, ["-" * width for width in widths], *rows]
+        text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([self.caption, *text])
+
+    def _repr_markdown_(self) -> str:
+        header, rows = self.table()
+        lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+        return "\n".join([f"**{self.caption}**", "", *("| " + " | ".join(line) + " |" for line in lines)])
+
+
+def report(runs: str | Path | Run | Sequence[str | Path | Run]) -> PipelineReport:
+    """The table of one pipeline run, or of several seeds of the same pipeline put together.
+
+    Stages that are not measured (yet) in every run are left out. Raises UserError for runs of different pipelines, for
+    two runs of one seed, and where nothing was measured.
+    """
+    several = [runs] if isinstance(runs, str | Path | Run) else list(runs)
+    opened = [one if isinstance(one, Run) else open_run(one) for one in several]
+    if not opened:
+        raise UserError("no pipeline to report on")
+    pipelines = [validate_pipeline(run.recipe) for run in opened]
+    first, seeds = pipelines[0], [pipeline.seed for pipeline in pipelines]
+    if len({(p.name, p.task, tuple(s.name for s in p.stages), p.measure) for p in pipelines}) > 1:
+        raise UserError("these are runs of different pipelines, or measured otherwise: report on them one by one")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"two of these runs have the same seed: {', '.join(map(str, seeds))}")
+    rows, values = [], {}
+    for name in (BASE, *(stage.name for stage in first.stages if stage.gives_model)):
+        files = [stage_folder(run.path, first, name) / EVALUATION for run in opened]
+        if not all(file.exists() for file in files):
+            continue
+        values[name] = _values([json.loads(file.read_text()) for file in files])
+        stage = None if name == BASE else first.stage(name)
+        costs = [_cost(run, pipeline, name) for run, pipeline in zip(opened, pipelines, strict=True)]
+        rows.append(
+            {
+                "stage": name,
+                "title": "base" if stage is None else stage.title or name,
+                "alone": stage is not None and stage.alone,
+                "metrics": {key: _summary(value) for key, value in values[name].items()},
+                "cost": float(np.mean([cost["passes"] for cost in costs])),
+                "generated": float(np.mean([cost["generated"] for cost in costs])),
+                "trained": float(np.mean([cost["trained"] for cost in costs])),
+                "seconds": float(np.mean([cost["seconds"] for cost in costs])),
+            }
+        )
+    if not rows:
+        raise UserError(f"nothing was measured in {opened[0].path} yet")
+    return PipelineReport(first.name, seeds, first.measure.samples, rows, values)
+
+
+def _values(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """[seeds, problems] of every metric that all seeds have."""
+    samples = found[0]["samples"]
+    for one in found:
+        one["pass_at_1"] = [count / samples for count in one["right"]]
+        one["pass_at_k"] = [pass_at_k(samples, count, samples) for count in one["right"]]
+    keys = [key for key in METRICS if all(key in one for one in found)]
+    return {key: np.array([one[key] for one in found], dtype=float) for key in keys}
+
+
+def _summary(values: np.ndarray) -> dict[str, Any]:
+    mean, interval = _mean_and_interval(values)
+    return {"mean": mean, "interval": list(interval), "seeds": [_mean(row) for row in values]}
+
+
+def _mean_and_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Over seeds where there are several that differ, else over problems; problems without a value are left out.
+
+    The base is the same model for every seed and gives the same answers: the spread of its seeds, 0, says nothing.
+    """
+    means = [_mean(row) for row in values]
+    if len(means) > 1 and not all(np.array_equal(row, values[0], equal_nan=True) for row in values):
+        return float(np.mean(means)), t_interval(means)
+    known = values[0][~np.isnan(values[0])]
+    return means[0], bootstrap_interval(known) if known.size else (float("nan"), float("nan"))
+
+
+def _mean(row: np.ndarray) -> float:
+    known = row[~np.isnan(row)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _cell(summary: dict[str, Any] | None, key: str) -> str:
+    if summary is None or summary["mean"] != summary["mean"]:
+        return "-"
+    digits = 0 if key == "length" else 2
+    low, high = summary["interval"]
+    return f"{summary['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+# ------------------------------------------------------------------------------------------------- cost
+
+
+def _cost(run: Run, pipeline: Pipeline, name: str) -> dict[str, float]:
+    """What it took to get to a model: the stages that it stands on, and itself.
+
+    `passes`, in tokens, counts a forward pass of the model over one token as 1: a token that is generated costs 1, one
+    that is trained on 3 (a backward pass takes about twice a forward pass). Curated traces cost nothing here.
+    """
+    total = dict.fromkeys(("generated", "trained", "passes", "seconds"), 0.0)
+    for stage in _ancestors(pipeline, name):
+        one = Run(stage_folder(run.path, pipeline, stage.name))
+        result, metrics = one.result or {}, one.metrics
+        generated = trained = 0.0
+        if stage.method == "rejection_sampling":
+            generated = float(result.get("tokens", 0))
+        for line in metrics:
+            online = stage.method in ("rl", "ppo")
+            rows = one.recipe["sampling"] if online else {}
+            share = line.get("trained_rows", 0) / (rows["prompts"] * rows["samples"]) if online else 1.0
+            generated += line["tokens"] if online else 0
+            trained += line["tokens"] * share
+        total["generated"] += generated
+        total["trained"] += trained
+        total["passes"] += generated + 3 * trained
+        total["seconds"] += result.get("wall_seconds", 0.0)
+    return total
+
+
+def _ancestors(pipeline: Pipeline, name: str) -> list[Stage]:
+    """The stages whose model, rows or judge a stage's model rests on, itself included."""
+    wanted, stages = {name}, []
+    for stage in reversed(pipeline.stages):
+        if stage.name in wanted:
+            stages.append(stage)
+            wanted |= {stage.start, *([stage.judge] if stage.judge else []), *(stage.data.shares if stage.data else ())}
+    return stages[::-1]

@@ -1,0 +1,1 @@
+"""Learning from samples of the model's own: start with `step`, the loop whole."""

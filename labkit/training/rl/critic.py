@@ -1,0 +1,91 @@
+"""The critic of PPO: what reward is still to come, before each token is chosen."""
+
+import copy
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from labkit.models import (
+    Policy,
+    ScalarHead,
+    head_logprobs,
+    hidden_states,
+    hidden_width,
+    logprobs_and_entropy_of,
+    output_head,
+    shifted_logits,
+)
+from labkit.rollouts import Rollouts
+from labkit.training.loop.memory import Budget
+from labkit.training.loop.microbatches import microbatches
+
+
+class Critic(nn.Module):
+    """V at column t: the value of the row before token t is chosen, read where token t - 1 stands; column 0 is 0.
+
+    `shared`: a scalar head on the policy's own hidden states, whose gradient flows into the policy too. `separate`: a
+    trunk of its own, which begins as a copy of the policy's.
+    """
+
+    def __init__(self, policy: Policy, trunk: Literal["shared", "separate"] = "shared") -> None:
+        super().__init__()
+        self.head = ScalarHead(hidden_width(policy.model)).to(policy.device)
+        self.trunk = copy.deepcopy(policy.model.base_model) if trunk == "separate" else None
+
+    def forward(
+        self,
+        model: nn.Module,
+        tokens: Tensor,
+        temperature: float,
+        entropy_gradient: bool = False,
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+        """Log-probs and entropy of the tokens under the policy `model`, and the values; one pass where shared.
+
+        `mask` says of which tokens log-prob and entropy are wanted: see `token_logprobs`.
+        """
+        hidden, head = hidden_states(model, tokens), output_head(model)
+        if head is not None:
+            found = head_logprobs(hidden, head, tokens, temperature, mask, entropy_gradient=entropy_gradient)
+        else:  # its logits come from transformers' own forward pass alone
+            found = logprobs_and_entropy_of(shifted_logits(model, tokens, temperature), tokens, entropy_gradient, mask)
+        if self.trunk is not None:
+            hidden = hidden_states(self.trunk, tokens)
+        return *found, self._shifted(hidden)
+
+    @torch.no_grad()
+    def values(
+        self, model: nn.Module, rollouts: Rollouts, budget: Budget | int | None = None
+    ) -> Float[Tensor, "batch time"]:
+        """The values of all rollouts' tokens, as the critic judges now; 0 outside the mask."""
+        device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()
+        trunk = model if self.trunk is None else self.trunk
+        budget = budget if isinstance(budget, Budget) else Budget(budget, device)
+
+        def compute(tokens: int) -> Tensor:
+            found = torch.zeros_like(rollouts.logprobs)
+            for part in microbatches(lengths, tokens):
+                width, rows = int(lengths[part].max()), part.to(device)
+                found[rows, :width] = self._shifted(hidden_states(trunk, rollouts.tokens[rows, :width]))
+            return torch.where(rollouts.mask, found, 0.0)
+
+        return budget.fit(compute, lengths)
+
+    def _shifted(self, hidden: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time"]:
+        values = self.head(hidden)
+        return torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 - Var(return - value) / Var(return) over the tokens of the mask: 1 perfect, 0 no better than a constant.
+
+    NaN where all returns are equal.
+
+    >>> mask = torch.tensor([[True, True]])
+    >>> explained_variance(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 2.0]]), mask)
+    0.75
+    """
+    spread = returns[mask].var(correction=0)
+    return float(1 - (returns - values)[mask].var(correction=0) / spread) if spread > 0 else float("nan")

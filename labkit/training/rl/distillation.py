@@ -1,0 +1,203 @@
+"""On-policy distillation: the student writes, the teacher says of every token what it would have said, the student
+moves towards that.
+
+    for each step:
+        draw prompts, sample completions from the STUDENT      sample
+        logits of student and teacher at every token           shifted_logits
+        their divergence, exact over the vocabulary            divergence
+        optimiser steps on its mean over the tokens
+
+(Agarwal et al. 2024, arXiv:2306.13649; MiniLLM, Gu et al. 2024, calls the same divergence from the policy gradient's
+side.) No reward is needed: the verifier's score is logged, not learnt from. The gradient takes the student's texts as
+given: what a token does to the tokens after it is left out, as in GKD.
+
+Student and teacher must have one vocabulary. Logits are never held for more tokens than `CHUNK` allows: where a
+batch's would be more, they are computed in pieces, and again in the backward pass.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from labkit.algorithms import divergence
+from labkit.errors import UserError
+from labkit.models import Policy, hidden_states, train_with
+from labkit.models.output import output_head
+from labkit.models.trunk import autocast
+from labkit.recipes.schema import Recipe
+from labkit.rollouts import Rollouts, score
+from labkit.sampling import sample
+from labkit.tasks import Task
+from labkit.training.loop.loop import Learner
+from labkit.training.loop.measure import Stopwatch, describe, records
+from labkit.training.loop.memory import Budget
+from labkit.training.loop.microbatches import microbatches
+from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
+from labkit.training.rl.step import step_seed
+from labkit.training.rl.update import minibatches
+
+CHUNK = 2**25  # logits of each model that are held at once: 128 MiB in float32
+
+
+def make_distillation(recipe: Recipe, policy: Policy, task: Task, teacher: Policy) -> Learner:
+    """What a distillation run trains, and its step; `check_vocabulary` comes before it."""
+    teacher.model.requires_grad_(False)
+    settings = recipe.optimizer
+    train_with(policy.model, settings.gradient_checkpointing, settings.compile)
+    optimizer = make_optimizer(policy.model, settings.lr, settings.betas, settings.weight_decay)
+    budget = Budget(settings.microbatch_tokens, policy.device)
+
+    def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        rollouts, metrics = distillation_step(recipe, number, policy, teacher, task, optimizer, budget)
+        no_advantages = torch.zeros_like(rollouts.logprobs)
+        return metrics, records(rollouts, no_advantages, number, recipe.rollouts_logged, policy)
+
+    shown = {"divergence": "divergence", "pass_rate": "passed", "response_length": "length"}
+    return Learner(policy, optimizer, step, {"budget": budget}, shown)
+
+
+def distillation_step(
+    recipe: Recipe,
+    step: int,
+    policy: Policy,
+    teacher: Policy,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    budget: Budget | None = None,
+) -> tuple[Rollouts, dict[str, Any]]:
+    """One step, from prompts to new weights; returns the student's scored rollouts and the metrics."""
+    drawing, settings, seed = recipe.sampling, recipe.optimizer, step_seed(recipe.seed, step)
+    clock, budget = Stopwatch(policy.device), budget or Budget(settings.microbatch_tokens, policy.device)
+    problems = task.sample(drawing.prompts, "train", seed=seed)
+    options = drawing.model_dump(exclude={"prompts", "samples"})
+    with clock("sample"):
+        rollouts = sample(policy, [p.prompt for p in problems], n=drawing.samples, seed=seed, **options)
+    with clock("verify"):
+        rollouts = score(rollouts, task, problems)
+    lr = learning_rate(step, recipe.steps, settings.lr, settings.warmup, settings.schedule)
+    with clock("train"):
+        stats = learn(recipe, policy.model, teacher.model, optimizer, rollouts, lr, budget)
+    metrics = {"step": step, **describe(rollouts, task), **stats, "lr": lr}
+    return rollouts, metrics | clock.read(metrics["tokens"])
+
+
+def learn(
+    recipe: Recipe,
+    student: nn.Module,
+    teacher: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rollouts: Rollouts,
+    lr: float,
+    budget: Budget,
+) -> dict[str, Any]:
+    """The optimiser steps on one batch of the student's samples; returns statistics.
+
+    The loss is the mean divergence over the tokens of a mini-batch. `divergence` is that of the first one, before the
+    weights have moved; `loss` is the mean over all.
+    """
+    settings, device = recipe.optimizer, rollouts.tokens.device
+    lengths, counts = rollouts.total_lengths.cpu(), rollouts.mask.sum(1).cpu()
+    options = (recipe.sampling.temperature, recipe.algorithm, recipe.algorithm_options.get("beta", 0.5))
+
+    def accumulate(rows: Tensor, tokens: int) -> float:
+        """Adds up the gradient of the rows' mean divergence, in micro-batches of so many tokens; returns the mean."""
+        total = torch.zeros((), device=device)
+        for part in microbatches(lengths[rows], tokens):
+            width, chosen = int(lengths[rows[part]].max()), rows[part].to(device)
+            texts, mask = rollouts.tokens[chosen, :width], rollouts.mask[chosen, :width]
+            loss = summed_divergence(student, teacher, texts, mask, *options) / max(int(counts[rows].sum()), 1)
+            loss.backward()
+            total += loss.detach()
+        return float(total)
+
+    losses, norms, skipped = [], [], 0
+    everything = torch.ones(len(rollouts), dtype=torch.bool)
+    for turn in range(settings.updates):
+        for rows in minibatches(everything, settings.minibatches, seed=turn):
+            losses.append(budget.fit(partial(accumulate, rows), lengths[rows], undo=optimizer.zero_grad))
+            norm, bad = apply_gradients(student, optimizer, lr, settings.max_grad_norm)
+            norms.append(norm)
+            skipped += bad
+    return {
+        "divergence": losses[0],
+        "loss": sum(losses) / len(losses),
+        "grad_norm": sum(norms) / len(norms),
+        "skipped": skipped,
+        "trained_rows": len(rollouts),
+        "trained_positions": int(lengths.sum()) * settings.updates,
+        "microbatch_tokens": budget.tokens,
+    }
+
+
+def summed_divergence(
+    student: nn.Module,
+    teacher: nn.Module,
+    tokens: Int[Tensor, "batch time"],
+    mask: Bool[Tensor, "batch time"],
+    temperature: float = 1.0,
+    kind: str = "reverse_kl",
+    beta: float = 0.5,
+) -> Float[Tensor, ""]:
+    """The divergence (nats) of the distributions that the tokens under `mask` were drawn from, summed over them.
+
+    Differentiable in the student. Column t of `mask` is about token t, which the text before it predicts; rows are
+    right-padded.
+    """
+    vocabulary = min(_vocabulary(student), _vocabulary(teacher))
+    chosen = mask[:, 1:]  # those at column t - 1 predict the token at column t
+    ours, our_logits = _before_logits(student, tokens, chosen)
+    with torch.no_grad():
+        theirs, their_logits = _before_logits(teacher, tokens, chosen)
+
+    def piece(our_rows: Tensor, their_rows: Tensor) -> Tensor:
+        with autocast(tokens.device):
+            student_logits = our_logits(our_rows)
+            with torch.no_grad():
+                teacher_logits = their_logits(their_rows)
+        logits = (x[..., :vocabulary].float() / temperature for x in (student_logits, teacher_logits))
+        return divergence(*logits, kind, beta).sum()
+
+    size = max(1, CHUNK // vocabulary)
+    if len(ours) <= size:
+        return piece(ours, theirs)
+    pieces = zip(ours.split(size), theirs.split(size), strict=True)
+    return torch.stack([checkpoint(piece, a, b, use_reentrant=False) for a, b in pieces]).sum()
+
+
+def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """What a model's logits are made of, [positions, ...] where `chosen`, and the function that makes them.
+
+    Hidden states and the output layer; of a model whose logits are something else: the logits themselves.
+    """
+    head = output_head(model)
+    if head is not None:
+        return hidden_states(model, tokens)[:, :-1][chosen], head.logits
+    with autocast(tokens.device):
+        return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], nn.Identity()
+
+
+def _vocabulary(model: nn.Module) -> int:
+    """How many logits the model has."""
+    return int(model.get_output_embeddings().weight.shape[0])
+
+
+def check_vocabulary(student: Policy, teacher: Policy) -> None:
+    """Raises UserError unless both models mean the same text by each token.
+
+    The rows that some models have beyond the vocabulary, to make its size a round number, may differ: they are cut off.
+    """
+    ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
+    if ours == theirs and min(_vocabulary(student.model), _vocabulary(teacher.model)) > max(ours.values()):
+        return
+    other = next((t for t in sorted(ours) if theirs.get(t) != ours[t]), None)
+    example = "" if other is None else f"; {other!r} is number {ours[other]} and {theirs.get(other, 'none')}"
+    raise UserError(
+        f"student {student.name!r} and teacher {teacher.name!r} have different vocabularies (of {len(ours)} and "
+        f"{len(theirs)} tokens{example}): their "
+        "distributions can't be compared; take a teacher of the same family, or train on the teacher's texts (SFT)"
+    )

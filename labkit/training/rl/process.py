@@ -1,0 +1,127 @@
+"""PRIME's process reward model, which learns online from the outcomes of the policy's own samples.
+
+A language model that begins as the frozen reference. Its log-ratio to that reference, summed over an answer, is trained
+to be the log-odds (over beta) that the answer is right; what each token adds to the sum is that token's reward (Cui et
+al. 2025, arXiv:2502.01456). So nobody marks steps: the same 0 or 1 that the policy is paid also trains its judge.
+
+As in the paper, the judge can pass over prompts whose answers are nearly all right or all wrong (`accuracy`): what
+tells these from others is the prompt, not the answer. Left out: the policy learns from them all the same, no others are
+sampled in their place, and the returns are not divided by the largest one of the batch.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_accuracy
+from labkit.models import token_logprobs
+from labkit.recipes.schema import Recipe
+from labkit.rollouts import Rollouts
+from labkit.training.loop.memory import Budget
+from labkit.training.loop.microbatches import microbatches
+from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
+from labkit.training.rl.update import Tally, minibatches, reference_logprobs
+
+
+class ImplicitPRM:
+    """A process reward model in the form of a language model, its frozen reference, and its own optimiser.
+
+    `model` is trained in place; `reference` never changes. What a checkpoint keeps is model and optimiser: the
+    reference is what the run began with.
+    """
+
+    def __init__(self, model: nn.Module, reference: nn.Module, recipe: Recipe) -> None:
+        self.model, self.reference, self.settings = model, reference, recipe.process_reward
+        options = recipe.optimizer
+        self.optimizer = make_optimizer(model, self.settings.lr, options.betas, options.weight_decay)
+
+    def learn_and_judge(
+        self, rollouts: Rollouts, recipe: Recipe, step: int, budget: Budget | None = None
+    ) -> tuple[Float[Tensor, "batch time"], dict[str, float]]:
+        """Learns from the outcomes of scored rollouts, then gives each of their tokens its reward; and metrics.
+
+        The order is the paper's: the judge that pays the policy has already seen this batch's outcomes. The metrics
+        are of before: of a model that had not seen them, so they say what it knows. A reward between 0 and 1 counts as
+        the probability of success, one outside as the nearer end. `budget` (of micro-batches; default: the recipe's)
+        is halved where memory does not suffice.
+        """
+        temperature = recipe.sampling.temperature
+        budget = budget or Budget(recipe.optimizer.microbatch_tokens, rollouts.tokens.device)
+        ref = reference_logprobs(self.reference, rollouts, temperature, budget)
+        metrics = self._learn(rollouts, ref, recipe, step, budget)
+        now = reference_logprobs(self.model, rollouts, temperature, budget)
+        process = implicit_rewards(now, ref, rollouts.mask, self.settings.beta)
+        return process, metrics | {"process_reward_mean": float(process.sum() / rollouts.mask.sum().clamp(min=1))}
+
+    def _learn(self, rollouts: Rollouts, ref: Tensor, recipe: Recipe, step: int, budget: Budget) -> dict[str, float]:
+        settings, options = self.settings, recipe.optimizer
+        outcomes = rollouts.rewards.clamp(0.0, 1.0)
+        lr = learning_rate(step, recipe.steps, settings.lr, options.warmup, options.schedule)
+        tally, logits, lengths = Tally(), torch.zeros_like(outcomes), rollouts.total_lengths
+        learnt = self.learnt_from(outcomes, rollouts.groups)
+        if not learnt.any():
+            return {"prm_ranking": float("nan")}
+        for turn in range(settings.updates):
+            for rows in minibatches(learnt, settings.minibatches, seed=turn):
+                work = partial(self._accumulate, rollouts, ref, rows, recipe.sampling.temperature)
+                seen, said = budget.fit(work, lengths[rows], undo=self.optimizer.zero_grad)
+                apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
+                if turn == 0:  # no answer has been learnt from twice
+                    tally.merge(seen)
+                    logits[rows] = said
+        return tally.means() | {
+            # Differences of rounding are no opinion: they count as ties.
+            "prm_ranking": ranking_accuracy(logits[learnt].round(decimals=4), outcomes[learnt])
+        }
+
+    def _accumulate(
+        self, rollouts: Rollouts, ref: Tensor, rows: Int[Tensor, " rows"], temperature: float, tokens: int
+    ) -> tuple[Tally, Float[Tensor, " rows"]]:
+        """Adds up the gradient of the rows' loss in micro-batches of so many tokens; statistics, and each row's sum of
+        implicit rewards."""
+        tally, beta = Tally(), self.settings.beta
+        said = torch.zeros(len(rows), device=ref.device)
+        for part in microbatches(rollouts.total_lengths[rows], tokens):
+            chosen = rows[part]
+            width = int(rollouts.total_lengths[chosen].max())
+            mask, frozen = rollouts.mask[chosen, :width], ref[chosen, :width]
+            logprobs = token_logprobs(self.model, rollouts.tokens[chosen, :width], temperature)
+            outcomes = rollouts.rewards[chosen].clamp(0.0, 1.0)
+            loss, stats = implicit_reward_loss(logprobs, frozen, outcomes, mask, beta, normalizer=len(rows))
+            loss.backward()
+            said[part] = implicit_rewards(logprobs, frozen, mask, beta).sum(1).detach()
+            seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
+            tally.add(seen, {}, len(chosen))
+        return tally, said
+
+    def learnt_from(self, outcomes: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """True for answers to prompts whose share of right answers lies within `accuracy`."""
+        index = groups.unique(return_inverse=True)[1]
+        right = torch.zeros(int(index.max()) + 1, device=outcomes.device).index_add_(0, index, outcomes)
+        share = right[index] / index.bincount()[index]
+        low, high = self.settings.accuracy
+        return (share >= low) & (share <= high)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and optimiser, as named tensors."""
+        weights = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        moments = self.optimizer.state_dict()["state"].items()
+        return weights | {f"optimizer.{i}.{key}": value for i, state in moments for key, value in state.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes them over."""
+        kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
+        for key, value in state.items():
+            kind, _, name = key.partition(".")
+            kinds[kind][name] = value
+        self.model.load_state_dict(kinds["model"])
+        moments: dict[int, dict[str, Any]] = {}
+        for key, value in kinds["optimizer"].items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,1 @@
+"""Learning from rows of data: SFT, preference losses, reward models."""

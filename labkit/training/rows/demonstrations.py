@@ -1,0 +1,113 @@
+"""A teacher's answers as rows to fine-tune a student on: off-policy distillation.
+
+DeepSeek-R1 was distilled into smaller models in this way: its answers to problems with a known solution, the wrong ones
+thrown away (rejection sampling), then ordinary SFT.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import RunError
+from labkit.evaluation.compute import FORWARD, Flops, weights
+from labkit.evaluation.selection import rejection_sample
+from labkit.models import Policy
+from labkit.runs import append_lines
+from labkit.tasks import Task
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Rows {"prompt", "completion"}, and where they come from.
+
+    `score`: the rows' mean score. `tokens`: of all answers drawn, those thrown away too; `prompt_tokens`: of all
+    prompts, each counted once; `size`: the weights of who wrote. These three say what the rows have cost.
+    """
+
+    rows: list[dict[str, Any]]
+    model: str
+    task: str
+    verified: bool
+    prompts: int
+    samples: int
+    score: float
+    tokens: int
+    prompt_tokens: int
+    size: int
+    seed: int
+
+    @property
+    def flops(self) -> float:
+        """Operations that writing all answers took."""
+        return float(FORWARD * self.size * (self.tokens + self.prompt_tokens))
+
+    @property
+    def cost(self) -> Flops:
+        """The same as the teacher's share of a run that learns from the rows."""
+        return Flops(teacher=self.flops)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the rows themselves, as plain data."""
+        found = asdict(self)
+        return {**found, "rows": len(self.rows), "flops": self.flops}
+
+    def save(self, file: str | Path) -> Path:
+        """Writes the rows to FILE.jsonl, for `data.source`, and the summary beside it, as FILE.json."""
+        path = Path(file)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            append_lines(path, self.rows)
+            path.with_suffix(".json").write_text(json.dumps(self.summary(), indent=1) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror or error}") from None
+        return path
+
+
+def draw_demonstrations(
+    teacher: Policy,
+    task: Task,
+    prompts: int = 1000,
+    samples: int = 4,
+    *,
+    keep: int | None = 1,
+    verified: bool = True,
+    seed: int = 0,
+    max_new_tokens: int | None = None,
+    temperature: float = 1.0,
+) -> Demonstrations:
+    """The teacher's right answers to `prompts` training problems, at most `keep` of each (None: all different ones).
+
+    `verified=False`: the control of the filter: as many answers to the same problems, right or wrong, picked blindly.
+    Raises UserError where no answer is right, instead of leaving nothing to train on.
+    """
+    problems = task.sample(prompts, "train", seed=seed)
+    chosen = rejection_sample(
+        teacher,
+        problems,
+        task,
+        samples,
+        keep=keep,
+        threshold=1.0,
+        unique=True,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+    )
+    rows = chosen.rows if verified else chosen.control
+    drawn = chosen.rollouts
+    read = (drawn.total_lengths - drawn.lengths).reshape(prompts, samples)[:, 0]
+    return Demonstrations(
+        rows=[{"prompt": row["prompt"], "completion": row["completion"]} for row in rows],
+        model=teacher.name,
+        task=task.name,
+        verified=verified,
+        prompts=prompts,
+        samples=samples,
+        score=chosen.score if verified else chosen.control_score,
+        tokens=int(drawn.lengths.sum()),
+        prompt_tokens=int(read.sum()),
+        size=weights(teacher.model),
+        seed=seed,
+    )

@@ -1,0 +1,7 @@
+"""Addition: sums of two whole numbers, which the base model mostly blurts out wrong."""
+
+from labkit.tasks import TASKS
+from labkit.verifiers import VERIFIERS
+
+TASKS.add("addition", "labkit.worlds.addition.task:make_addition")
+VERIFIERS.add("addition", "labkit.worlds.addition.verifier:verify")

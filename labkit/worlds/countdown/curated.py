@@ -1,0 +1,51 @@
+r"""Curated traces: what a careful author of the tiny world writes, for a cold start.
+
+The author is the corpus' own, without its faults: tries the chains in order, never slips, never gives up, and stops at
+the first that hits. Only problems of the training split, and only traces of at most `most` attempts: a cold start is
+to be readable, not to cover everything.
+"""
+
+import random
+
+from labkit.worlds.corpus import cached_chains
+from labkit.worlds.countdown import task as countdown
+
+Row = dict[str, str]
+
+
+def curated_trace(numbers: tuple[int, ...], target: int) -> str:
+    r"""The careful author's answer; the numbers in the order in which the prompt gives them.
+
+    >>> print(curated_trace((5, 6, 1), 29))
+    <think>5+6=11+1=12 no
+    5+6=11-1=10 no
+    5+6=11*1=11 no
+    5*6=30+1=31 no
+    5*6=30-1=29 yes
+    </think><answer>5*6-1</answer>
+    """
+    text = "<think>"
+    for chain in cached_chains(numbers):
+        if chain.value == target:
+            return f"{text}{chain.trace()} yes\n</think><answer>{chain.expression()}</answer>"
+        text += f"{chain.trace()} no\n"
+    raise ValueError(f"no chain over {numbers} makes {target}")
+
+
+def curated_rows(count: int, seed: int = 0, numbers: int = 3, most: int = 12) -> list[Row]:
+    """`count` different problems of the training split with their traces, as rows of prompt and completion.
+
+    The same for the same seed. Raises ValueError for a count that the game does not have.
+    """
+    rng = random.Random(f"curated/{numbers}/{seed}")
+    found: dict[str, Row] = {}
+    for _ in range(50 * count):
+        if len(found) == count:
+            break
+        problem = countdown.draw(numbers, "train", rng)
+        trace = curated_trace(tuple(problem.reference["numbers"]), problem.reference["target"])
+        if trace.count("\n") <= most:
+            found.setdefault(problem.prompt, {"prompt": problem.prompt, "completion": trace})
+    if len(found) < count:
+        raise ValueError(f"countdown with {numbers} numbers has no {count} problems of at most {most} attempts")
+    return list(found.values())
