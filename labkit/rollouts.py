@@ -16,8 +16,7 @@ class Rollouts:
 
     Rows are prompt, then completion, then padding at the right. `mask` is True on the tokens that the policy chose,
     the eos that it emitted included; `logprobs` is 0 elsewhere. Rows with the same id in `groups` answer one prompt.
-    A row is `truncated` when the token limit ended it, and not the policy. `process`: a reward for each token, where a
-    process reward model gave one. `timings`: seconds of "prefill" and
+    A row is `truncated` when the token limit ended it, and not the policy. `timings`: seconds of "prefill" and
     "decode", where they were measured.
     """
 
@@ -31,7 +30,6 @@ class Rollouts:
     completions: list[str]
     problems: list[Problem] | None = None
     scores: list[Score] | None = None
-    process: Float[Tensor, "batch time"] | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:

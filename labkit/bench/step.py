@@ -16,7 +16,7 @@ from labkit.bench.race import Row, Side, Trials, Work, Workload, make_rows, race
 from labkit.bench.rollout import work_of
 from labkit.bench.train import bench_recipe
 from labkit.rollouts import Rollouts
-from labkit.training.loop.optim import make_optimizer
+from labkit.training.rl.build import make_rl_learner
 from labkit.training.rl.step import rl_step
 
 # Metrics of a step that are sums of finer ones.
@@ -61,18 +61,13 @@ def labkit_side(workload: Workload, name: str, train_zero_advantage: bool) -> Si
     """
     policy = copy.copy(workload.policy)
     policy.model = copy.deepcopy(policy.model)
-    recipe = bench_recipe(workload, train_zero_advantage)
-    preset, settings = recipe.preset(), recipe.optimizer
-    optimizer = make_optimizer(policy.model, settings.lr, settings.betas, settings.weight_decay)
-
+    learner = make_rl_learner(bench_recipe(workload, train_zero_advantage), policy, workload.task)
     batches = [workload.problems(turn) for turn in range(workload.repeats + 1)]
 
     def run(turn: int) -> Stepped:
-        rollouts, advantages, metrics = rl_step(recipe, turn, policy, workload.task, optimizer, problems=batches[turn])
-        kept = preset.keep(rollouts.rewards, rollouts.groups)
-        trained = kept if train_zero_advantage else kept & (advantages != 0).any(1)
-        finer = {f"time_{name}": seconds for name, seconds in rollouts.timings.items()}
-        return Stepped(rollouts, trained, breakdown(finer | metrics))
+        experience, metrics = rl_step(learner, turn, problems=batches[turn])
+        trained = experience.kept & learner.objective.rows_with_gradient(experience)
+        return Stepped(experience.rollouts, trained, breakdown(metrics))
 
     def count(stepped: Stepped) -> Work:
         work = work_of(policy, stepped.rollouts, workload.samples)

@@ -16,8 +16,10 @@ from labkit.recipes import Recipe
 from labkit.recipes.schema import OptimizerSettings, SamplingSettings
 from labkit.rollouts import Rollouts
 from labkit.sampling import sample
-from labkit.training.loop.microbatches import token_budget
+from labkit.training.loop.measure import Stopwatch
 from labkit.training.loop.optim import apply_gradients, make_optimizer
+from labkit.training.rl.build import make_rl_learner
+from labkit.training.rl.experience import Experience
 from labkit.training.rl.update import update
 
 STANDSTILL = 1e-9  # a learning rate at which all turns and all sides keep the same policy, and so the same lengths
@@ -74,16 +76,17 @@ def bench_recipe(workload: Workload, train_zero_advantage: bool) -> Recipe:
 
 def labkit_side(workload: Workload, rollouts: Rollouts, advantages: Float[Tensor, " batch"], work: Work) -> Side:
     """`labkit.training.rl.update.update`: rows sorted by length, cut into micro-batches by a token budget."""
-    model, recipe = copy.deepcopy(workload.policy.model), bench_recipe(workload, train_zero_advantage=True)
-    settings, preset = recipe.optimizer, recipe.preset()
-    optimizer = make_optimizer(model, settings.lr, settings.betas, settings.weight_decay)
+    policy = Policy(copy.deepcopy(workload.policy.model), workload.policy.tokenizer, workload.policy.name)
+    learner = make_rl_learner(bench_recipe(workload, train_zero_advantage=True), policy, workload.task)
+    by_token = torch.where(rollouts.mask, advantages[:, None], 0.0)
     kept = torch.ones(len(rollouts), dtype=torch.bool, device=advantages.device)
 
     def run(turn: int) -> None:
-        update(model, optimizer, rollouts, advantages, kept, recipe, preset, settings.lr)
+        experience = Experience(rollouts, learner.algorithm, turn, Stopwatch(policy.device))
+        experience.take(by_token, by_token, kept)
+        update(learner, experience)
 
-    budget = token_budget(settings.microbatch_tokens, workload.policy.device)
-    notes = f"micro-batches of at most {budget} tokens"
+    notes = f"micro-batches of at most {learner.budget.tokens} tokens"
     return Side("labkit", run, lambda _: work, notes)
 
 

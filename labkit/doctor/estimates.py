@@ -30,7 +30,10 @@ from labkit.sampling import sample
 from labkit.sampling.workspace import default_slots, sampler_bytes
 from labkit.tasks import Task, load_task
 from labkit.training.loop.microbatches import token_budget
-from labkit.training.rl.longest import PROMPTS, longest_batch, longest_rollouts
+from labkit.training.rl.build import helper_bytes
+from labkit.training.rl.helper import Sizes
+from labkit.training.rl.longest import PROMPTS, longest_experience, longest_rollouts
+from labkit.training.rl.update import Objective
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
 RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
@@ -205,12 +208,8 @@ def _copies(recipe: Recipe, weights: int, trained: int) -> dict[str, int]:
     """Other models that lie beside the policy: a reference, a judge, a critic, older policies."""
     copies = 0
     if recipe.trainer in RL:
-        preset = recipe.preset()
-        copies += recipe.staleness * trained
-        copies += weights * (bool(preset.kl_coef) or recipe.reward_model is not None or recipe.reference is not None)
+        copies += helper_bytes(recipe, Sizes(weights, trained))
         copies += weights * (recipe.reward_model is not None)
-        copies += 4 * weights * (preset.critic and recipe.critic.trunk == "separate")  # it has an optimiser too
-        copies += 5 * weights * bool(preset.process_coef)  # and so has a process reward model, beside its reference
     elif recipe.algorithm == "kto" or recipe.reference is not None:
         copies += weights
     return {"copies": copies}
@@ -228,11 +227,11 @@ def _seconds(recipe: Recipe, policy: Policy, task: Task, everything: int) -> dic
         )
         a_step = drawn.timings["decode"] / int(drawn.lengths.max())
         sampling = (drawn.timings["prefill"] + a_step * drawing.max_new_tokens) * rows / tried
-    rollouts = longest_rollouts(recipe, policy, task, TRIED_TOKENS)
-    batch = longest_batch(policy, rollouts, recipe)
+    longest, objective = longest_experience(recipe, policy, task, TRIED_TOKENS), Objective(policy.model, recipe)
+    rollouts = longest.rollouts
     for _ in range(2):
         started = time.perf_counter()
-        batch.accumulate(torch.arange(len(rollouts)), 1, 1)
+        objective.accumulate(longest, torch.arange(len(rollouts)), 1, 1)
         policy.model.zero_grad()
         training = (time.perf_counter() - started) / rollouts.tokens.numel() * everything * recipe.optimizer.updates
     return {"sample": sampling, "train": training, "run": (sampling + training) * recipe.steps}

@@ -17,8 +17,8 @@ from labkit.sampling import check_lengths
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task, load_task
 from labkit.training.loop.loop import Learner, Observer, train_loop
+from labkit.training.rl.build import make_learner, train_rl
 from labkit.training.rl.distillation import check_vocabulary, make_distillation
-from labkit.training.rl.step import make_learner, train_rl
 from labkit.training.rows.data import GIVEN, TRACES, Given
 from labkit.training.rows.judges import prepare_judge
 from labkit.training.rows.offline import Offline

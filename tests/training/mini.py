@@ -3,11 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from labkit.models import Policy
 from labkit.models.tiny.tokenizer import build_tokenizer
+from labkit.recipes import Recipe
+from labkit.rollouts import Rollouts
 from labkit.runs import Run
+from labkit.tasks import load_task
 from labkit.training import train
+from labkit.training.loop.measure import Stopwatch
 from labkit.training.pretrain import PretrainSettings, build_model
+from labkit.training.rl.build import make_rl_learner
+from labkit.training.rl.experience import Experience
+from labkit.training.rl.update import update
 
 SMALL = {
     "steps": 4,
@@ -31,6 +40,26 @@ def random_policy(seed: int = 0) -> Policy:
 def mini_run(out: Path, policy: Policy | None = None, **changes: Any) -> Run:
     settings = {"model": policy or random_policy(), **SMALL, **changes}
     return train("r1-zero-tiny", out=out, **settings)
+
+
+def update_once(
+    policy: Policy,
+    rollouts: Rollouts,
+    advantages: torch.Tensor,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer | None = None,
+    kept: torch.Tensor | None = None,
+) -> tuple[dict[str, Any], Experience]:
+    """One update of a policy on rollouts whose advantages ([batch] or [batch, time]) are given: its statistics."""
+    learner = make_rl_learner(recipe, policy, load_task("addition"))
+    learner.optimizer = optimizer or learner.optimizer
+    experience = Experience(rollouts, learner.algorithm, 0, Stopwatch(policy.device))
+    reported: dict[str, Any] = {}
+    for helper in learner.helpers:
+        reported |= helper(experience)
+    by_token = advantages if advantages.dim() == 2 else torch.where(rollouts.mask, advantages[:, None], 0.0)
+    experience.take(by_token, by_token, torch.ones(len(rollouts), dtype=torch.bool) if kept is None else kept)
+    return reported | update(learner, experience), experience
 
 
 def numbers(run: Run) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy
+from mini import mini_run, numbers, random_policy, update_once
 from test_rl import _batch, likes_fours
 from toys import feedback, toy_run
 
@@ -17,7 +17,6 @@ from labkit.runs import Run
 from labkit.training import train
 from labkit.training.loop.memory import Budget, out_of_memory
 from labkit.training.loop.microbatches import microbatches
-from labkit.training.rl.update import update
 from labkit.training.rows.sft import cut
 from labkit.training.rows.supervised import Supervised
 
@@ -81,7 +80,7 @@ def _plain_gradient_step(fails_at: int | None) -> tuple[torch.Tensor, dict, int]
     """How one update moves the weights, its statistics and its passes; the pass `fails_at` runs out of memory, once."""
     policy = random_policy()
     rollouts = _batch(policy)
-    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=64, max_grad_norm=1e9)
+    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=64, max_grad_norm=1e9, lr=1.0, warmup=0)
     forward, passes = policy.model.base_model.forward, []
 
     def fails_once(*args, **inputs):
@@ -93,9 +92,9 @@ def _plain_gradient_step(fails_at: int | None) -> tuple[torch.Tensor, dict, int]
 
     policy.model.base_model.forward = fails_once
     advantages = torch.randn(len(rollouts), generator=torch.Generator().manual_seed(0))
-    kept, before = torch.ones(len(rollouts), dtype=torch.bool), weights(policy).clone()
+    before = weights(policy).clone()
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
-    stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), 1.0)
+    stats, _ = update_once(policy, rollouts, advantages, recipe, optimizer)
     return weights(policy) - before, stats, len(passes)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy
+from mini import mini_run, numbers, random_policy, update_once
 from test_rl import _batch, likes_fours
 
 from labkit.algorithms import PRESETS, importance_weights
@@ -12,9 +12,8 @@ from labkit.recipes import load_recipe
 from labkit.runs import open_run
 from labkit.sampling import sample
 from labkit.training import train
-from labkit.training.loop.optim import make_optimizer
+from labkit.training.rl.logprobs import rollout_logprobs
 from labkit.training.rl.step import step_seed
-from labkit.training.rl.update import reference_logprobs, update
 
 # What moves a random model quickly although no answer of it is right: a penalty on entropy.
 LEARNS = {"task": "addition", "lr": 0.02, "warmup": 0, "samples": 8}
@@ -59,15 +58,13 @@ def _one_update(cap: float | None, learning_rate: float = 1e-9):
     half.model.to(torch.bfloat16)
     rollouts = _batch(half)
     options = {"importance_cap": cap, "aggregate": "token_mean"}
-    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=50, algorithm_options=options)
-    generator = torch.Generator().manual_seed(0)
-    advantages, kept = torch.randn(len(rollouts), generator=generator), torch.ones(len(rollouts), dtype=torch.bool)
-    own = reference_logprobs(policy.model, rollouts, 1.0, 50)
+    settings = {"minibatches": 1, "microbatch_tokens": 50, "lr": learning_rate, "warmup": 0}
+    recipe = load_recipe("r1-zero-tiny", algorithm_options=options, **settings)
+    advantages = torch.randn(len(rollouts), generator=torch.Generator().manual_seed(0))
+    own = rollout_logprobs(policy.model, rollouts, 1.0, 50)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
     before = torch.cat([p.detach().flatten().clone() for p in policy.model.parameters()])
-    stats = update(
-        policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), learning_rate, own_logprobs=own
-    )
+    stats, _ = update_once(policy, rollouts, advantages, recipe, optimizer)
     after = torch.cat([p.detach().flatten() for p in policy.model.parameters()])
     return rollouts, advantages, own, stats, before - after, policy
 
@@ -92,16 +89,6 @@ def test_the_corrected_gradient_is_the_weighted_one():
 def test_without_a_cap_the_ratio_itself_carries_the_mismatch():
     _, _, _, stats, _, _ = _one_update(None)
     assert stats["ratio_mean"] != pytest.approx(1.0, abs=1e-6) and "importance_capped" not in stats
-
-
-def test_a_cap_needs_the_trainers_own_logprobs():
-    policy = random_policy()
-    rollouts = _batch(policy)
-    recipe = load_recipe("r1-zero-tiny", algorithm_options={"importance_cap": 2.0})
-    kept = torch.ones(len(rollouts), dtype=torch.bool)
-    with pytest.raises(ValueError, match="own_logprobs"):
-        optimizer = make_optimizer(policy.model, 1e-3)
-        update(policy.model, optimizer, rollouts, torch.ones(len(rollouts)), kept, recipe, recipe.preset(), 1e-3)
 
 
 def test_corrected_and_not_are_one_where_sampler_and_trainer_are_one(tmp_path):

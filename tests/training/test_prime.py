@@ -18,8 +18,9 @@ from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training.loop.memory import Budget
+from labkit.training.rl.build import make_learner, make_rl_learner
 from labkit.training.rl.process import ImplicitPRM
-from labkit.training.rl.step import Helpers, make_learner, rl_step
+from labkit.training.rl.step import rl_step
 
 SMALL = {"prompts": 4, "samples": 4, "max_new_tokens": 8, "task": "addition", "evaluation.problems": 0}
 
@@ -52,7 +53,7 @@ def test_the_judge_pays_after_it_has_learnt_and_is_measured_before():
     policy, recipe = random_policy(), load_recipe("prime-tiny", warmup=0)
     prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
     rollouts = scored(policy)
-    process, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+    process, metrics = prm.learn_and_score(rollouts, recipe, 0)
     # Before: the judge is its reference, so that it says one half of everything.
     assert metrics["prm_loss"] == pytest.approx(0.6931, abs=1e-4)
     assert metrics["prm_accuracy"] == metrics["prm_ranking"] == 0.5
@@ -72,7 +73,7 @@ def test_the_step_is_that_of_the_whole_batch_whatever_the_micro_batches():
         recipe = load_recipe("prime-tiny", warmup=0, max_grad_norm=1e9, **options)
         prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
         prm.optimizer = torch.optim.SGD(prm.model.parameters(), lr=1.0)
-        _, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+        _, metrics = prm.learn_and_score(rollouts, recipe, 0)
         found.append((torch.cat([p.detach().flatten() for p in prm.model.parameters()]), metrics))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-6)
@@ -99,11 +100,10 @@ def test_the_judge_learns_to_tell_right_from_wrong(tmp_path):
 def test_rollouts_of_a_step_hold_process_rewards_and_the_advantages_differ_within_an_answer():
     policy, task = random_policy(), words()
     recipe = load_recipe("prime-tiny", **SMALL, warmup=0, **{"process_reward.lr": 1e-2, "process_reward.beta": 1.0})
-    prm = ImplicitPRM(copy.deepcopy(policy.model), copy.deepcopy(policy.model), recipe)
-    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=1e-4)
-    rollouts, advantages, metrics = rl_step(recipe, 0, policy, task, optimizer, Helpers(prm=prm))
-    assert rollouts.process is not None and rollouts.process.shape == rollouts.mask.shape
-    assert not rollouts.process[~rollouts.mask].any()
+    experience, metrics = rl_step(make_rl_learner(recipe, policy, task), 0)
+    rollouts, advantages, process = experience.rollouts, experience.advantages, experience.process
+    assert process is not None and process.shape == rollouts.mask.shape
+    assert process[rollouts.mask].any() and not process[~rollouts.mask].any()
     long = rollouts.lengths.argmax()
     assert advantages[long][rollouts.mask[long]].std() > 0
     assert {"prm_loss", "prm_accuracy", "prm_ranking", "process_reward_mean", "time_process"} <= set(metrics)
@@ -118,7 +118,7 @@ def test_a_judge_that_does_not_fit_learns_from_half_at_a_time(monkeypatch):
         prm = ImplicitPRM(copy.deepcopy(policy.model), policy.model, recipe)
         if limit:
             machine = ShortOfMemory(monkeypatch, Policy(prm.model, policy.tokenizer, "judge"), limit)
-        process, metrics = prm.learn_and_judge(rollouts, recipe, 0, budget)
+        process, metrics = prm.learn_and_score(rollouts, recipe, 0, budget)
         found.append((process, metrics, budget.tokens))
     assert machine.failures == 1 and found[0][2] == found[1][2] == 100
     assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
@@ -160,6 +160,6 @@ def test_the_judge_passes_over_prompts_that_are_too_easy_or_too_hard():
     before = [p.detach().clone() for p in prm.model.parameters()]
     rollouts = scored(policy)
     rollouts.scores = [replace(s, reward=0.0) for s in rollouts.scores]  # nothing to learn from
-    process, metrics = prm.learn_and_judge(rollouts, recipe, 0)
+    process, metrics = prm.learn_and_score(rollouts, recipe, 0)
     assert not process.any() and math.isnan(metrics["prm_ranking"]) and "prm_loss" not in metrics
     assert all(torch.equal(a, b) for a, b in zip(before, prm.model.parameters(), strict=True))

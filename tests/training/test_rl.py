@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy
+from mini import mini_run, numbers, random_policy, update_once
 
 from labkit.errors import UserError
 from labkit.models import token_logprobs
@@ -16,7 +16,6 @@ from labkit.sampling import sample
 from labkit.tasks import Problem, Task, load_task
 from labkit.training import train
 from labkit.training.loop.optim import apply_gradients, make_optimizer
-from labkit.training.rl.update import update
 from labkit.verifiers import Score
 
 
@@ -167,14 +166,19 @@ def _gradient(budget: int, train_zero: bool) -> torch.Tensor:
     policy = random_policy()
     rollouts = _batch(policy, rewards=[1.0, 0.0, 0.0, 0.0] * 2 + [1.0] * 4 + [0.0] * 4)
     recipe = load_recipe(
-        "r1-zero-tiny", minibatches=1, microbatch_tokens=budget, train_zero_advantage=train_zero, max_grad_norm=1e9
+        "r1-zero-tiny",
+        minibatches=1,
+        microbatch_tokens=budget,
+        train_zero_advantage=train_zero,
+        max_grad_norm=1e9,
+        lr=1.0,
+        warmup=0,
     )
     preset = recipe.preset()
     advantages = preset.advantages(rollouts.rewards, rollouts.groups)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
     before = torch.cat([p.detach().flatten().clone() for p in policy.model.parameters()])
-    kept = preset.keep(rollouts.rewards, rollouts.groups)
-    update(policy.model, optimizer, rollouts, advantages, kept, recipe, preset, 1.0)
+    update_once(policy, rollouts, advantages, recipe, optimizer, preset.keep(rollouts.rewards, rollouts.groups))
     after = torch.cat([p.detach().flatten() for p in policy.model.parameters()])
     return before - after
 
@@ -194,8 +198,7 @@ def test_a_step_that_is_not_finite_is_skipped_whole():
     advantages = torch.ones(len(rollouts))
     advantages[0] = math.nan
     before = [p.clone() for p in policy.model.parameters()]
-    kept = torch.ones(len(rollouts), dtype=torch.bool)
-    stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), 1e-2)
+    stats, _ = update_once(policy, rollouts, advantages, recipe, optimizer)
     assert stats["skipped"] == 1
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
     assert not optimizer.state, "no moment was touched"
@@ -206,10 +209,8 @@ def test_a_bf16_sampler_beside_an_fp32_trainer_is_measured():
     policy, half = random_policy(), random_policy()
     half.model.to(torch.bfloat16)
     rollouts = _batch(half)
-    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=50)
-    advantages, kept = torch.ones(len(rollouts)), torch.ones(len(rollouts), dtype=torch.bool)
-    optimizer = make_optimizer(policy.model, 1e-9)
-    stats = update(policy.model, optimizer, rollouts, advantages, kept, recipe, recipe.preset(), 1e-9)
+    recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=50, lr=1e-9, warmup=0)
+    stats, _ = update_once(policy, rollouts, torch.ones(len(rollouts)), recipe)
     with torch.no_grad():
         gap = (token_logprobs(policy.model, rollouts.tokens) - rollouts.logprobs)[rollouts.mask].abs()
     assert stats["mismatch_max"] > 1e-4 and stats["ess"] < 1

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +39,16 @@ class Stopwatch:
         """Adds to a part what was measured elsewhere."""
         self.parts[f"time_{part}"] = self.parts.get(f"time_{part}", 0.0) + seconds
 
-    def read(self, tokens: int) -> dict[str, float]:
-        """Seconds of the step so far and of its parts, and its speed in sampled tokens a second."""
+    def begin(self, *parts: str) -> None:
+        """Reports these parts even where no time is spent in them."""
+        for part in parts:
+            self.add(part, 0.0)
+
+    def read(self, tokens: int, elsewhere: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Seconds of the step so far and of its parts, and its speed in sampled tokens per second; `elsewhere`: seconds
+        of parts that were measured by other means."""
+        for part, seconds in (elsewhere or {}).items():
+            self.add(part, seconds)
         total = time.perf_counter() - self.started
         return {"tokens_per_second": tokens / total, "seconds": total, **self.parts}
 
@@ -134,20 +142,23 @@ def refuse_broken_rewards(rollouts: Rollouts) -> None:
 
 
 def records(
-    rollouts: Rollouts, advantages: Float[Tensor, "batch time"], step: int, count: int, policy: Policy
+    rollouts: Rollouts,
+    advantages: Float[Tensor, "batch time"],
+    step: int,
+    count: int,
+    policy: Policy,
+    process: Float[Tensor, "batch time"] | None = None,
 ) -> list[dict[str, Any]]:
     """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens.
 
-    `process`, a reward a token, is there where a process reward model gave one.
+    `process`: a reward for each token, where a process reward model gave one.
     """
     lines = []
     for i, score_ in enumerate((rollouts.scores or [])[:count]):
         mask = rollouts.mask[i]
         ids = rollouts.tokens[i][mask].tolist()
         group = int(rollouts.groups[i])
-        shares = (
-            {} if rollouts.process is None else {"process": [round(x, 4) for x in rollouts.process[i][mask].tolist()]}
-        )
+        shares = {} if process is None else {"process": [round(x, 4) for x in process[i][mask].tolist()]}
         lines.append(
             {
                 "step": step,

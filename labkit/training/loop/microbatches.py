@@ -1,7 +1,7 @@
 """Cutting a batch of ragged rows into micro-batches of about the same work."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 # A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where its units are filled.
@@ -36,3 +36,12 @@ def microbatches(lengths: Int[Tensor, " rows"], budget: int) -> list[Int[Tensor,
         else:
             parts[-1].append(row)
     return [torch.tensor(part, device=lengths.device) for part in parts]
+
+
+def minibatches(kept: Bool[Tensor, " batch"], count: int, seed: int) -> list[Int[Tensor, " part"]]:
+    """The kept rows in `count` parts of about the same size, shuffled (seeded) where there is more than one."""
+    rows = kept.nonzero().squeeze(1)
+    if count > 1:
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        rows = rows[order.to(rows.device)]
+    return [part for part in rows.chunk(count) if len(part)]

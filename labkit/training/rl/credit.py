@@ -19,8 +19,8 @@ from labkit.rollouts import Rollouts, score
 from labkit.runs import Run
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
+from labkit.training.rl.logprobs import rollout_logprobs
 from labkit.training.rl.process import ImplicitPRM
-from labkit.training.rl.update import reference_logprobs
 from labkit.training.rows.traces import chances, prefixes_of
 from labkit.worlds.countdown.steps import steps
 
@@ -62,7 +62,7 @@ def step_credit(
     length = max_new_tokens or task.max_new_tokens
     drawn = sample(policy, [p.prompt for p in problems], n=samples, max_new_tokens=length, seed=seed)
     drawn = score(drawn, task, problems)
-    ref, now = (reference_logprobs(m, drawn, 1.0, None) for m in (prm.reference, prm.model))
+    ref, now = (rollout_logprobs(m, drawn, 1.0, None) for m in (prm.reference, prm.model))
     process = implicit_rewards(now, ref, drawn.mask, prm.settings.beta)
     asked = [problems[g] for g in drawn.groups.tolist()]
     prefixes = [["", *prefixes_of(text)] for text in drawn.completions]

@@ -1,12 +1,15 @@
 """The critic of PPO: what reward is still to come, before each token is chosen."""
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from labkit.algorithms import value_loss
 from labkit.models import (
     Policy,
     ScalarHead,
@@ -17,9 +20,14 @@ from labkit.models import (
     output_head,
     shifted_logits,
 )
+from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
+from labkit.training.loop.checkpoints import Stateful
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
+from labkit.training.rl.experience import Experience, Metrics
+from labkit.training.rl.helper import Helper, Setup, Sizes
+from labkit.training.rl.update import Loss, Objective
 
 
 class Critic(nn.Module):
@@ -76,6 +84,77 @@ class Critic(nn.Module):
     def _shifted(self, hidden: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time"]:
         values = self.head(hidden)
         return torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)
+
+
+@dataclass
+class ActorCritic(Objective):
+    """The policy's loss plus the critic's (`value_loss`), from one forward pass where they share a trunk."""
+
+    critic: Critic
+
+    @property
+    def modules(self) -> nn.Module:
+        """Policy and critic."""
+        return nn.ModuleList([self.model, self.critic])
+
+    def rows_with_gradient(self, experience: Experience) -> Bool[Tensor, " batch"]:
+        """All rows: the critic learns from those without advantage, too."""
+        return torch.ones_like(experience.kept)
+
+    def loss(self, experience: Experience, rows: Int[Tensor, " rows"], width: int, normalizer: int) -> Loss:
+        """As `Objective.loss`; the statistics hold the critic's as well."""
+        algorithm, temperature = experience.algorithm, self.recipe.sampling.temperature
+        tokens, mask = experience.rollouts.tokens[rows, :width], experience.rollouts.mask[rows, :width]
+        entropy_gradient = algorithm.entropy_coef != 0
+        logprobs, entropy, values = self.critic(self.model, tokens, temperature, entropy_gradient, mask)
+        loss, stats = self.policy_loss(experience, rows, logprobs, entropy, normalizer)
+        assert experience.values is not None
+        old, returns = experience.values[rows, :width], experience.returns[rows, :width]
+        scale = self.scale(normalizer)
+        error, reported = value_loss(
+            values, old, returns, mask, algorithm.value_clip, aggregate=algorithm.aggregate, **scale
+        )
+        return loss + algorithm.value_coef * error, stats | reported, logprobs
+
+
+class Values(Helper):
+    """The critic: what it expects before each token, and its loss in the update."""
+
+    part = "logprobs"
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.critic = Critic(setup.policy, setup.recipe.critic.trunk)
+
+    @staticmethod
+    def needed_by(recipe: Recipe) -> bool:
+        """Where the algorithm has a critic."""
+        return recipe.preset().critic
+
+    @staticmethod
+    def memory(recipe: Recipe, sizes: Sizes) -> int:
+        """A trunk of its own: weights, gradients and Adam's two moments."""
+        return 4 * sizes.weights * (recipe.critic.trunk == "separate")
+
+    def __call__(self, experience: Experience) -> Metrics:
+        """Fills `values`."""
+        experience.values = self.critic.values(self.setup.policy.model, experience.rollouts, self.setup.budget)
+        return {}
+
+    def objective(self, objective: Objective) -> Objective:
+        """The policy's objective, with the critic's loss."""
+        return ActorCritic(objective.model, objective.recipe, self.critic)
+
+    def after(self, experience: Experience) -> Metrics:
+        """How much of the returns' variance the values had explained before the update."""
+        values, returns = experience.values, experience.returns
+        assert values is not None
+        return {"explained_variance": explained_variance(values, returns, experience.rollouts.mask)}
+
+    @property
+    def state(self) -> Mapping[str, Stateful]:
+        """The critic's weights."""
+        return {"critic": self.critic}
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:

@@ -36,10 +36,9 @@ from labkit.tasks import Task
 from labkit.training.loop.loop import Learner
 from labkit.training.loop.measure import Stopwatch, describe, records
 from labkit.training.loop.memory import Budget
-from labkit.training.loop.microbatches import microbatches
+from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rl.step import step_seed
-from labkit.training.rl.update import minibatches
 
 CHUNK = 2**25  # logits of each model that are held at once: 128 MiB in float32
 

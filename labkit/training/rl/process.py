@@ -2,13 +2,15 @@
 
 A language model that begins as the frozen reference. Its log-ratio to that reference, summed over an answer, is trained
 to be the log-odds (over beta) that the answer is right; what each token adds to the sum is that token's reward (Cui et
-al. 2025, arXiv:2502.01456). So nobody marks steps: the same 0 or 1 that the policy is paid also trains its judge.
+al. 2025, arXiv:2502.01456). So no step needs a label: the same 0 or 1 that rewards the policy also trains its process
+reward model.
 
-As in the paper, the judge can pass over prompts whose answers are nearly all right or all wrong (`accuracy`): what
-tells these from others is the prompt, not the answer. Left out: the policy learns from them all the same, no others are
-sampled in their place, and the returns are not divided by the largest one of the batch.
+As in the paper, the process reward model can skip prompts whose answers are nearly all right or all wrong (`accuracy`):
+what tells these from others is the prompt, not the answer. Left out: the policy learns from them all the same, no
+others are sampled in their place, and the returns are not divided by the largest one of the batch.
 """
 
+import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -21,10 +23,15 @@ from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_ac
 from labkit.models import token_logprobs
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
+from labkit.training.loop.checkpoints import Stateful
+from labkit.training.loop.measure import Tally
 from labkit.training.loop.memory import Budget
-from labkit.training.loop.microbatches import microbatches
+from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
-from labkit.training.rl.update import Tally, minibatches, reference_logprobs
+from labkit.training.rl.experience import Experience, Metrics
+from labkit.training.rl.helper import Helper, Setup, Sizes
+from labkit.training.rl.logprobs import rollout_logprobs
+from labkit.training.rl.reference import Reference
 
 
 class ImplicitPRM:
@@ -39,21 +46,21 @@ class ImplicitPRM:
         options = recipe.optimizer
         self.optimizer = make_optimizer(model, self.settings.lr, options.betas, options.weight_decay)
 
-    def learn_and_judge(
+    def learn_and_score(
         self, rollouts: Rollouts, recipe: Recipe, step: int, budget: Budget | None = None
     ) -> tuple[Float[Tensor, "batch time"], dict[str, float]]:
         """Learns from the outcomes of scored rollouts, then gives each of their tokens its reward; and metrics.
 
-        The order is the paper's: the judge that pays the policy has already seen this batch's outcomes. The metrics
-        are of before: of a model that had not seen them, so they say what it knows. A reward between 0 and 1 counts as
-        the probability of success, one outside as the nearer end. `budget` (of micro-batches; default: the recipe's)
-        is halved where memory does not suffice.
+        The order is the paper's: the model that rewards the policy has already seen this batch's outcomes. The metrics
+        are from before that, of a model that had not seen them, so they say what it knows. A reward between 0 and 1
+        counts as the probability of success, one outside as the nearer end. `budget` (of micro-batches; default: the
+        recipe's) is halved where memory does not suffice.
         """
         temperature = recipe.sampling.temperature
         budget = budget or Budget(recipe.optimizer.microbatch_tokens, rollouts.tokens.device)
-        ref = reference_logprobs(self.reference, rollouts, temperature, budget)
+        ref = rollout_logprobs(self.reference, rollouts, temperature, budget)
         metrics = self._learn(rollouts, ref, recipe, step, budget)
-        now = reference_logprobs(self.model, rollouts, temperature, budget)
+        now = rollout_logprobs(self.model, rollouts, temperature, budget)
         process = implicit_rewards(now, ref, rollouts.mask, self.settings.beta)
         return process, metrics | {"process_reward_mean": float(process.sum() / rollouts.mask.sum().clamp(min=1))}
 
@@ -125,3 +132,35 @@ class ImplicitPRM:
             moments.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+class ProcessReward(Helper):
+    """The process reward model of a run: it learns from each batch, then gives each token its reward."""
+
+    part = "process"
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        start = setup.policy if setup.given_reference is None else setup.given_reference
+        self.prm = ImplicitPRM(copy.deepcopy(start.model), setup.frozen, setup.recipe)
+
+    @staticmethod
+    def needed_by(recipe: Recipe) -> bool:
+        """Where the algorithm adds process rewards."""
+        return recipe.preset().process_coef != 0
+
+    @staticmethod
+    def memory(recipe: Recipe, sizes: Sizes) -> int:
+        """Weights, gradients and Adam's two moments; and the frozen reference, unless the run has it anyway."""
+        return sizes.weights * (4 if Reference.needed_by(recipe) else 5)
+
+    def __call__(self, experience: Experience) -> Metrics:
+        """Fills `process`."""
+        recipe, budget = self.setup.recipe, self.setup.budget
+        experience.process, metrics = self.prm.learn_and_score(experience.rollouts, recipe, experience.step, budget)
+        return metrics
+
+    @property
+    def state(self) -> Mapping[str, Stateful]:
+        """The model's weights and its optimiser."""
+        return {"process_reward": self.prm}
