@@ -1,5 +1,6 @@
 """Out of memory on purpose: smaller micro-batches, the same numbers; one line where nothing helps."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from mini import mini_run, numbers, random_policy, update_once
 from test_rl import _batch, likes_fours
 from toys import feedback, toy_run
 
-from labkit import training
 from labkit.errors import RunError
 from labkit.models import Encoded, Policy
 from labkit.recipes import load_recipe
@@ -154,6 +154,7 @@ class StopAfterTwo:
 
 def short_machines(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[ShortOfMemory]:
     """From now on each policy that is loaded lies on a machine with room for so many tokens; these machines."""
+    training = import_module("labkit.training.train")  # the package's attribute of that name is the function
     load, machines = training.load_policy, []
 
     def short_of_memory(*args, **options):

@@ -76,6 +76,7 @@ def rl_step(learner: RLLearner, step: int, problems: list[Problem] | None = None
         refuse_broken_rewards(rollouts)
     experience = Experience(rollouts, learner.algorithm, step, clock)
     metrics: Metrics = {"step": step, **describe(rollouts, task)}
+    clock.begin("logprobs")  # a part of every step, also where no helper needs log-probs
     for helper in learner.helpers:
         with clock(helper.part):
             metrics |= helper(experience)
