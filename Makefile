@@ -47,7 +47,7 @@ lab: $(READY)
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests labkit notebooks --nbval-lax --nbval-current-env
+	$(BIN)/python -m pytest tests labkit labkit_exercises notebooks --nbval-lax --nbval-current-env
 
 # An error in a cell stops here and leaves that notebook as it was. Timings and machine details are not stored.
 notebooks: $(READY)

@@ -8,6 +8,6 @@ cannot be said in pyproject.toml, hence this file.
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["labkit", "labkit.*"]), "labkit._data"],
-    package_dir={"labkit": "labkit", "labkit._data": "data"},
+    packages=[*find_packages(include=["labkit", "labkit.*", "labkit_exercises"]), "labkit._data"],
+    package_dir={"labkit": "labkit", "labkit_exercises": "labkit_exercises", "labkit._data": "data"},
 )

@@ -46,7 +46,7 @@ def check_shapes(function: Callable) -> Callable:
 
 
 if CHECK_SHAPES:
-    install_import_hook("labkit", f"{__name__}.check_shapes")
+    install_import_hook(["labkit", "labkit_exercises"], f"{__name__}.check_shapes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

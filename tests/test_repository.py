@@ -333,7 +333,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("checkout")
     for name in ["pyproject.toml", "setup.py", "README.md", "LICENSE"]:
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    copytree(PACKAGE, copy / "labkit", ignore=ignore_patterns("__pycache__"))
+    for package in (PACKAGE, ROOT / "labkit_exercises"):
+        copytree(package, copy / package.name, ignore=ignore_patterns("__pycache__"))
     copytree(ROOT / "data", copy / "data", ignore=ignore_patterns("runs"))
     (copy / "data/runs/big").mkdir(parents=True)
     (copy / "data/runs/big/metrics.jsonl").write_text("{}\n")
@@ -355,6 +356,7 @@ def test_wheel_holds_every_module_the_recipes_and_the_small_data(wheel: Path):
     assert not [name for name in names if name.startswith("labkit/_data/runs/")]
     assert {name.split("/")[0] for name in names} == {
         "labkit",
+        "labkit_exercises",
         f"labkit-{PYPROJECT['project']['version']}.dist-info",
     }
 

@@ -3,69 +3,23 @@
 A check says that a function is right, that it is not written yet, or what is probably wrong with it. It
 raises nothing for a function that fails: a notebook runs to its end whether or not its exercises are done.
 
-One module an exercise; each holds the wrong solutions too that its check recognises.
+The exercises themselves are content and stand in the package `labkit_exercises`, one module for each; every module
+also holds the wrong solutions that its check recognises.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import itertools
+import pkgutil
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.errors import UserError
-from labkit.exercises import (
-    adaptive_kl,
-    bandit_gradient,
-    best_of_n_kl,
-    boxed_answers,
-    bradley_terry_loss,
-    break_verifier,
-    budget_splice,
-    calibration_error,
-    chat_template,
-    clipped_policy_loss,
-    completion_mask,
-    conservative_reward,
-    count_backtracks,
-    countdown_verifier,
-    date_verifier,
-    decode_ceiling,
-    distillation_bill,
-    dpo_loss,
-    expected_best_of_n,
-    gae_advantages,
-    group_advantages,
-    implicit_accuracy,
-    implicit_process_rewards,
-    kv_cache_bytes,
-    leave_one_out,
-    majority_vote,
-    mended_verifier,
-    mixture_counts,
-    overlong_penalty,
-    pass_at_k,
-    preference_probability,
-    process_returns,
-    readable_share,
-    refill_starts,
-    reinforce_estimate,
-    rejection_filter,
-    reverse_kl,
-    ridge_batch,
-    rollout_marks,
-    same_number,
-    sample_token,
-    sampling_bill,
-    sft_labels,
-    sft_loss,
-    tilted_policy,
-    token_kl_reward,
-    token_logprobs,
-)
 from labkit.exercises.checking import TIME_LIMIT, check_exercise
 from labkit.exercises.display import Card, CheckResult
 from labkit.exercises.exercise import Case, Exercise, Misconception
@@ -85,63 +39,28 @@ __all__ = [
     "spec",
 ]
 
-EXERCISES: dict[str, Exercise] = {
-    module.EXERCISE.name: module.EXERCISE
-    for module in (
-        countdown_verifier,
-        pass_at_k,
-        sample_token,
-        bandit_gradient,
-        reinforce_estimate,
-        leave_one_out,
-        chat_template,
-        sft_labels,
-        sft_loss,
-        preference_probability,
-        bradley_terry_loss,
-        calibration_error,
-        gae_advantages,
-        token_kl_reward,
-        adaptive_kl,
-        dpo_loss,
-        implicit_accuracy,
-        boxed_answers,
-        same_number,
-        break_verifier,
-        mended_verifier,
-        best_of_n_kl,
-        expected_best_of_n,
-        tilted_policy,
-        conservative_reward,
-        token_logprobs,
-        completion_mask,
-        group_advantages,
-        clipped_policy_loss,
-        count_backtracks,
-        overlong_penalty,
-        readable_share,
-        rejection_filter,
-        mixture_counts,
-        reverse_kl,
-        distillation_bill,
-        majority_vote,
-        budget_splice,
-        sampling_bill,
-        rollout_marks,
-        implicit_process_rewards,
-        process_returns,
-        kv_cache_bytes,
-        decode_ceiling,
-        ridge_batch,
-        refill_starts,
-        date_verifier,
-    )
-}
-"""Every exercise by its name, in the order of the notebooks."""
+if TYPE_CHECKING:
+    EXERCISES: dict[str, Exercise]
 
 _TENSOR_IMPORTS = "import torch\nfrom jaxtyping import Bool, Float, Int\nfrom torch import Tensor\n\n\n"
 
 _hints_given: dict[str, int] = {}
+
+
+@functools.cache
+def _exercises() -> dict[str, Exercise]:
+    """Every exercise by its name, in the order of the notebooks."""
+    content = importlib.import_module("labkit_exercises")
+    modules = [importlib.import_module(f"{content.__name__}.{m.name}") for m in pkgutil.iter_modules(content.__path__)]
+    ordered = sorted((module.EXERCISE for module in modules), key=lambda exercise: (exercise.notebook, exercise.name))
+    return {exercise.name: exercise for exercise in ordered}
+
+
+def __getattr__(name: str) -> Any:
+    """`EXERCISES`, on demand: the modules of the exercises import this package in their turn."""
+    if name == "EXERCISES":
+        return _exercises()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get(name: str) -> Exercise:
@@ -152,12 +71,12 @@ def get(name: str) -> Exercise:
     ...
     labkit.errors.UserError: unknown exercise 'pas-at-k'; did you mean 'pass-at-k'?
     """
-    if isinstance(name, str) and name in EXERCISES:
-        return EXERCISES[name]
-    close = difflib.get_close_matches(str(name).lower().replace("_", "-").replace(" ", "-"), EXERCISES, n=2)
+    if isinstance(name, str) and name in _exercises():
+        return _exercises()[name]
+    close = difflib.get_close_matches(str(name).lower().replace("_", "-").replace(" ", "-"), _exercises(), n=2)
     if close:
         raise UserError(f"unknown exercise {name!r}; did you mean {' or '.join(map(repr, close))}?")
-    raise UserError(f"unknown exercise {name!r}; choose one of: {', '.join(EXERCISES)}")
+    raise UserError(f"unknown exercise {name!r}; choose one of: {', '.join(_exercises())}")
 
 
 def check(name: str, fn: Any, timeout: float | None = TIME_LIMIT) -> CheckResult:

@@ -23,10 +23,10 @@ import labkit.exercises as exercises
 from labkit.exercises import EXERCISES, Exercise
 from labkit.exercises.checking import same
 from labkit.exercises.comparing import show
-from labkit.exercises.completion_mask import completion_mask
-from labkit.exercises.mended_verifier import read_plain
 from labkit.exercises.running import Outcome, call
 from labkit.verifiers import extract_answer
+from labkit_exercises.completion_mask import completion_mask
+from labkit_exercises.mended_verifier import read_plain
 
 # ------------------------------------------- right solutions, each written another way than labkit's
 
@@ -517,7 +517,8 @@ def function_name(exercise: Exercise) -> str:
 
 
 def test_the_names_that_notebooks_rely_on():
-    assert list(EXERCISES) == list(ALTERNATIVES)
+    assert set(EXERCISES) == set(ALTERNATIVES)
+    assert [e.notebook for e in EXERCISES.values()] == sorted(e.notebook for e in EXERCISES.values())
     assert {exercise.notebook for exercise in EXERCISES.values()} == {
         "00_start_here",
         "01_language_models_as_policies",

@@ -11,7 +11,7 @@ __all__ = ["EXERCISE"]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    from labkit.evaluation.report import report as evaluation
+    from labkit.evaluation import report as evaluation
 
     return evaluation.pass_at_k(n, c, k)
 
