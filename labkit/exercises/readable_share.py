@@ -151,5 +151,10 @@ EXERCISE = Exercise(
         "`re.fullmatch(r'(\\d+)((?:[-+*/]\\d+=\\d+)+) (?:no|yes)', line)` gives the first number and the steps.",
         "`re.findall(r'([-+*/])(\\d+)=(\\d+)', steps)` gives the steps one by one; a/b=c holds when c*b == a.",
     ),
-    sources=("labkit.worlds.countdown.trace:verify", "labkit.worlds.countdown.trace:line_fault"),
+    sources=(
+        "labkit.worlds.countdown.trace:verify",
+        "labkit.worlds.countdown.trace:line_fault",
+        "labkit.worlds.countdown.parse:read_line",
+        "labkit.worlds.countdown.parse:Calculation",
+    ),
 )

@@ -8,21 +8,18 @@ than the problem's, or said before. Whether the verdict is right, and the answer
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from labkit.errors import UserError
 from labkit.verifiers.extract import split_thinking
 from labkit.verifiers.score import Score, quote
+from labkit.worlds.countdown.parse import read_line
 
 __all__ = ["FAULTS", "line_fault", "verify"]
 
 FAULTS = ("notation", "false", "numbers", "repeated")
 """What may be wrong with a line; the first that applies is named."""
-
-_LINE = re.compile(r"([0-9]{1,6})((?:[-+*/][0-9]{1,6}=[0-9]{1,6})+) (?:no|yes)", re.ASCII)
-_STEP = re.compile(r"([-+*/])([0-9]+)=([0-9]+)", re.ASCII)
 
 
 def verify(completion: str, reference: Any) -> Score:
@@ -74,30 +71,14 @@ def line_fault(line: str, numbers: Counter[int], seen: set[str]) -> str | None:
     >>> line_fault("6*5=35*1=35 no", five_six_one, set()), line_fault("6*5=30*5=150 no", five_six_one, set())
     ('false', 'numbers')
     """
-    shape = _LINE.fullmatch(line)
-    if shape is None:
+    attempt = read_line(line)
+    if attempt is None or attempt.verdict == "wait":
         return "notation"
-    value = int(shape[1])
-    used = [value]
-    for operator, text, stated in _STEP.findall(shape[2]):
-        operand, result = int(text), int(stated)
-        if not _holds(value, operator, operand, result):
-            return "false"
-        used.append(operand)
-        value = result
-    if Counter(used) != numbers:
+    if not attempt.holds:
+        return "false"
+    if attempt.numbers != numbers:
         return "numbers"
-    return "repeated" if line.partition(" ")[0] in seen else None
-
-
-def _holds(left: int, operator: str, right: int, result: int) -> bool:
-    if operator == "+":
-        return left + right == result
-    if operator == "-":
-        return left - right == result
-    if operator == "*":
-        return left * right == result
-    return right != 0 and result * right == left
+    return "repeated" if attempt.text in seen else None
 
 
 def _read_reference(reference: Any) -> Counter[int]:
