@@ -7,8 +7,8 @@ to be readable, not to cover everything.
 
 import random
 
-from labkit.worlds.corpus import cached_chains
 from labkit.worlds.countdown import task as countdown
+from labkit.worlds.countdown.corpus import cached_chains
 
 Row = dict[str, str]
 
