@@ -1,22 +1,37 @@
-"""What training costs in floating-point operations: counted from what a run logged, not timed.
+"""What training costs in floating-point operations, and accuracy against this cost.
 
-Of a model with N weights, a token that is read or written costs 2 N operations (a multiplication and an addition a
-weight), a token that is trained on 6 N: forward once, backward twice that (Kaplan et al. 2020, section 2.1). Attention
-among the tokens is left out, as usual; in short texts it is the smaller part. Padding, evaluations and the verifier
-are not counted either: the counts are those of an engine that wastes nothing.
+The operations are counted from what a run logged, not timed. For a model with N weights, a token that is read or
+written costs 2 N operations (one multiplication and one addition per weight), a token that is trained on 6 N: the
+forward pass once, the backward pass twice that (Kaplan et al. 2020, section 2.1). Attention among the tokens is left
+out, as usual; in short texts it is the smaller part. Padding, evaluations and the verifier are not counted either: the
+counts are those of an engine that wastes nothing.
 
-A count is the same on every machine, so runs of different methods and models can be compared at equal cost.
+A count is the same on every machine, so runs of different methods and models can be compared at equal cost. There are
+two bills, because there are two questions. The student's own bill: what does the training cost that I do? The total,
+with the teacher's reading and writing: what does all of it cost? (The training of the teacher is in neither: it is paid
+once, for any number of students.)
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from labkit.errors import UserError
+from labkit.evaluation.report import evaluate
+from labkit.runs import Run, write_aside
+from labkit.tasks import Task, load_task
+
 FORWARD = 2
 TRAINED = 6
+
+# Files of a run folder: evaluations of checkpoints, and what was spent before the run.
+CURVE, BEFORE = "curve.json", "before.json"
+KEPT = ("pass_at_k", "interval", "mean_length", "truncated")
 
 
 @dataclass(frozen=True)
@@ -86,3 +101,73 @@ def cumulative_flops(
     """
     steps = [step_flops(line, size, teacher_size) for line in metrics]
     return list(accumulate(steps, initial=before or Flops()))[1:]
+
+
+# ------------------------------------------------------------------------------------ accuracy against cost
+
+
+def evaluate_checkpoints(run: Run, steps: list[int] | None = None, task: Task | None = None) -> Path:
+    """Evaluates a run's checkpoints as its recipe says (problems, samples, seed), into `curve.json` of its folder.
+
+    `steps`: which; by default all that were kept but the last, which the run has evaluated itself.
+    """
+    recipe = run.recipe
+    settings, sampling = recipe["evaluation"], recipe.get("sampling", {})
+    task = task or load_task(recipe["task"], **recipe["task_options"])
+    kept = run.checkpoints()
+    rows = []
+    for step in steps if steps is not None else [s for s in kept if s != recipe["steps"]]:
+        report = evaluate(
+            run.policy(step),
+            task,
+            settings["samples"],
+            settings["problems"],
+            max_new_tokens=settings["max_new_tokens"] or sampling.get("max_new_tokens"),
+            temperature=settings["temperature"],
+            seed=settings["seed"],
+        ).to_dict()
+        rows.append({"step": step, **{key: report[key] for key in KEPT}})
+    write_aside(run.path / CURVE, json.dumps(rows, indent=1) + "\n")
+    return run.path / CURVE
+
+
+def spent_before(run: Run, cost: Flops, what: str) -> None:
+    """Writes into the run's folder what was spent before it began, and on what: a teacher's traces, an earlier run."""
+    text = json.dumps({"student": cost.student, "teacher": cost.teacher, "what": what}, indent=1)
+    write_aside(run.path / BEFORE, text + "\n")
+
+
+def cost_curve(run: Run, size: int, teacher_size: int = 0) -> list[dict[str, Any]]:
+    """Points of a run, in the order of their steps: what was spent, and how good the policy was then.
+
+    Keys: `step`, `student` and `total` (operations), `pass_at_1`, `interval`, `pass_at_k`, `length`, `truncated`.
+    Step 0 is the model that the run began from. `size`, `teacher_size`: weights of the two models (`compute.weights`).
+    The teacher is charged where the run asked it (trainer: distillation), and for what `spent_before` has noted. Raises
+    UserError for a run without evaluations.
+    """
+    result, noted = run.result or {}, run.path / BEFORE
+    earlier = json.loads(noted.read_text()) if noted.exists() else {"student": 0.0, "teacher": 0.0}
+    before = Flops(earlier["student"], earlier["teacher"])
+    asked = teacher_size if run.recipe["trainer"] == "distillation" else 0
+    if not result.get("before"):
+        raise UserError(f"{run.path} has no evaluation before training: evaluation.problems was 0")
+    reports = {0: result["before"]}
+    file = run.path / CURVE
+    if file.exists():
+        reports |= {row["step"]: row for row in json.loads(file.read_text())}
+    if result.get("after"):
+        reports[result["steps"]] = result["after"]
+    spent = [before, *cumulative_flops(run.metrics, size, asked, before)]
+    return [
+        {
+            "step": step,
+            "student": spent[step].student,
+            "total": spent[step].total,
+            "pass_at_1": report["pass_at_k"]["1"],
+            "interval": tuple(report["interval"]["pass_at_1"]),
+            "pass_at_k": report["pass_at_k"],
+            "length": report["mean_length"],
+            "truncated": report["truncated"],
+        }
+        for step, report in sorted(reports.items())
+    ]

@@ -49,7 +49,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share, `successes` of `n` independent cases (Wilson, 1927).
 
     Unlike the textbook's p +- 1.96 s.e. it holds for few cases and near 0 and 1. Raises ValueError unless

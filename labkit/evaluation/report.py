@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.plain import graded
 from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -81,9 +82,10 @@ class Report:
     def __str__(self) -> str:
         low, high = self.interval["pass_at_1"]
         most = max(self.pass_at_k, key=int)
-        real = abs(self.mean_reward - self.pass_at_k["1"]) > 1e-9
         bounds = self.interval.get("mean_reward", [float("nan")] * 2)
-        reward = f"mean reward {self.mean_reward:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}], " if real else ""
+        reward = (
+            f"mean reward {self.mean_reward:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}], " if graded(vars(self)) else ""
+        )
         return (
             f"{self.model} on {self.task}: {reward}pass@1 {self.pass_at_k['1']:.3f} [{low:.3f}, {high:.3f}], "
             f"pass@{most} {self.pass_at_k[most]:.3f}, maj@{most} {self.maj_at_k[most]:.3f}, "

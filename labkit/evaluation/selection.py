@@ -94,8 +94,9 @@ def expected_best_of_n(
     >>> expected_best_of_n(proxy, 2, gold).round(4).tolist()  # the winners' gold scores: (9 + 1 + 1) / 3
     [3.6667]
     """
-    looked_at = scores if values is None else values
-    return np.array([best_of_n_weights(s, n) @ v for s, v in zip(scores, looked_at, strict=True)])
+    table = _finite(np.asarray(scores, dtype=float))
+    looked_at = table if values is None else values
+    return np.array([best_of_n_weights(s, n) @ v for s, v in zip(table, looked_at, strict=True)])
 
 
 def measured_kl_of_best_of_n(scores: Shaped[np.ndarray, "prompts samples"], n: int) -> Float[np.ndarray, " prompts"]:
@@ -134,6 +135,15 @@ def kl_of_levels(probabilities: Shaped[np.ndarray, " levels"], n: int) -> float:
     return max(0.0, float((chosen[some] * np.log(chosen[some] / p[some])).sum()))
 
 
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, ... up to `most`.
+
+    >>> powers_of_two(20)
+    [1, 2, 4, 8, 16]
+    """
+    return [2**i for i in range(most.bit_length())]
+
+
 def best_of_n_curve(
     scores: Shaped[np.ndarray, "prompts samples"],
     values: Mapping[str, Shaped[np.ndarray, "prompts samples"]] | None = None,
@@ -154,10 +164,8 @@ def best_of_n_curve(
     table = np.asarray(scores, dtype=float)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"scores must be [prompts, samples], not of shape {list(table.shape)}")
-    _finite(table)
-    powers = [2**i for i in range(int(math.log2(table.shape[1])) + 1)]
     rows = []
-    for n in ns if ns is not None else [p for p in powers if p == 1 or 4 * p <= table.shape[1]]:
+    for n in ns if ns is not None else powers_of_two(max(1, table.shape[1] // 4)):
         row: dict[str, Any] = {"n": n, "kl": kl_of_best_of_n(n)}
         row["kl_measured"] = float(measured_kl_of_best_of_n(table, n).mean())
         for name, looked_at in {"score": table, **(values or {})}.items():

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from labkit.errors import UserError
-from labkit.evaluation.intervals import bootstrap_interval, t_interval, wilson_interval
+from labkit.evaluation.calibration import calibration_bins, calibration_error, pair_confidence
+from labkit.evaluation.intervals import t_interval
+from labkit.evaluation.wins import win_rates
 from labkit.plots.curves import running_mean
 from labkit.plots.style import LINES, MARKERS, PALETTE, panels
 
@@ -121,59 +123,6 @@ def _draw_tradeoff(axis: Axes, what: str, label: str, members: list[dict[str, An
 # -------------------------------------------------------------------------------------------------- calibration
 
 
-def pair_confidence(
-    margins: Shaped[np.ndarray, " pairs"] | Sequence[float],
-) -> tuple[Shaped[np.ndarray, " pairs"], Shaped[np.ndarray, " pairs"]]:
-    """How sure a reward model was of its choice, and whether it was right: sigmoid(|margin|), margin > 0.
-
-    A margin is score(chosen) - score(rejected). A margin of exactly 0 is a guess, and counts as wrong.
-
-    >>> confidence, right = pair_confidence([2.0, -1.0])
-    >>> confidence.round(3).tolist(), right.tolist()
-    ([0.881, 0.731], [True, False])
-    """
-    values = np.asarray(margins, dtype=float)
-    return 1 / (1 + np.exp(-np.abs(values))), values > 0
-
-
-def calibration_bins(
-    predicted: Shaped[np.ndarray, " cases"], happened: Shaped[np.ndarray, " cases"], bins: int = 8
-) -> list[dict[str, float]]:
-    """Cases by how likely they were said to be: bins of equally many, each with what really happened.
-
-    Keys: `predicted` (mean), `observed` (share), `low` and `high` (95 % Wilson interval), `count`. Bins of equally many
-    cases, not of equal width: else most would be nearly empty. Raises UserError where there are fewer cases than bins.
-
-    >>> rows = calibration_bins(np.array([0.6, 0.6, 0.9, 0.9]), np.array([True, False, True, True]), bins=2)
-    >>> [(row["predicted"], row["observed"], row["count"]) for row in rows]
-    [(0.6, 0.5, 2), (0.9, 1.0, 2)]
-    """
-    p, y = np.asarray(predicted, dtype=float), np.asarray(happened, dtype=float)
-    if len(p) < bins:
-        raise UserError(f"a calibration curve of {bins} bins needs as many cases or more, not {len(p)}")
-    rows = []
-    for part in np.array_split(np.argsort(p, kind="stable"), bins):
-        low, high = wilson_interval(int(y[part].sum()), len(part))
-        observed = {"observed": float(y[part].mean()), "low": low, "high": high, "count": len(part)}
-        rows.append({"predicted": float(p[part].mean()), **observed})
-    return rows
-
-
-def calibration_error(
-    predicted: Shaped[np.ndarray, " cases"], happened: Shaped[np.ndarray, " cases"], bins: int = 8
-) -> float:
-    """Expected calibration error: the mean distance of said and seen over bins of equally many (Naeini et al. 2015).
-
-    It is never quite 0: the noise of each bin's share counts as distance too.
-
-    >>> calibration_error(np.array([0.9, 0.9]), np.array([True, False]), bins=1)
-    0.4
-    """
-    rows = calibration_bins(predicted, happened, bins)
-    total = sum(row["count"] for row in rows)
-    return sum(row["count"] / total * abs(row["predicted"] - row["observed"]) for row in rows)
-
-
 def calibration(
     models: Mapping[str, Any] | Shaped[np.ndarray, " pairs"] | Sequence[float],
     bins: int = 8,
@@ -206,31 +155,6 @@ def calibration(
 
 
 # ----------------------------------------------------------------------------------------------------- win rates
-
-
-def win_rates(
-    scores: Mapping[str, Shaped[np.ndarray, " prompts"] | Sequence[float]],
-) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """How often the first wins against the second on the same prompts, with a 95 % bootstrap interval over prompts.
-
-    `scores` maps labels to one score a prompt, in the same order; a tie is half a win. Raises UserError where the
-    lengths differ.
-
-    >>> win_rates({"a": [1.0, 2.0], "b": [1.0, 0.0]})["a", "b"]
-    (0.75, 0.5, 1.0)
-    """
-    tables = {label: np.asarray(values, dtype=float) for label, values in scores.items()}
-    lengths = {label: len(values) for label, values in tables.items()}
-    if len(tables) < 2 or len(set(lengths.values())) != 1 or 0 in lengths.values():
-        said = ", ".join(f"{label} {count}" for label, count in lengths.items()) or "none"
-        raise UserError(f"win rates need two or more equally long lists of scores of the same prompts, not: {said}")
-    rates = {}
-    for one, first in tables.items():
-        for other, second in tables.items():
-            if one != other:
-                wins = (first > second) + 0.5 * (first == second)
-                rates[one, other] = (float(wins.mean()), *bootstrap_interval(wins))
-    return rates
 
 
 def win_rate_matrix(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,16 +19,8 @@ from labkit.errors import UserError
 from labkit.evaluation.comparison.settings import BUDGET, differences, flatten, recipe_labels, run_labels
 from labkit.evaluation.comparison.tables import html_table, joined, number, text_table, with_interval
 from labkit.evaluation.intervals import bootstrap_interval, t_interval
+from labkit.evaluation.plain import graded, interval_of, pass_at_1
 from labkit.runs import Run, open_run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# What a comparison draws, where all runs have logged it.
-CURVES = ("pass_rate", "response_length", "backtracks", "truncated")
-# What it draws where a reward model was trained on, and where all learned from data.
-GOLD_CURVES = ("reward_mean", "gold_mean", "kl", "response_length")
-DATA_CURVES = ("loss", "accuracy", "margin", "grad_norm")
 
 
 @dataclass(frozen=True)
@@ -95,14 +87,32 @@ class Seeds:
 
 @dataclass
 class Comparison:
-    """What `compare` found: `print` it, end a notebook cell with it, or take `to_dict()`."""
+    """Runs compared: `print` it, end a notebook cell with it, or take `to_dict()`. `opened`: the runs themselves."""
 
     runs: list[RunRow]
     pairs: list[Pair]
     seeds: list[Seeds]
     settings: dict[str, list[Any]]
     warnings: list[str]
-    _opened: list[Run]
+    opened: list[Run]
+
+    @classmethod
+    def of(cls, runs: Run | str | Path | Sequence[Run | str | Path]) -> Self:
+        """Compares runs, given as Run or as path: each in numbers, the first with each other one, seeds together.
+
+        Runs that differ in data or budget are compared too, with a warning that says in what. Raises UserError
+        where no run is given or where a path holds none.
+        """
+        listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+        if not listed:
+            raise UserError("compare needs at least one run")
+        opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
+        labels = run_labels(opened)
+        rows = [_row(run, label) for run, label in zip(opened, labels, strict=True)]
+        pairs = [_pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)]
+        recipes = [flatten(run.recipe) for run in opened]
+        seeds, warnings = _seed_groups(opened, rows), _warnings(opened, rows, recipes)
+        return cls(rows, pairs, seeds, differences(recipes), warnings, opened)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON."""
@@ -113,30 +123,6 @@ class Comparison:
             "settings": self.settings,
             "warnings": self.warnings,
         }
-
-    def plot(self, file: str | Path | None = None) -> "Figure":
-        """Learning curves of all runs, seeds of one recipe together; also written to `file`.
-
-        Raises UserError without matplotlib, where no step is logged, and where `file` can't be written.
-        """
-        try:
-            from labkit.plots import learning_curves
-
-            groups: dict[str, list[Run]] = {}
-            for label, run in zip(recipe_labels(self._opened), self._opened, strict=True):
-                groups.setdefault(label, []).append(run)
-            logged = [{key for line in run.metrics for key in line} for run in self._opened]
-            common = set.intersection(*logged)
-            fields = GOLD_CURVES if "gold_mean" in common else CURVES if "pass_rate" in common else DATA_CURVES
-            figure = learning_curves(groups, [f for f in fields if f in common])
-        except ModuleNotFoundError as error:
-            raise UserError(f"curves need the package {error.name}: pip install {error.name}") from None
-        if file is not None:
-            try:
-                figure.savefig(file)
-            except (OSError, ValueError) as error:
-                raise UserError(f"cannot write the plot {file}: {error}") from None
-        return figure
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Title, header and rows of each table, as text."""
@@ -152,7 +138,7 @@ class Comparison:
             "tokens/s",
         ]
         found = [("Runs", head, [_cells(row) for row in self.runs])]
-        if any(_real(row) for row in self.runs):
+        if any(graded(_report(run, when)) for run in self.opened for when in ("before", "after")):
             found.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
         if any(row.held_out is not None for row in self.runs):
             rows = [[row.run, with_interval(row.held_out, row.held_out_interval)] for row in self.runs]
@@ -181,33 +167,9 @@ class Comparison:
         return "".join([*parts, *(f"<p><b>Warning:</b> {html.escape(line)}</p>" for line in self.warnings)])
 
 
-def compare(runs: Run | str | Path | Sequence[Run | str | Path]) -> Comparison:
-    """Compares runs, given as Run or as path: each in numbers, the first against each other one, seeds.
-
-    Runs that differ in data or budget are compared too, with a warning that says in what. Raises UserError
-    where no run is given or where a path holds none.
-    """
-    listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    if not listed:
-        raise UserError("compare needs at least one run")
-    opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
-    labels = run_labels(opened)
-    rows = [_row(run, label) for run, label in zip(opened, labels, strict=True)]
-    pairs = [_pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)]
-    recipes = [flatten(run.recipe) for run in opened]
-    return Comparison(
-        rows,
-        pairs,
-        _seed_groups(opened, rows),
-        differences(recipes),
-        _warnings(opened, rows, recipes),
-        opened,
-    )
-
-
 def _row(run: Run, label: str) -> RunRow:
     recipe, result = run.recipe, run.result or {}
-    before, after = result.get("before") or {}, result.get("after") or {}
+    before, after = _report(run, "before"), _report(run, "after")
     held_out = (result.get("held_out") or {}).get("after") or {}
     return RunRow(
         run=label,
@@ -216,10 +178,10 @@ def _row(run: Run, label: str) -> RunRow:
         seed=int(recipe.get("seed", 0)),
         status=str(result.get("status", "running")),
         steps=len(run.metrics),
-        before=_pass_at_1(before),
-        before_interval=_interval_of(before),
-        after=_pass_at_1(after),
-        after_interval=_interval_of(after),
+        before=pass_at_1(before),
+        before_interval=interval_of(before),
+        after=pass_at_1(after),
+        after_interval=interval_of(after),
         length_before=before.get("mean_length"),
         length_after=after.get("mean_length"),
         truncated_before=before.get("truncated"),
@@ -238,9 +200,11 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
     why_not = _why_not(first, second, first_label, second_label)
     if why_not is not None:
         return Pair(first_label, second_label, why_not=why_not)
-    # Real-valued rewards are compared as such: their pass@1 is the share of perfect answers alone.
-    key = "rewards_per_problem" if all(_graded(run) for run in (first, second)) else "per_problem"
-    a, b = (np.array(_after(run)[key], dtype=float) for run in (first, second))
+    reports = [_report(run, "after") for run in (first, second)]
+    # Graded rewards are compared as such: their pass@1 is only the share of perfect answers.
+    rewards = all(graded(report) and report.get("rewards_per_problem") for report in reports)
+    key = "rewards_per_problem" if rewards else "per_problem"
+    a, b = (np.array(report[key], dtype=float) for report in reports)
     change = b - a
     return Pair(
         first_label,
@@ -250,21 +214,14 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
         interval=list(bootstrap_interval(change)),
         better=int((change > 0).sum()),
         worse=int((change < 0).sum()),
-        what="mean reward" if key == "rewards_per_problem" else "pass@1",
+        what="mean reward" if rewards else "pass@1",
     )
-
-
-def _graded(run: Run) -> bool:
-    """Whether the evaluation's rewards are real numbers, and not just 0 and 1."""
-    report = _after(run)
-    reward, passed = report.get("mean_reward"), _pass_at_1(report)
-    return bool(report.get("rewards_per_problem")) and abs(reward - passed) > 1e-9
 
 
 def _why_not(first: Run, second: Run, first_label: str, second_label: str) -> str | None:
     """Why two runs can't be paired problem by problem, or None."""
     for run, label in ((first, first_label), (second, second_label)):
-        if not _after(run).get("per_problem"):
+        if not _report(run, "after").get("per_problem"):
             return f"{label} has no evaluation after training"
     ours, theirs = (_evaluation_facts(run) for run in (first, second))
     apart = [f"{key} ({ours[key]} and {theirs[key]})" for key in ours if ours[key] != theirs[key]]
@@ -276,10 +233,10 @@ def _evaluation_facts(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     settings = recipe.get("evaluation", {})
     return {
-        "task": _after(run).get("task"),
+        "task": _report(run, "after").get("task"),
         # What is learned from may differ from what is asked: a run on data has a fingerprint of each.
         "data fingerprint": run.environment.get("task_fingerprint", run.environment.get("data_fingerprint")),
-        "problems": len(_after(run)["per_problem"]),
+        "problems": len(_report(run, "after")["per_problem"]),
         "evaluation seed": settings.get("seed"),
         "temperature": settings.get("temperature"),
         "longest completion": settings.get("max_new_tokens") or recipe.get("sampling", {}).get("max_new_tokens"),
@@ -328,16 +285,9 @@ def _warnings(opened: list[Run], rows: list[RunRow], recipes: list[dict[str, Any
     return found
 
 
-def _after(run: Run) -> dict[str, Any]:
-    return (run.result or {}).get("after") or {}
-
-
-def _pass_at_1(report: dict[str, Any]) -> float | None:
-    return report.get("pass_at_k", {}).get("1")
-
-
-def _interval_of(report: dict[str, Any]) -> list[float] | None:
-    return report.get("interval", {}).get("pass_at_1")
+def _report(run: Run, when: str) -> dict[str, Any]:
+    """The evaluation "before" or "after" training; empty where there is none."""
+    return (run.result or {}).get(when) or {}
 
 
 def _cells(row: RunRow) -> list[str]:
@@ -360,12 +310,6 @@ def _cells(row: RunRow) -> list[str]:
         time,
         speed,
     ]
-
-
-def _real(row: RunRow) -> bool:
-    """Whether the rewards say more than pass@1 does."""
-    pairs = ((row.reward_before, row.before), (row.reward_after, row.after))
-    return any(reward is not None and share is not None and abs(reward - share) > 1e-9 for reward, share in pairs)
 
 
 def _reward_cells(row: RunRow) -> list[str]:
