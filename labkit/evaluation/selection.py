@@ -323,8 +323,8 @@ def _scores(scorer: Scorer, drawn: Rollouts, prompts: Sequence[Any], n: int) -> 
             raise UserError("to score with a task, give its problems (task.sample(...)) in place of plain prompts")
         raw: Any = score(drawn, scorer, list(prompts)).rewards
     else:
-        judge = scorer.score if hasattr(scorer, "score") else scorer
-        raw = judge(drawn.prompts, drawn.completions)
+        give_scores = scorer.score if hasattr(scorer, "score") else scorer
+        raw = give_scores(drawn.prompts, drawn.completions)
     if hasattr(raw, "detach"):
         raw = raw.detach().float().cpu().numpy()
     values = np.asarray(raw, dtype=float)

@@ -115,6 +115,6 @@ def until_accepted(
         yes = accepted[:, runs]
         last = np.where(yes.any(2), yes.argmax(2), n - 1)  # [problems, starts]
         spent = np.take_along_axis(lengths[:, runs].cumsum(2), last[:, :, None], 2)[:, :, 0]
-        found = np.take_along_axis(right[:, runs], last[:, :, None], 2)[:, :, 0]
-        curve.append(point(n, spent.mean(1), found.mean(1)))
+        correct = np.take_along_axis(right[:, runs], last[:, :, None], 2)[:, :, 0]
+        curve.append(point(n, spent.mean(1), correct.mean(1)))
     return curve

@@ -28,14 +28,14 @@ def before_after(reports: Mapping[str, Any], title: str | None = None) -> Figure
     'pass@1 (share of problems)'
     """
     plain = {label: _plain(report) for label, report in reports.items()}
-    found = {label: report for label, report in plain.items() if report and "pass_at_k" in report}
-    if not found:
+    evaluations = {label: report for label, report in plain.items() if report and "pass_at_k" in report}
+    if not evaluations:
         raise UserError('no evaluation to draw: before_after needs reports such as {"before": ..., "after": ...}')
-    only_one = all(set(report["pass_at_k"]) == {"1"} for report in found.values())
+    only_one = all(set(report["pass_at_k"]) == {"1"} for report in evaluations.values())
     with panels(1, size=(5.5, 3.4)) as (figure, (axis,)):
-        (_bars if only_one else _pass_curves)(axis, found)
+        (_bars if only_one else _pass_curves)(axis, evaluations)
         axis.set_ylim(0, 1.08)
-        axis.set_title(title or _title(found))
+        axis.set_title(title or _title(evaluations))
     return figure
 
 
@@ -89,8 +89,8 @@ def _plain(report: Any) -> dict[str, Any] | None:
     return dict(report) if isinstance(report, Mapping) else None
 
 
-def _title(found: Mapping[str, Mapping[str, Any]]) -> str:
-    tasks = sorted({str(report["task"]) for report in found.values() if report.get("task")})
+def _title(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    tasks = sorted({str(report["task"]) for report in evaluations.values() if report.get("task")})
     return "Held-out problems" + (f": {', '.join(tasks)}" if tasks else "")
 
 
@@ -101,13 +101,13 @@ def _interval(report: Mapping[str, Any], k: int) -> tuple[float, float]:
     return max(value - low, 0.0), max(high - value, 0.0)
 
 
-def _pass_curves(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
-    every = sorted({int(k) for report in found.values() for k in report["pass_at_k"]})
-    for number, (label, report) in enumerate(found.items()):
+def _pass_curves(axis: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    every = sorted({int(k) for report in evaluations.values() for k in report["pass_at_k"]})
+    for number, (label, report) in enumerate(evaluations.items()):
         ks = sorted(int(k) for k in report["pass_at_k"])
         values = [report["pass_at_k"][str(k)] for k in ks]
         # Side by side a little, or the error bars of two reports hide one another.
-        x = np.array(ks, dtype=float) * 2 ** (0.05 * (number - (len(found) - 1) / 2))
+        x = np.array(ks, dtype=float) * 2 ** (0.05 * (number - (len(evaluations) - 1) / 2))
         kind = number % len(PALETTE)
         axis.errorbar(
             x,
@@ -128,8 +128,8 @@ def _pass_curves(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
     axis.legend(loc="lower right", title="95 % interval over problems")
 
 
-def _bars(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
-    for number, (label, report) in enumerate(found.items()):
+def _bars(axis: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    for number, (label, report) in enumerate(evaluations.items()):
         value = report["pass_at_k"]["1"]
         low, high = _interval(report, 1)
         axis.bar(

@@ -63,8 +63,10 @@ METRICS: dict[str, Metric] = {
     ),
     # How it thought
     "thinks": Metric("Thinks first", _SAMPLES, "Share of samples that open a thought before the answer."),
-    "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, judged or not."),
-    "backtracks": Metric("Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'),
+    "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, with or without a verdict."),
+    "backtracks": Metric(
+        "Backtracks", _EACH, 'Attempts that end in "no" or "wait" and are followed by another attempt.'
+    ),
     "repeats": Metric("Repeated attempts", _EACH, "Attempts that are exactly an earlier one: effort lost."),
     "reflections": Metric("Reflections", _EACH, 'Phrases of second thoughts: "wait", "hmm", "let me try", ...'),
     "gave_up": Metric("Gave up", _SAMPLES, "Share of thoughts that tried, accepted nothing, and closed all the same."),

@@ -70,15 +70,15 @@ def _members(label: str, given: Any, smooth: int) -> list[dict[str, Any]]:
 
 def _from_rows(label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     proxy = "proxy" if "proxy" in rows[0] else "score"
-    found: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "kl": _column(label, rows, "kl"),
         "proxy": _column(label, rows, proxy),
         "gold": _column(label, rows, "gold"),
     }
     for name, key in (("proxy", proxy), ("gold", "gold")):
         if f"{key}_interval" in rows[0]:
-            found[f"{name}_interval"] = np.array([row[f"{key}_interval"] for row in rows], dtype=float)
-    return found
+            columns[f"{name}_interval"] = np.array([row[f"{key}_interval"] for row in rows], dtype=float)
+    return columns
 
 
 def _from_run(label: str, lines: Sequence[Mapping[str, Any]], smooth: int) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def has_program(completion: str, reference: Any) -> Score:
     >>> has_program("<answer>x = 1</answer>", None).reward
     1.0
     """
-    found = extract_program(completion) is not None
-    return Score(float(found), "a program is found" if found else "no program found")
+    has_program = extract_program(completion) is not None
+    return Score(float(has_program), "a program is found" if has_program else "no program found")
 
 
 def make_code(fraction: bool = False, seconds: float = 4.0) -> Task:

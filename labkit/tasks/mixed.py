@@ -35,12 +35,12 @@ def mix_tasks(tasks: Sequence[Task], shares: Sequence[float]) -> Task:
         return Problem(problem.prompt, {"task": task.name, "reference": problem.reference}, problem.id)
 
     def score_all(completions: list[str], problems: list[Problem]) -> list[Score]:
-        found: dict[int, Score] = {}
+        scores: dict[int, Score] = {}
         for name, task in parts.items():
             rows = [i for i, problem in enumerate(problems) if problem.reference["task"] == name]
             inner = [_own(problems[i]) for i in rows]
-            found |= dict(zip(rows, task.score_all([completions[i] for i in rows], inner), strict=True))
-        return [found[i] for i in range(len(problems))]
+            scores |= dict(zip(rows, task.score_all([completions[i] for i in rows], inner), strict=True))
+        return [scores[i] for i in range(len(problems))]
 
     def verify(completion: str, reference: Any) -> Score:
         problem = Problem("", reference, "")
@@ -71,33 +71,33 @@ class Bounded:
     scores over many replies a common reply gets about 0.5 and few are far off, so neither of the two drowns the other.
     A score that is not finite stays so, and training refuses it.
 
-    >>> class Judge:
+    >>> class RewardModel:
     ...     def score(self, prompts, completions):
     ...         return [3.0, 5.0, float("nan")]
-    >>> [round(x, 3) for x in Bounded(Judge(), 3.0, 2.0).score(["a"] * 3, ["b"] * 3)]
+    >>> [round(x, 3) for x in Bounded(RewardModel(), 3.0, 2.0).score(["a"] * 3, ["b"] * 3)]
     [0.5, 0.731, nan]
     """
 
-    judge: Scorer
+    scorer: Scorer
     middle: float = 0.0
     spread: float = 1.0
 
     def score(self, prompts: list[str], completions: list[str]) -> list[float]:
         """One number between 0 and 1 a row."""
-        scaled = [(float(x) - self.middle) / self.spread for x in self.judge.score(prompts, completions)]
+        scaled = [(float(x) - self.middle) / self.spread for x in self.scorer.score(prompts, completions)]
         return [1.0 / (1.0 + math.exp(-max(min(x, 60.0), -60.0))) if math.isfinite(x) else x for x in scaled]
 
 
-def bounded(judge: Scorer, rows: Sequence[Mapping[str, str]]) -> Bounded:
+def bounded(scorer: Scorer, rows: Sequence[Mapping[str, str]]) -> Bounded:
     """A reward model on the scale of a verifier, by its scores of the replies of comparison rows.
 
     Raises UserError where it gives all of them one score.
     """
     prompts = [row["prompt"] for row in rows for _ in range(2)]
     replies = [row[side] for row in rows for side in ("chosen", "rejected")]
-    scores = [float(x) for x in judge.score(prompts, replies)]
+    scores = [float(x) for x in scorer.score(prompts, replies)]
     middle = math.fsum(scores) / max(len(scores), 1)
     spread = math.sqrt(math.fsum((x - middle) ** 2 for x in scores) / max(len(scores), 1))
     if not math.isfinite(spread) or spread <= 0:
         raise UserError("the reward model gives all replies one score: train it before it is trained on")
-    return Bounded(judge, middle, spread)
+    return Bounded(scorer, middle, spread)

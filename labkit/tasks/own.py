@@ -145,11 +145,11 @@ def _try_reference(name: str | None, reference: Any, where: str) -> None:
 
 def _split(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list[Problem]]:
     pools: dict[str, list[Problem]] = {split: [] for split in SPLITS}
-    place: dict[str, str] = {}
+    seen_in: dict[str, str] = {}
     for problem, said in rows:
         split = said or split_of(["file", problem.prompt])
-        if place.setdefault(problem.prompt, split) != split:
-            raise UserError(f"{problem.id} stands in the split {split}, its prompt in {place[problem.prompt]} too")
+        if seen_in.setdefault(problem.prompt, split) != split:
+            raise UserError(f"{problem.id} stands in the split {split}, its prompt in {seen_in[problem.prompt]} too")
         pools[split].append(problem)
     empty = next((split for split in SPLITS if not pools[split]), None)
     if empty is not None and any(said for _, said in rows):

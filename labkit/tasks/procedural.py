@@ -112,11 +112,11 @@ def make_reasoning_gym(
         _refuse_words(name, str(_item(name, config, 0)["answer"]))
     if ending is None:
         ending = "" if by_number else ENDING
-    judged = "the last number judged" if by_number else "with its own scorer"
+    scored = "scored by its last number" if by_number else "with its own scorer"
     mine = {"scorer": scorer, "ending": ending} if by_number or ending != ENDING else {}
     return Task(
         name=f"{PREFIX}{name}",
-        description=f"{name} of reasoning-gym, {judged}",
+        description=f"{name} of reasoning-gym, {scored}",
         verifier=VERIFIERS["number"] if by_number else score_item,
         draw=functools.partial(_draw, name, config, ending, scorer),
         options={**json.loads(config), **mine, "version": version("reasoning-gym")},

@@ -42,8 +42,8 @@ class Stored:
     def folder(self) -> Path | None:
         """The folder with `train.jsonl`, or None where LABKIT_DATA names none."""
         said = os.environ.get(VARIABLE)
-        place = Path(said).expanduser() / self.name if said else None
-        return place if place is not None and (place / "train.jsonl").is_file() else None
+        folder = Path(said).expanduser() / self.name if said else None
+        return folder if folder is not None and (folder / "train.jsonl").is_file() else None
 
     def at_hand(self) -> bool:
         """Whether it certainly loads without a network: from the folder."""
@@ -51,19 +51,19 @@ class Stored:
 
     def where(self) -> str:
         """Where it would be read from, without reading it."""
-        place = self.folder()
-        if place is None:
+        folder = self.folder()
+        if folder is None:
             needs = "in its cache" if cached(self.hub) else "needs a network"
             return f"the hub ({self.hub}, {needs}), or ${VARIABLE}/{self.name}/train.jsonl"
-        held_out = "" if (place / "test.jsonl").is_file() else " (test held out of train by hash)"
+        held_out = "" if (folder / "test.jsonl").is_file() else " (test held out of train by hash)"
         return f"${VARIABLE}/{self.name}{held_out}"
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split. Raises UserError where the data are neither in the folder nor on the hub."""
         if split not in SPLITS:
             raise UserError(f"no split {split!r} in {self.name}; choose one of {', '.join(SPLITS)}")
-        place = self.folder()
-        return list((_from_hub(self) if place is None else _from_folder(self, place, _stamp(place)))[split])
+        folder = self.folder()
+        return list((_from_hub(self) if folder is None else _from_folder(self, folder, _stamp(folder)))[split])
 
     def content(self) -> str:
         """A hash of every row, for a task's fingerprint."""
@@ -78,26 +78,26 @@ class Stored:
 def cached(hub: str) -> bool:
     """Whether `datasets` has loaded a data set from the hub before."""
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    place = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
-    return (place / hub.replace("/", "___")).is_dir()
+    folder = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    return (folder / hub.replace("/", "___")).is_dir()
 
 
-def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes when a file does, so that what was read is kept no longer than it is true."""
-    files = [place / f"{split}.jsonl" for split in SPLITS]
+    files = [folder / f"{split}.jsonl" for split in SPLITS]
     return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file())
 
 
 @functools.lru_cache(maxsize=4)
-def _from_folder(data: Stored, place: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
-    files = {split: place / f"{split}.jsonl" for split in SPLITS}
-    found = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
-    if "test" not in found:
+def _from_folder(data: Stored, folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
+    files = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    splits = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
+    if "test" not in splits:
         parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
-        for row in found["train"]:
+        for row in splits["train"]:
             parts[split_of([data.name, row[data.question]])].append(row)
-        found = parts
-    return _apart(data, found, str(place))
+        splits = parts
+    return _apart(data, splits, str(folder))
 
 
 def _read_file(data: Stored, file: Path) -> list[Row]:
@@ -126,8 +126,8 @@ def _from_hub(data: Stored) -> dict[str, list[Row]]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(_missing(data, lines[0][:160])) from None
     # A few rows of the hub's sets may be without an answer: they are left out, a folder's are told.
-    found = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
-    return _apart(data, found, data.hub)
+    rows = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
+    return _apart(data, rows, data.hub)
 
 
 def _resolves() -> bool:
@@ -146,12 +146,12 @@ def _missing(data: Stored, why: str) -> str:
     )
 
 
-def _apart(data: Stored, found: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
+def _apart(data: Stored, splits: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
     """What is in test leaves train: a folder's two files may share questions."""
-    held_out = {row[data.question] for row in found["test"]}
-    train = [row for row in found["train"] if row[data.question] not in held_out]
-    found = {"train": train, "test": found["test"]}
+    held_out = {row[data.question] for row in splits["test"]}
+    train = [row for row in splits["train"] if row[data.question] not in held_out]
+    splits = {"train": train, "test": splits["test"]}
     for split in SPLITS:
-        if not found[split]:
+        if not splits[split]:
             raise UserError(f"{data.name} of {source} has no problem in the split {split}")
-    return found
+    return splits

@@ -137,26 +137,26 @@ class Comparison:
             "time",
             "tokens/s",
         ]
-        found = [("Runs", head, [_cells(row) for row in self.runs])]
+        tables = [("Runs", head, [_cells(row) for row in self.runs])]
         if any(graded(_report(run, when)) for run in self.opened for when in ("before", "after")):
-            found.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
+            tables.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
         if any(row.held_out is not None for row in self.runs):
             rows = [[row.run, with_interval(row.held_out, row.held_out_interval)] for row in self.runs]
-            found.append(("Held-out pairs in the right order, after training", ["run", "accuracy"], rows))
+            tables.append(("Held-out pairs in the right order, after training", ["run", "accuracy"], rows))
         if self.pairs:
             rows = [_pair_cells(pair) for pair in self.pairs]
             head = ["run", "minus", "difference", "of", "problems", "better", "worse"]
-            found.append((f"Paired with {self.pairs[0].first}, over problems", head, rows))
+            tables.append((f"Paired with {self.pairs[0].first}, over problems", head, rows))
         if self.seeds:
             rows = [
                 [g.recipe, str(g.n), joined(g.seeds), number(g.before), with_interval(g.after, g.interval)]
                 for g in self.seeds
             ]
-            found.append(("Over seeds", ["recipe", "n", "seeds", "pass@1 before", "pass@1 after"], rows))
+            tables.append(("Over seeds", ["recipe", "n", "seeds", "pass@1 before", "pass@1 after"], rows))
         if self.settings:
             rows = [[key, *map(str, values)] for key, values in self.settings.items()]
-            found.append(("Settings that differ", ["setting", *(row.run for row in self.runs)], rows))
-        return found
+            tables.append(("Settings that differ", ["setting", *(row.run for row in self.runs)], rows))
+        return tables
 
     def __str__(self) -> str:
         parts = [f"{title}\n{text_table(header, rows)}" for title, header, rows in self.tables()]
@@ -249,7 +249,7 @@ def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
     for label, row in zip(recipe_labels(opened), rows, strict=True):
         if row.after is not None:
             groups.setdefault(label, {}).setdefault(row.seed, row)
-    found = []
+    seeds = []
     for label, members in groups.items():
         if len(members) < 2:
             continue
@@ -257,32 +257,34 @@ def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
         before = [row.before for row in members.values() if row.before is not None]
         mean_before = math.fsum(before) / len(before) if before else None
         mean_after = math.fsum(after) / len(after)
-        found.append(Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after))))
-    return found
+        seeds.append(Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after))))
+    return seeds
 
 
 def _warnings(opened: list[Run], rows: list[RunRow], recipes: list[dict[str, Any]]) -> list[str]:
     """One line for each thing that keeps the runs from being comparable."""
-    found = []
+    warnings = []
     prints = [run.environment.get("data_fingerprint") for run in opened]
     if len(set(prints)) > 1:
-        found.append(f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things")
+        warnings.append(
+            f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things"
+        )
     budget = {key: values for key, values in differences(recipes).items() if key.startswith(BUDGET)}
     if budget:
         told = "; ".join(f"{key} ({joined(values)})" for key, values in budget.items())
-        found.append(f"these runs differ in {told}: what sets them apart may be that and not the method")
+        warnings.append(f"these runs differ in {told}: what sets them apart may be that and not the method")
     for row, recipe in zip(rows, recipes, strict=True):
         if row.status != "finished":
-            found.append(f"{row.run} is {row.status} after {row.steps} of {recipe.get('steps')} steps")
+            warnings.append(f"{row.run} is {row.status} after {row.steps} of {recipe.get('steps')} steps")
     times = Counter(zip(recipe_labels(opened), (row.seed for row in rows), strict=True))
     for (name, seed), count in times.items():
         if count > 1:
-            found.append(f"{name} with seed {seed} is here {count} times; it counts once among the seeds")
+            warnings.append(f"{name} with seed {seed} is here {count} times; it counts once among the seeds")
     machines = [(run.environment.get("device"), run.environment.get("threads")) for run in opened]
     if len(set(machines)) > 1:
         told = joined([f"{device}, {threads} threads" for device, threads in machines])
-        found.append(f"these runs ran on different machines ({told}): their times do not compare")
-    return found
+        warnings.append(f"these runs ran on different machines ({told}): their times do not compare")
+    return warnings
 
 
 def _report(run: Run, when: str) -> dict[str, Any]:

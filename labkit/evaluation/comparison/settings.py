@@ -25,13 +25,13 @@ def flatten(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     >>> flatten({"name": "x", "seed": 0, "steps": 5, "optimizer": {"lr": 0.1}})
     {'steps': 5, 'optimizer.lr': 0.1}
     """
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in recipe.items():
         if isinstance(value, dict) and value:
-            found |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         elif prefix or key not in BOOKKEEPING:
-            found[f"{prefix}{key}"] = value
-    return found
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 DEFAULTS = flatten(Recipe(name="-").model_dump(mode="json"))

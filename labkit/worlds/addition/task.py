@@ -44,8 +44,8 @@ def column_steps(a: int, b: int) -> list[tuple[int, int, int, int]]:
     [(7, 8, 0, 15), (4, 5, 1, 10)]
     """
     steps, carry = [], 0
-    for place in range(len(str(max(a, b)))):
-        x, y = a // 10**place % 10, b // 10**place % 10
+    for column in range(len(str(max(a, b)))):
+        x, y = a // 10**column % 10, b // 10**column % 10
         steps.append((x, y, carry, x + y + carry))
         carry = steps[-1][3] // 10
     return steps

@@ -16,7 +16,7 @@ _MAX_BITS = 3320  # what a thousand digits take
 
 
 def verify(completion: str, reference: Any) -> Score:
-    """Judge a whole number: reward 1.0 when the answer is exactly the reference, else 0.0.
+    """Score a whole number: reward 1.0 when the answer is exactly the reference, else 0.0.
 
     The answer may have a sign, leading zeros and well-placed thousands commas (`1,234`), and nothing else:
     digits are ASCII, and `405.0`, `4 05` and `347+58` are not whole numbers. `reference` is an int or its

@@ -76,10 +76,10 @@ def chains(numbers: tuple[int, ...]) -> list[Chain]:
     >>> [c.trace() for c in chains((2, 3, 7))][:3]  # 2+7+3 is 2+3+7 again, so it does not come back later
     ['2+3=5+7=12', '2+3=5*7=35', '2*3=6+7=13']
     """
-    found: dict[object, Chain] = {}
+    different: dict[object, Chain] = {}
     for chain in _extend_pairs(numbers):
-        found.setdefault(_what_it_computes(chain), chain)
-    return list(found.values())
+        different.setdefault(_what_it_computes(chain), chain)
+    return list(different.values())
 
 
 def _what_it_computes(chain: Chain) -> object:

@@ -17,7 +17,7 @@ SYSTEMATIC = 0.45  # try the chains in order; the others in random order, and no
 LUCKY = 0.60  # of those in random order: a right chain is moved to one of the first positions
 SLIP = 0.015  # an equation with a wrong value ...
 SLIP_NOTICED = 0.5  # ... that the author notices
-MISJUDGED = 0.01  # a miss taken for a hit, or a hit for a miss
+WRONG_VERDICT = 0.01  # a miss taken for a hit, or a hit for a miss
 MOST_ATTEMPTS = {3: 25, 4: 18}  # by how many numbers there are; 25 is the whole of the largest search space
 
 cached_chains = functools.lru_cache(maxsize=4096)(chains)
@@ -48,7 +48,7 @@ def think(rng: random.Random, space: list[Chain], hits: list[Chain], target: int
     text = "<think>"
     for chain in order[:most]:
         written, value = attempt(rng, chain)
-        accepted = (value == target) != (rng.random() < MISJUDGED)
+        accepted = (value == target) != (rng.random() < WRONG_VERDICT)
         text += written + (" yes\n" if accepted else " no\n")
         if accepted:
             return f"{text}</think><answer>{chain.expression()}</answer>"

@@ -38,14 +38,14 @@ def curated_rows(count: int, seed: int = 0, numbers: int = 3, most: int = 12) ->
     The same for the same seed. Raises ValueError for a count that the game does not have.
     """
     rng = random.Random(f"curated/{numbers}/{seed}")
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for _ in range(50 * count):
-        if len(found) == count:
+        if len(rows) == count:
             break
         problem = countdown.draw(numbers, "train", rng)
         trace = curated_trace(tuple(problem.reference["numbers"]), problem.reference["target"])
         if trace.count("\n") <= most:
-            found.setdefault(problem.prompt, {"prompt": problem.prompt, "completion": trace})
-    if len(found) < count:
+            rows.setdefault(problem.prompt, {"prompt": problem.prompt, "completion": trace})
+    if len(rows) < count:
         raise ValueError(f"countdown with {numbers} numbers has no {count} problems of at most {most} attempts")
-    return list(found.values())
+    return list(rows.values())

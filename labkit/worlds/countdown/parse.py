@@ -157,17 +157,17 @@ def read_attempts(thought: str) -> list[Attempt]:
     >>> read_attempts("Let me try 6*5=30. No, wait: (6-1)*5 = 25.")
     [Attempt(chain='6*5=30', verdict='no'), Attempt(chain='(6-1)*5=25', verdict=None)]
     """
-    found = []
+    tried = []
     start = 0
     for end in _END_OF_ATTEMPT.finditer(thought):
         chain = _first_equation(thought[start : end.start()])
         if chain is not None:
-            found.append(Attempt(chain, end.group().strip().lower() or None))
+            tried.append(Attempt(chain, end.group().strip().lower() or None))
         start = end.end()
     chain = _first_equation(thought[start:])
     if chain is not None:
-        found.append(Attempt(chain, None))
-    return found
+        tried.append(Attempt(chain, None))
+    return tried
 
 
 def _first_equation(stretch: str) -> str | None:

@@ -49,14 +49,14 @@ def solvable_targets(numbers: tuple[int, ...]) -> tuple[int, ...]:
 @functools.cache
 def pool(split: str) -> list[Problem]:
     """All problems with three numbers of a split, one for each multiset of numbers and each target."""
-    found = []
+    problems = []
     for numbers in itertools.combinations_with_replacement(range(1, LARGEST_NUMBER + 1), 3):
         for target in solvable_targets(numbers):
             if countdown_split(numbers, target) == split:
                 order = list(numbers)
                 random.Random(f"{numbers}{target}").shuffle(order)  # a fixed order that gives nothing away
-                found.append(problem_of(tuple(order), target))
-    return found
+                problems.append(problem_of(tuple(order), target))
+    return problems
 
 
 def draw(count: int, split: str, rng: random.Random) -> Problem:

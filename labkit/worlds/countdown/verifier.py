@@ -17,7 +17,7 @@ _MAX_BITS = 1024
 
 
 def verify(completion: str, reference: Any) -> Score:
-    """Judge a countdown answer: reward 1.0 when right, else 0.0.
+    """Score a countdown answer: reward 1.0 when right, else 0.0.
 
     Right means: an expression of `+ - * /` and brackets (see `labkit.verifiers.arithmetic`) that uses each
     given number exactly once, as a multiset, no other number, and whose exact value is the target. A
