@@ -36,7 +36,7 @@ KEPT = ("pass_at_k", "interval", "mean_length", "truncated")
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of the model that is trained, and of the one that it learns from.
+    """Operations of the trained model, and of the model from which it learns.
 
     >>> Flops(3.0, 1.0) + Flops(1.0)
     Flops(student=4.0, teacher=1.0)
@@ -57,8 +57,10 @@ class Flops:
 
 
 def weights(model: nn.Module) -> int:
-    """N: the weights that every token is multiplied with. The input embedding is looked up, so it counts only where it
-    is the output's matrix too."""
+    """N: the weights with which every token is multiplied.
+
+    The input embedding is looked up, not multiplied, so it counts only where it is also the output's matrix.
+    """
     total = sum(p.numel() for p in model.parameters())
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     tied = outputs is not None and outputs.weight is inputs.weight
@@ -66,12 +68,12 @@ def weights(model: nn.Module) -> int:
 
 
 def step_flops(line: Mapping[str, Any], size: int, teacher_size: int = 0) -> Flops:
-    """The operations of one step, from its line of metrics.jsonl. `size`: the weights of the model that is trained.
+    """The operations of one step, from its line of metrics.jsonl. `size`: the weights of the trained model.
 
-    What samples (RL, distillation) reads each prompt once and writes `tokens`, and trains on `trained_positions`. What
-    learns from rows (SFT) trains on all `tokens` that it reads. `teacher_size`: of a distillation run, whose teacher
-    reads every trained token once; 0 elsewhere. A reference model or a critic is not counted. Raises ValueError for a
-    line that has not the counts.
+    A run that samples (RL, distillation) reads each prompt once, writes `tokens`, and trains on `trained_positions`. A
+    run that learns from rows (SFT) trains on all `tokens` that it reads. `teacher_size`: the weights of the teacher of
+    a distillation run, who reads every trained token once; 0 for other runs. A reference model or a critic is not
+    counted. Raises ValueError for a line without these counts.
 
     >>> step_flops({"prompt_tokens": 10, "tokens": 90, "trained_positions": 120}, size=1000)  # 2 x 100 + 6 x 120
     Flops(student=920000.0, teacher=0.0)
@@ -93,7 +95,7 @@ def step_flops(line: Mapping[str, Any], size: int, teacher_size: int = 0) -> Flo
 def cumulative_flops(
     metrics: Iterable[Mapping[str, Any]], size: int, teacher_size: int = 0, before: Flops | None = None
 ) -> list[Flops]:
-    """The operations up to and with each step; `before`: what was spent before the run (a teacher's traces, a stage).
+    """The operations up to and including each step; `before`: what was spent before the run (a teacher's traces).
 
     >>> lines = [{"tokens": 100, "trained_tokens": 80}] * 2
     >>> cumulative_flops(lines, 1000, before=Flops(teacher=7.0))
@@ -107,9 +109,9 @@ def cumulative_flops(
 
 
 def evaluate_checkpoints(run: Run, steps: list[int] | None = None, task: Task | None = None) -> Path:
-    """Evaluates a run's checkpoints as its recipe says (problems, samples, seed), into `curve.json` of its folder.
+    """Evaluates checkpoints of a run as its recipe says (problems, samples, seed); writes `curve.json` in its folder.
 
-    `steps`: which; by default all that were kept but the last, which the run has evaluated itself.
+    `steps`: the checkpoints; by default all that were kept except the last, which the run itself has evaluated.
     """
     recipe = run.recipe
     settings, sampling = recipe["evaluation"], recipe.get("sampling", {})
@@ -132,18 +134,18 @@ def evaluate_checkpoints(run: Run, steps: list[int] | None = None, task: Task | 
 
 
 def spent_before(run: Run, cost: Flops, what: str) -> None:
-    """Writes into the run's folder what was spent before it began, and on what: a teacher's traces, an earlier run."""
+    """Writes into the run's folder what was spent before the run, and on what (a teacher's traces, an earlier run)."""
     text = json.dumps({"student": cost.student, "teacher": cost.teacher, "what": what}, indent=1)
     write_aside(run.path / BEFORE, text + "\n")
 
 
 def cost_curve(run: Run, size: int, teacher_size: int = 0) -> list[dict[str, Any]]:
-    """Points of a run, in the order of their steps: what was spent, and how good the policy was then.
+    """One point for each evaluated step, in order: what was spent up to it, and how good the policy was then.
 
     Keys: `step`, `student` and `total` (operations), `pass_at_1`, `interval`, `pass_at_k`, `length`, `truncated`.
-    Step 0 is the model that the run began from. `size`, `teacher_size`: weights of the two models (`compute.weights`).
-    The teacher is charged where the run asked it (trainer: distillation), and for what `spent_before` has noted. Raises
-    UserError for a run without evaluations.
+    Step 0 is the model from which the run began. `size`, `teacher_size`: weights of the two models (see `weights`). The
+    teacher's operations are those of the run, if its trainer is distillation, plus those that `spent_before` has noted.
+    Raises UserError for a run without evaluations.
     """
     result, noted = run.result or {}, run.path / BEFORE
     earlier = json.loads(noted.read_text()) if noted.exists() else {"student": 0.0, "teacher": 0.0}

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 def before_after(reports: Mapping[str, Any], title: str | None = None) -> Figure:
     """Draws pass@k of several evaluations, such as before and after, as curves over k (as bars for k = 1).
 
-    `reports` maps labels to reports of `labkit.evaluate`, or to the same as plain data (`labkit eval
-    --json`); entries of a run's result that are no evaluations are passed over. Error bars are the 95 %
-    bootstrap intervals over problems that the reports hold. Raises UserError where there is no evaluation
-    among them.
+    `reports` maps labels to reports of `labkit.evaluate`, or to the same as plain data (`labkit eval --json`); entries
+    of a run's result that are no evaluations are skipped. Error bars are the 95 % bootstrap intervals over problems,
+    from the reports. Raises UserError where no entry is an evaluation.
 
     >>> report = {"pass_at_k": {"1": 0.5}, "interval": {"pass_at_1": [0.4, 0.6]}}
     >>> before_after({"before": report, "seed": 0}).axes[0].get_ylabel()
@@ -40,7 +39,7 @@ def before_after(reports: Mapping[str, Any], title: str | None = None) -> Figure
 
 
 def length_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> Figure:
-    """Draws how long answers are, in tokens: right and wrong ones apart, truncated ones counted in the title.
+    """Draws the lengths of answers, in tokens: right and wrong ones apart, the number of truncated ones in the title.
 
     `rollouts` are lines of `rollouts.jsonl`. Raises UserError where there is none.
     """
@@ -59,7 +58,7 @@ def length_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> F
 
 
 def advantage_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> Figure:
-    """Draws the advantages that answers got: above zero pushed up, below pushed down, at zero left alone.
+    """Draws the advantages of answers: above zero they are pushed up, below zero pushed down, at zero left alone.
 
     `rollouts` are lines of `rollouts.jsonl`. Raises UserError where there is none.
     """
@@ -95,7 +94,7 @@ def _title(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _interval(report: Mapping[str, Any], k: int) -> tuple[float, float]:
-    """Distances of the interval's ends from the estimate; zero where there is no interval for this k."""
+    """Distances of the ends of the interval from the estimate; zero where there is no interval for this k."""
     value = report["pass_at_k"][str(k)]
     low, high = (report.get("interval") or {}).get(f"pass_at_{k}") or (value, value)
     return max(value - low, 0.0), max(high - value, 0.0)
@@ -106,7 +105,7 @@ def _pass_curves(axis: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> No
     for number, (label, report) in enumerate(evaluations.items()):
         ks = sorted(int(k) for k in report["pass_at_k"])
         values = [report["pass_at_k"][str(k)] for k in ks]
-        # Side by side a little, or the error bars of two reports hide one another.
+        # A little apart, or the error bars of two reports would hide each other.
         x = np.array(ks, dtype=float) * 2 ** (0.05 * (number - (len(evaluations) - 1) / 2))
         kind = number % len(PALETTE)
         axis.errorbar(

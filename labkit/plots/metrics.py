@@ -1,10 +1,10 @@
-"""What every field of `metrics.jsonl` means: one table for plots, documentation and the command line."""
+"""The meaning of every field of `metrics.jsonl`: one table for plots, documentation and the command line."""
 
 from typing import NamedTuple
 
 
 class Metric(NamedTuple):
-    """How one logged field is called, in what unit it is, and what it says."""
+    """The name of a logged field, its unit, and what it says."""
 
     title: str
     unit: str
@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
     "gold_mean": Metric(
         "Mean gold reward",
         "",
-        "Mean of the task's own score where a reward model is trained on: what was meant, beside what is measured.",
+        "Mean of the task's own score, where the policy is trained on a reward model instead: the true goal.",
     ),
     "pass_rate": Metric(
         "Pass rate",
@@ -141,7 +141,7 @@ METRICS: dict[str, Metric] = {
     "process_reward_mean": Metric(
         "Process reward",
         "nats per token",
-        "Mean reward a token: what it adds to the log-odds of a right answer.",
+        "Mean reward per token: what a token adds to the log-odds of a right answer.",
     ),
     # Preferences and reward models
     "accuracy": Metric(
@@ -175,7 +175,7 @@ METRICS: dict[str, Metric] = {
     "loss": Metric(
         "Loss",
         "",
-        "What the optimiser lowers. In RL its value does not tell how good the policy is; in SFT it is nats a token.",
+        "What the optimiser lowers. In RL its value does not tell how good the policy is; in SFT it is nats per token.",
     ),
     "grad_norm": Metric("Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."),
     "lr": Metric("Learning rate", "", "Learning rate of the step, warm-up and schedule included."),
@@ -221,7 +221,7 @@ METRICS: dict[str, Metric] = {
 
 
 def metric(field: str) -> Metric:
-    """The entry of a field; a field of your own that is not in the table is called by its name.
+    """The entry of a field; a field of your own that is not in the table keeps its name.
 
     >>> metric("my_score").label
     'My score'

@@ -1,4 +1,4 @@
-"""The stages of a pipeline side by side: what each model can do, and what it cost to get there."""
+"""The stages of a pipeline side by side: the skills of each model, and the cost to get there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Reported(Protocol):
 
 
 def pipeline_stages(report: Reported, metrics: list[str] | None = None) -> Figure:
-    """One panel a metric, one row a stage: mean, 95 % interval, and a small mark for each seed.
+    """One panel per metric, one row per stage: mean, 95 % interval, and a small mark for each seed.
 
-    Filled: the pipeline's own stages, in their order; hollow: what one method alone gets.
+    Filled marks are the pipeline's own stages, in their order; hollow marks are what one method alone gets.
     """
     names = metrics or ["pass_at_1", "readability", "format", "gold"]
     names = [name for name in names if all(name in row["metrics"] for row in report.rows)]
@@ -51,7 +51,7 @@ def pipeline_stages(report: Reported, metrics: list[str] | None = None) -> Figur
 
 
 def pipeline_costs(report: Reported, metric: str = "pass_at_1") -> Figure:
-    """A metric against what it cost to get to each model, in millions of token passes."""
+    """A metric against the cost to get to each model, in millions of token passes."""
     with panels(1, size=(6.4, 3.6)) as (figure, (axis,)):
         for i, row in enumerate(report.rows):
             summary, x = row["metrics"][metric], row["cost"] / 1e6

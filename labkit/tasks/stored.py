@@ -1,8 +1,8 @@
 """Data sets of problems that others collected: from a folder of JSON lines, or from the hub.
 
-Looked for first in the folder that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
-`test.jsonl`; else on the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
-hash of the question. What stands in test leaves train.
+First the folder is searched that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
+`test.jsonl`; then the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
+hash of the question. A question of the test split is removed from the train split.
 """
 
 import functools
@@ -26,10 +26,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set: its folder's name, its place on the hub, and what a row is.
+    """A data set: the name of its folder, its id on the hub, and the form of a row.
 
-    `read(row)` gives the columns that count as text, or None for a row without them; `needs` says in words what a row
-    needs; `question` is the column that makes it the same problem.
+    `read(row)` returns the used columns as text, or None for a row without them; `needs` says in words what a row must
+    have; `question` is the column that identifies the problem.
     """
 
     name: str
@@ -147,7 +147,7 @@ def _missing(data: Stored, why: str) -> str:
 
 
 def _apart(data: Stored, splits: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
-    """What is in test leaves train: a folder's two files may share questions."""
+    """Removes the questions of test from train: the two files of a folder may share some."""
     held_out = {row[data.question] for row in splits["test"]}
     train = [row for row in splits["train"] if row[data.question] not in held_out]
     splits = {"train": train, "test": splits["test"]}

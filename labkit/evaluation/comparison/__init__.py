@@ -1,8 +1,8 @@
-"""Runs side by side: a table, paired differences from the first run, seeds summarised, warnings.
+"""Runs side by side: a table, paired differences from the first run, a summary over seeds, warnings.
 
-The unit of a paired difference is the held-out problem: both runs answered the same ones, so the difference
-is taken problem by problem, and its interval is free of how hard the problems are. It says nothing about
-other seeds of the same recipe; for that, give several seeds: they are summarised with an interval over seeds.
+The unit of a paired difference is the held-out problem. Both runs answered the same problems, so the difference is
+taken problem by problem, and its interval does not depend on how hard the problems are. It says nothing about other
+seeds of the same recipe: give several seeds, and they are summarised with an interval over seeds.
 """
 
 import html
@@ -25,10 +25,10 @@ from labkit.runs import Run, open_run
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run in numbers; rates are shares of samples, lengths are tokens. None: not there (yet).
+    """One run in numbers; rates are shares of samples, lengths are tokens. None: the run has no such number (yet).
 
-    `reward_*`: mean rewards of the held-out problems' answers, of use where they are not just 0 and 1. `held_out`:
-    share of held-out pairs in the right order, of a reward model or of DPO and its kin.
+    `reward_*`: mean rewards of the answers to held-out problems, useful where they are graded. `held_out`: the share of
+    held-out pairs in the right order, of a reward model or of a preference loss such as DPO.
     """
 
     run: str
@@ -58,8 +58,8 @@ class RunRow:
 class Pair:
     """pass@1 (or the mean reward: see `what`) of `second` minus that of `first` over the same problems.
 
-    `interval` is a 95 % bootstrap interval over problems; `better` and `worse` count problems. Where the two
-    can't be paired, `why_not` says why, and the rest is None.
+    `interval` is a 95 % bootstrap interval over problems; `better` and `worse` count problems. Where the two runs can't
+    be paired, `why_not` says why, and the other numbers are None.
     """
 
     first: str
@@ -75,7 +75,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Runs that differ in nothing but the seed: mean pass@1 over `n` seeds, with a 95 % t interval."""
+    """Runs that differ only in their seed: mean pass@1 over `n` seeds, with a 95 % t interval."""
 
     recipe: str
     seeds: list[int]
@@ -125,7 +125,7 @@ class Comparison:
         }
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
-        """Title, header and rows of each table, as text."""
+        """The title, the header and the rows of each table, all as text."""
         head = [
             "run",
             "recipe",
@@ -229,12 +229,12 @@ def _why_not(first: Run, second: Run, first_label: str, second_label: str) -> st
 
 
 def _evaluation_facts(run: Run) -> dict[str, Any]:
-    """What must agree for problem i of one evaluation to be problem i of the other, asked in the same way."""
+    """Settings that must agree, or problem i of one evaluation is not problem i of the other, asked in the same way."""
     recipe = run.recipe
     settings = recipe.get("evaluation", {})
     return {
         "task": _report(run, "after").get("task"),
-        # What is learned from may differ from what is asked: a run on data has a fingerprint of each.
+        # A run that learns from data has two fingerprints: of these data, and of the task that evaluates it.
         "data fingerprint": run.environment.get("task_fingerprint", run.environment.get("data_fingerprint")),
         "problems": len(_report(run, "after")["per_problem"]),
         "evaluation seed": settings.get("seed"),
@@ -244,7 +244,7 @@ def _evaluation_facts(run: Run) -> dict[str, Any]:
 
 
 def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
-    """Finished runs whose recipes are equal but for the seed; a seed that was run twice counts once."""
+    """Finished runs with equal recipes except for the seed; a seed that was run twice counts once."""
     groups: dict[str, dict[int, RunRow]] = {}
     for label, row in zip(recipe_labels(opened), rows, strict=True):
         if row.after is not None:
@@ -262,7 +262,7 @@ def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
 
 
 def _warnings(opened: list[Run], rows: list[RunRow], recipes: list[dict[str, Any]]) -> list[str]:
-    """One line for each thing that keeps the runs from being comparable."""
+    """One line for each fact that makes the runs hard to compare."""
     warnings = []
     prints = [run.environment.get("data_fingerprint") for run in opened]
     if len(set(prints)) > 1:

@@ -1,8 +1,8 @@
-r"""Curated traces: what a careful author of the tiny world writes, for a cold start.
+r"""Curated traces: a careful author of the tiny world writes them, for a cold start.
 
-The author is the corpus' own, without its faults: tries the chains in order, never slips, never gives up, and stops at
-the first that hits. Only problems of the training split, and only traces of at most `most` attempts: a cold start is
-to be readable, not to cover everything.
+This author works like the authors of the corpus, but without their faults: the author tries the chains in order, never
+slips, never gives up, and stops at the first chain that hits. Only problems of the training split are used, and only
+traces of at most `most` attempts: a cold start shall be readable, it need not cover everything.
 """
 
 import random
@@ -14,7 +14,7 @@ Row = dict[str, str]
 
 
 def curated_trace(numbers: tuple[int, ...], target: int) -> str:
-    r"""The careful author's answer; the numbers in the order in which the prompt gives them.
+    r"""The careful author's answer to the problem with these numbers, in the order of the prompt, and this target.
 
     >>> print(curated_trace((5, 6, 1), 29))
     <think>5+6=11+1=12 no
@@ -33,9 +33,9 @@ def curated_trace(numbers: tuple[int, ...], target: int) -> str:
 
 
 def curated_rows(count: int, seed: int = 0, numbers: int = 3, most: int = 12) -> list[Row]:
-    """`count` different problems of the training split with their traces, as rows of prompt and completion.
+    """`count` different problems of the training split with their traces, as rows `{"prompt", "completion"}`.
 
-    The same for the same seed. Raises ValueError for a count that the game does not have.
+    The same seed gives the same rows. Raises ValueError where the game has fewer such problems.
     """
     rng = random.Random(f"curated/{numbers}/{seed}")
     rows: dict[str, Row] = {}

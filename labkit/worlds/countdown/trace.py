@@ -1,9 +1,9 @@
-r"""How readable a search trace is: the share of its lines that keep to one notation and say what is true.
+r"""How readable a search trace is: the share of its lines that keep to one notation and are true.
 
-The language-consistency reward of DeepSeek-R1 is the share of words of a thought that are in the language asked for.
-The tiny world has one language, calculator notation with a verdict a line, and what corresponds to a foreign word is a
-line that a reader stumbles over: cut off or written otherwise, with an equation that does not hold, with other numbers
-than the problem's, or said before. Whether the verdict is right, and the answer, is the other verifier's work.
+The language-consistency reward of DeepSeek-R1 is the share of a thought's words that are in the requested language. The
+tiny world has one language: calculator notation with one verdict per line. A line that a reader stumbles over takes the
+part of a foreign word: it is cut off or written differently, one of its equations does not hold, it uses other numbers
+than the problem's, or it was said before. This verifier does not check verdicts and answers.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from labkit.worlds.countdown.parse import read_line
 __all__ = ["FAULTS", "line_fault", "verify"]
 
 FAULTS = ("notation", "false", "numbers", "repeated")
-"""What may be wrong with a line; the first that applies is named."""
+"""The faults of a line; only the first that applies is counted."""
 
 
 def verify(completion: str, reference: Any) -> Score:
-    r"""Judge how readable the thought of a countdown answer is: the share of its lines that are clean, 0.0 to 1.0.
+    r"""Score how readable the thought of a countdown answer is: the share of its lines that are clean, 0.0 to 1.0.
 
-    A clean line is `1+6=7*5=35 no`: a chain that uses each given number exactly once, whose every `=` holds, ended by
-    the verdict no or yes, and not said before. Without a line in `<think>` there is nothing to read: 0.0.
+    A clean line is `1+6=7*5=35 no`: a chain that uses each given number exactly once, all of whose equations hold, with
+    the verdict no or yes, and not said before. Without a line inside `<think>` the reward is 0.0.
 
     `reference` is that of `countdown`, `{"numbers": [5, 6, 1], "target": 30}`; one without numbers raises `UserError`.
     `parts`: `lines`, `clean`, and a count for each of `FAULTS`.
@@ -63,7 +63,7 @@ def verify(completion: str, reference: Any) -> Score:
 
 
 def line_fault(line: str, numbers: Counter[int], seen: set[str]) -> str | None:
-    """The first of `FAULTS` that a line has, or None. `seen` holds the chains of the lines before it.
+    """The first of `FAULTS` that a line has, or None. `seen` holds the chains of the earlier lines.
 
     >>> five_six_one = Counter([5, 6, 1])
     >>> line_fault("6*5=30*1=30 yes", five_six_one, set()), line_fault("6*5=30 wait", five_six_one, set())
