@@ -12,7 +12,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from labkit import algorithms, plots, verifiers
     from labkit.errors import UserError
-    from labkit.evaluation.comparison import compare
     from labkit.evaluation.intervals import bootstrap_interval, t_interval
     from labkit.evaluation.report import Report, evaluate, maj_at_k, pass_at_k
     from labkit.evaluation.selection import best_of_n, kl_of_best_of_n, rejection_sample
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         token_logprobs_and_entropy,
         tokens_and_mask,
     )
+    from labkit.plots.comparison import compare
     from labkit.recipes import Recipe, list_recipes, load_recipe
     from labkit.rollouts import Rollouts, score
     from labkit.runs import Run, open_run
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from labkit.widgets import browse
 
 _ROOMS = {
-    "evaluation.comparison": ("compare",),
     "errors": ("UserError",),
     "evaluation": ("Report", "evaluate", "maj_at_k", "pass_at_k"),
     "exercises": ("check", "hint", "solution", "spec"),
@@ -53,6 +52,7 @@ _ROOMS = {
         "token_logprobs_and_entropy",
         "tokens_and_mask",
     ),
+    "plots.comparison": ("compare",),
     "recipes": ("Recipe", "list_recipes", "load_recipe"),
     "rollouts": ("Rollouts", "score"),
     "runs": ("Run", "open_run"),

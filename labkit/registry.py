@@ -1,7 +1,7 @@
-"""Names that a user writes (of a task, of a verifier), and what they stand for.
+"""Names that a user writes (of a task, of a verifier), and the objects that they name.
 
-A room adds its own names; the small worlds of `labkit.worlds` are found by looking into that folder, so a new world is
-one folder and no line elsewhere.
+A room adds its own names. The small worlds are looked up in the folder `labkit/worlds`, so a new world is one folder
+and needs no line elsewhere.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,9 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """A mapping from names to things, which rooms fill. Hidden names are no part of it: only `find` knows them.
+    """A mapping from names to objects, which the rooms fill. It has no hidden names; only `find` returns these.
 
-    An entry may be given as "module:name"; the module is imported when the entry is first asked for.
+    An entry may be given as "module:name"; the module is imported when the entry is first used.
 
     >>> shapes = Registry[object]()
     >>> shapes.add("pi", "math:pi"); shapes.add("e", 2.718, hidden=True)
@@ -29,7 +29,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self._worlds_to_come = worlds
 
     def add(self, name: str, entry: Entry | str, hidden: bool = False) -> None:
-        """Adds a name. Raises ValueError for a name that is taken: two things must not answer to one name."""
+        """Adds a name. Raises ValueError for a name that is taken: one name must not mean two objects."""
         if name in self._entries:
             raise ValueError(f"the name {name!r} is taken by {self._entries[name]!r}")
         self._entries[name] = entry
@@ -65,8 +65,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return name in self._entries and name not in self._hidden
 
     def _ask_the_worlds(self) -> None:
-        """Imports the packages of `labkit.worlds`, which add their names. On the first question, not before: a world
-        builds on the room that the registry belongs to."""
+        """Imports the packages of `labkit.worlds`, which add their names. At the first use, not before: a
+        world needs the room to which the registry belongs.
+        """
         if self._worlds_to_come:
             self._worlds_to_come = False
             for world in iter_modules(import_module("labkit.worlds").__path__):

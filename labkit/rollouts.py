@@ -1,4 +1,4 @@
-"""The one record that flows through everything: what was asked, what the policy answered, and what it was worth."""
+"""The one record that flows through everything: prompts, the completions of the policy, and their scores."""
 
 from dataclasses import dataclass, field, replace
 
@@ -14,10 +14,10 @@ from labkit.verifiers import Score
 class Rollouts:
     """A batch of prompts with their completions. Column t of every [batch, time] tensor is about token t itself.
 
-    Rows are prompt, then completion, then padding at the right. `mask` is True on the tokens that the policy chose,
-    the eos that it emitted included; `logprobs` is 0 elsewhere. Rows with the same id in `groups` answer one prompt.
-    A row is `truncated` when the token limit ended it, and not the policy. `timings`: seconds of "prefill" and
-    "decode", where they were measured.
+    A row is its prompt, then its completion, then padding at the right. `mask` is True on the tokens that the policy
+    chose, including the eos that it emitted; `logprobs` is 0 elsewhere. Rows with the same id in `groups` answer one
+    prompt. A row is `truncated` when the token limit ended it, not the policy. `timings`: seconds of
+    "prefill" and "decode", where they were measured.
     """
 
     tokens: Int[Tensor, "batch time"]

@@ -1,7 +1,7 @@
-"""Run folders: everything that a run was told, did and found, in files that anyone can read.
+"""Run folders: the recipe, the metrics, the samples and the results of a run, in files that anyone can read.
 
-`recipe.yaml` (resolved), `environment.json`, `metrics.jsonl` (a line a step), `rollouts.jsonl` (samples with scores),
-`checkpoints/step-N/`, `result.json`.
+`recipe.yaml` (resolved), `environment.json`, `metrics.jsonl` (one line per step), `rollouts.jsonl` (samples with
+scores), `checkpoints/step-N/`, `result.json`.
 """
 
 import json
@@ -46,12 +46,12 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One dict a step; the fields are documented in `labkit.plots.METRICS`."""
+        """One dict per step; the fields are documented in `labkit.plots.METRICS`."""
         return list(read_lines(self.path / "metrics.jsonl"))
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The evaluations before and after, or None where the run has not come that far."""
+        """The evaluations before and after; None before the run has written them."""
         file = self.path / "result.json"
         return json.loads(file.read_text()) if file.exists() else None
 
@@ -61,12 +61,12 @@ class Run:
         return [line for line in lines if step is None or line["step"] == step]
 
     def checkpoints(self) -> dict[int, Path]:
-        """Checkpoint folders by step, ascending. Half-written ones have another name and do not count."""
-        found = {int(p.name.removeprefix("step-")): p for p in self.path.glob("checkpoints/step-*") if p.is_dir()}
-        return dict(sorted(found.items()))
+        """Checkpoint folders by step, ascending. Half-written ones have other names and do not count."""
+        folders = {int(p.name.removeprefix("step-")): p for p in self.path.glob("checkpoints/step-*") if p.is_dir()}
+        return dict(sorted(folders.items()))
 
     def policy(self, step: int | None = None, device: str | None = None) -> Policy:
-        """The policy of a checkpoint (the newest unless a step is named). Raises UserError where it is not kept."""
+        """The policy of a checkpoint, by default of the newest. Raises UserError where this checkpoint is not kept."""
         kept = self.checkpoints()
         if not kept:
             raise UserError(f"run {self.path} has no checkpoints")
@@ -83,7 +83,7 @@ class Run:
         append_lines(self.path / "metrics.jsonl", [metrics])
 
     def forget_from(self, step: int) -> None:
-        """Drops logged lines of `step` and later: a resumed run writes them again."""
+        """Removes the logged lines of `step` and later; a resumed run writes them again."""
         for name in ("metrics.jsonl", "rollouts.jsonl"):
             file = self.path / name
             if file.exists():
@@ -95,7 +95,7 @@ class Run:
 
 
 def create_run(path: str | Path, recipe: dict[str, Any], environment: dict[str, Any]) -> Run:
-    """A new run folder. Raises UserError where there already is one with steps, or where it can't be written."""
+    """A new run folder. Raises UserError for a folder that already has steps, and for one that can't be written."""
     run = Run(path)
     if (run.path / "metrics.jsonl").exists():
         raise UserError(f"{run.path} already holds a run: continue it with --resume {run.path}, or name another --out")
@@ -117,7 +117,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def environment(device: torch.device, **extra: Any) -> dict[str, Any]:
-    """What a reader needs to judge or repeat a run: versions, device, threads, commit, command."""
+    """Versions, device, threads, commit and command: what a reader needs to assess or repeat a run."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "versions": {package: _version(package) for package in VERSIONS_OF},
@@ -132,7 +132,7 @@ def environment(device: torch.device, **extra: Any) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The name of the processor, if the system tells it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -140,7 +140,7 @@ def processor() -> str:
 
 
 def read_lines(file: Path) -> Iterable[dict[str, Any]]:
-    """The JSON lines of a file; a last line that a killed run left half-written is passed over."""
+    """The JSON lines of a file; a last line that a killed run left half-written is skipped; others raise UserError."""
     if not file.exists():
         return
     lines = file.read_text().splitlines()
@@ -159,7 +159,7 @@ def append_lines(file: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_aside(file: Path, text: str) -> None:
-    """Writes a whole file beside its place and then renames it, so that no reader ever sees half of it."""
+    """Writes a whole file under another name and renames it, so that no reader ever sees half of it."""
     aside = file.with_name(f".{file.name}.part")
     aside.write_text(text)
     aside.replace(file)

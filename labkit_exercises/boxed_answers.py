@@ -13,7 +13,7 @@ __all__ = ["EXERCISE"]
 
 def boxed_answers(completion: str) -> list[str]:
     visible = completion.rpartition("</think>")[2]
-    found = []
+    boxes = []
     start = visible.find(r"\boxed{")
     while start >= 0:
         begin = end = start + len(r"\boxed{")
@@ -23,9 +23,9 @@ def boxed_answers(completion: str) -> list[str]:
             end += 1
         if depth:  # cut off: the box never closes
             break
-        found.append(visible[begin : end - 1].strip())
+        boxes.append(visible[begin : end - 1].strip())
         start = visible.find(r"\boxed{", end)
-    return found
+    return boxes
 
 
 def _after_thought(completion: str) -> str:

@@ -64,7 +64,7 @@ EXERCISE = Exercise(
     ),
     stub="def break_verifier(numbers: list[int], target: int) -> str:\n    raise NotImplementedError\n",
     reference=break_verifier,
-    judge=verdict,
+    verdict=verdict,
     literal=(
         Case(([5, 6, 1], 30), "6*5*1 would be right"),
         Case(([4, 4, 9], 25), "4*4+9 would be right"),

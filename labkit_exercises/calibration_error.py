@@ -14,9 +14,9 @@ __all__ = ["EXERCISE"]
 
 
 def calibration_error(said: Float[Tensor, " cases"], right: Bool[Tensor, " cases"], bins: int) -> float:
-    from labkit import plots
+    from labkit.evaluation.calibration import calibration_error as error_of
 
-    return plots.calibration_error(said.numpy(), right.numpy(), bins)
+    return error_of(said.numpy(), right.numpy(), bins)
 
 
 def _error(said: Tensor, right: Tensor, bins: int, by_order: bool = True, absolute: bool = True) -> float:
@@ -115,5 +115,5 @@ EXERCISE = Exercise(
         "For each group: `said[part].mean()` and `right[part].float().mean()`.",
         "Add up the distances times the size of the group, and divide by the number of cases; `float(...)` at the end.",
     ),
-    sources=("labkit.plots.rlhf:calibration_error", "labkit.plots.rlhf:calibration_bins"),
+    sources=("labkit.evaluation.calibration:calibration_error", "labkit.evaluation.calibration:calibration_bins"),
 )

@@ -131,7 +131,7 @@ EXERCISE = Exercise(
     ),
     sources=(
         "labkit.worlds.countdown.behaviours:backtracks",
-        "labkit.worlds.countdown.behaviours:_read",
-        "labkit.worlds.countdown.behaviours:_backtracks",
+        "labkit.worlds.countdown.behaviours:behaviours",
+        "labkit.worlds.countdown.parse:read_attempts",
     ),
 )

@@ -34,14 +34,14 @@ def date_verifier(completion: str, reference: str) -> bool:
         return False
     text = " ".join(answer.lower().split()).removesuffix(".")
     for form in forms:
-        found = re.fullmatch(rf"(?:(?P<w>{'|'.join(days)}),? )?{form}", text)
-        if found:
-            number = int(found["m"]) if found["m"][0].isdigit() else months.index(found["m"]) % 12 + 1
+        match = re.fullmatch(rf"(?:(?P<w>{'|'.join(days)}),? )?{form}", text)
+        if match:
+            number = int(match["m"]) if match["m"][0].isdigit() else months.index(match["m"]) % 12 + 1
             try:
-                named = date(int(found["y"]), number, int(found["d"]))
+                named = date(int(match["y"]), number, int(match["d"]))
             except ValueError:  # no such day
                 return False
-            right_day = found["w"] is None or days.index(found["w"]) % 7 == named.weekday()
+            right_day = match["w"] is None or days.index(match["w"]) % 7 == named.weekday()
             return right_day and named.isoformat() == reference
     return False
 
@@ -91,15 +91,15 @@ def _verifier(
             raise TypeError("expected a string")
         text = " ".join((answer or "").lower().split()).removesuffix(".")[:200]
         for form in forms:
-            found = (re.fullmatch if whole else re.search)(before + form, text)
-            if not found or month(found["m"]) is None:
+            match = (re.fullmatch if whole else re.search)(before + form, text)
+            if not match or month(match["m"]) is None:
                 continue
-            year = int(found["y"]) + (2000 if len(found["y"]) == 2 else 0)
+            year = int(match["y"]) + (2000 if len(match["y"]) == 2 else 0)
             try:
-                named = datetime.date(year, month(found["m"]) or 0, int(found["d"]))
+                named = datetime.date(year, month(match["m"]) or 0, int(match["d"]))
             except ValueError:
                 return False
-            said = found.groupdict().get("w")
+            said = match.groupdict().get("w")
             right_day = weekday != "checked" or said is None or DAYS.index(said.title()) % 7 == named.weekday()
             return right_day and named.isoformat() == reference
         return False

@@ -110,5 +110,5 @@ EXERCISE = Exercise(
         "The rows hold `samples * prompt_tokens + new_tokens` tokens together.",
         "Student: 2 N x (prompt + new) + 6 N x rows. Teacher: 2 N x rows.",
     ),
-    sources=("labkit.evaluation.compute:step_flops",),
+    sources=("labkit.evaluation.cost:step_flops",),
 )

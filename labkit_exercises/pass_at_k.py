@@ -11,9 +11,9 @@ __all__ = ["EXERCISE"]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    from labkit.evaluation import report as evaluation
+    from labkit.evaluation.report import pass_at_k as estimate
 
-    return evaluation.pass_at_k(n, c, k)
+    return estimate(n, c, k)
 
 
 def _factorials(n: int, c: int, k: int) -> float:

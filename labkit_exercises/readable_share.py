@@ -24,7 +24,7 @@ Line = tuple[str, bool, list[int], bool]  # chain, whether each = holds, the num
 
 def _read(thought: str, verdicts: str = "no|yes") -> list[Line | None]:
     """What a line is made of; None for a line that is written otherwise."""
-    found: list[Line | None] = []
+    lines: list[Line | None] = []
     seen: set[str] = set()
     for line in thought.split("\n"):
         shape = re.fullmatch(rf"(\d+)((?:[-+*/]\d+=\d+)+)(?: (?:{verdicts}))", line)
@@ -37,18 +37,18 @@ def _read(thought: str, verdicts: str = "no|yes") -> list[Line | None]:
                 holds &= result * b == value if sign == "/" else right[sign] == result
                 value = result
                 used.append(b)
-            found.append((chain, holds, used, chain in seen))
+            lines.append((chain, holds, used, chain in seen))
         elif line.strip():
-            found.append(None)
+            lines.append(None)
         seen.add(chain)
-    return found
+    return lines
 
 
 def _mean(flags: list[bool]) -> float:
     return sum(flags) / len(flags) if flags else 0.0
 
 
-def _judged(
+def _share_of(
     rule: Callable[[Line, list[int]], bool], verdicts: str = "no|yes", end: Callable[[list[bool]], float] = _mean
 ) -> Callable[[str, list[int]], Any]:
     def share(thought: str, numbers: list[int]) -> float:
@@ -104,45 +104,45 @@ EXERCISE = Exercise(
     misconceptions=(
         Misconception(
             "repetition",
-            _judged(lambda line, numbers: line[1] and Counter(line[2]) == Counter(numbers)),
+            _share_of(lambda line, numbers: line[1] and Counter(line[2]) == Counter(numbers)),
             "A chain that was said before counts as clean again: saying one true line over and over would be paid in "
             "full.",
         ),
         Misconception(
             "false-lines",
-            _judged(lambda line, numbers: Counter(line[2]) == Counter(numbers) and not line[3]),
+            _share_of(lambda line, numbers: Counter(line[2]) == Counter(numbers) and not line[3]),
             "The equations are not checked: a line whose = does not hold reads well and is wrong.",
         ),
         Misconception(
             "other-numbers",
-            _judged(lambda line, numbers: line[1] and not line[3]),
+            _share_of(lambda line, numbers: line[1] and not line[3]),
             "The numbers are not checked: the line must use those that are given, each as often as it is given.",
         ),
         Misconception(
             "set-of-numbers",
-            _judged(lambda line, numbers: line[1] and set(line[2]) == set(numbers) and not line[3]),
+            _share_of(lambda line, numbers: line[1] and set(line[2]) == set(numbers) and not line[3]),
             "Numbers are compared as sets, so a number that is given twice and used once passes. Compare sorted lists.",
         ),
         Misconception(
             "all-or-nothing",
-            _judged(_all, end=lambda flags: float(bool(flags) and all(flags))),
+            _share_of(_all, end=lambda flags: float(bool(flags) and all(flags))),
             "It is all or nothing: one bad line makes the whole thought worth 0. Asked for is the share of clean "
             "lines, which also tells a thought with one bad line from one with ten.",
         ),
         Misconception(
             "empty-is-perfect",
-            _judged(_all, end=lambda flags: _mean(flags) if flags else 1.0),
+            _share_of(_all, end=lambda flags: _mean(flags) if flags else 1.0),
             "A thought without a line gets 1.0: then the surest way to be readable is to think nothing.",
         ),
         Misconception(
             "wait-is-a-verdict",
-            _judged(_all, verdicts="no|yes|wait"),
+            _share_of(_all, verdicts="no|yes|wait"),
             "Lines that end in ` wait` count as clean. There a chain was broken off after a slip: the verdicts are no "
             "and yes.",
         ),
         Misconception(
             "counts",
-            _judged(_all, end=lambda flags: float(sum(flags))),
+            _share_of(_all, end=lambda flags: float(sum(flags))),
             "This is the number of clean lines, not their share: it would pay for every further line.",
         ),
     ),
@@ -151,5 +151,10 @@ EXERCISE = Exercise(
         "`re.fullmatch(r'(\\d+)((?:[-+*/]\\d+=\\d+)+) (?:no|yes)', line)` gives the first number and the steps.",
         "`re.findall(r'([-+*/])(\\d+)=(\\d+)', steps)` gives the steps one by one; a/b=c holds when c*b == a.",
     ),
-    sources=("labkit.worlds.countdown.trace:verify", "labkit.worlds.countdown.trace:line_fault"),
+    sources=(
+        "labkit.worlds.countdown.trace:verify",
+        "labkit.worlds.countdown.trace:line_fault",
+        "labkit.worlds.countdown.parse:read_line",
+        "labkit.worlds.countdown.parse:Calculation",
+    ),
 )

@@ -69,8 +69,8 @@ def _float_of_fraction(text: str) -> float | None:
 
 def _last(pattern: str) -> Reader:
     def read(text: str) -> Fraction | None:
-        found = re.findall(pattern, text.replace(",", ""))
-        return Fraction(found[-1]) if found else None
+        numbers = re.findall(pattern, text.replace(",", ""))
+        return Fraction(numbers[-1]) if numbers else None
 
     return read
 

@@ -43,7 +43,7 @@ def _last_column(mask: Tensor) -> Tensor:
 
 
 def _variant(
-    place: Callable[[Tensor], Tensor] = _last,
+    where: Callable[[Tensor], Tensor] = _last,
     penalty: Callable[[Tensor], Tensor] = lambda x: x,
     sign: float = -1.0,
     masked: bool = True,
@@ -55,7 +55,7 @@ def _variant(
         kl = penalty(logprobs - ref_logprobs) * (mask if masked else 1.0)
         if at_the_end:
             kl = kl.sum(1, keepdim=True) * _last(mask)
-        return scores[:, None] * place(mask) + sign * kl_coef * kl
+        return scores[:, None] * where(mask) + sign * kl_coef * kl
 
     return rewards
 
@@ -133,19 +133,19 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "score-everywhere",
-            _variant(place=lambda mask: mask),
+            _variant(where=lambda mask: mask),
             "The score stands at every token. Summed up, a longer answer then gets it more often, and the policy "
             "learns to ramble; the answer has one score, at its last token.",
         ),
         Misconception(
             "last-column",
-            _variant(place=_last_column),
+            _variant(where=_last_column),
             "The score stands in the last COLUMN. Where an answer ends earlier, that is padding, and its score is "
             "lost. Find the last True of each row of the mask.",
         ),
         Misconception(
             "first-token",
-            _variant(place=_first),
+            _variant(where=_first),
             "The score stands at the answer's first token: all later tokens would get no credit for it.",
         ),
         Misconception(

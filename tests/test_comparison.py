@@ -10,9 +10,8 @@ import pytest
 from mini_run import mini_recipe, save_random_model
 
 from labkit.errors import UserError
-from labkit.evaluation.comparison import compare, t_interval
-from labkit.evaluation.intervals import t_quantile
-from labkit.evaluation.report import bootstrap_interval
+from labkit.evaluation.intervals import bootstrap_interval, t_interval, t_quantile
+from labkit.plots.comparison import compare
 from labkit.recipes import Recipe
 from labkit.runs import Run, create_run
 from labkit.training import train

@@ -12,7 +12,7 @@ from labkit.evaluation.intervals import bootstrap_interval
 from labkit.evaluation.report import pass_at_k
 from labkit.inference import (
     Sheet,
-    best_of_n_curve,
+    best_of_n_accuracy,
     budget_force,
     load_sheet,
     majority,
@@ -108,14 +108,14 @@ def test_majority_curve_is_the_mean_over_choices():
 def test_best_of_n_with_the_truth_is_pass_at_n():
     rng = np.random.default_rng(1)
     right = rng.random((20, 8)) < 0.3
-    for p in best_of_n_curve(right.astype(float), right, np.ones((20, 8), dtype=int)):
+    for p in best_of_n_accuracy(right.astype(float), right, np.ones((20, 8), dtype=int)):
         assert np.allclose(p.per_problem, [pass_at_k(8, int(c), p.setting) for c in right.sum(1)])
 
 
 def test_a_score_that_knows_nothing_gains_nothing():
     rng = np.random.default_rng(2)
     right = rng.random((30, 8)) < 0.4
-    curve = best_of_n_curve(np.zeros((30, 8)), right, np.ones((30, 8), dtype=int))
+    curve = best_of_n_accuracy(np.zeros((30, 8)), right, np.ones((30, 8), dtype=int))
     assert [p.accuracy for p in curve] == pytest.approx([right.mean()] * 4)
 
 
@@ -229,7 +229,7 @@ def test_a_damaged_recording_is_refused_in_words(tmp_path: Path):
 def test_the_figure_has_a_panel_a_method_and_a_line_a_model():
     rng = np.random.default_rng(0)
     right = rng.random((12, 8)) < 0.4
-    curve = best_of_n_curve(right.astype(float), right, rng.integers(5, 60, right.shape))
+    curve = best_of_n_accuracy(right.astype(float), right, rng.integers(5, 60, right.shape))
     figure = accuracy_against_tokens({"oracle": {"tiny": curve, "other": curve}, "vote": {"other": curve[:2]}})
     first, second = figure.axes
     assert first.get_title(loc="left") == "oracle" and len(first.lines) == 2 and len(second.lines) == 1

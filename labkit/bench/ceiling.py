@@ -52,12 +52,12 @@ class ModelCosts:
 
 
 def _fastest(work: Callable[[], object], device: torch.device, times: int) -> float:
-    found = []
+    seconds = []
     for _ in range(times):
         start = clock(device)
         work()
-        found.append(clock(device) - start)
-    return min(found)
+        seconds.append(clock(device) - start)
+    return min(seconds)
 
 
 @functools.cache

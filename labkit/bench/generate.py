@@ -93,16 +93,16 @@ def continuous_side(workload: Workload) -> Side:
         options = {"generation_config": config, "continuous_batching_config": ContinuousBatchingConfig(**sizes)}
         # It prints when its thread dies; what went wrong is in the results.
         with contextlib.redirect_stdout(None):
-            found = model.generate_batch(batches[turn], persistent_manager=True, **options)
-        return turn, list(found.values())
+            results = model.generate_batch(batches[turn], persistent_manager=True, **options)
+        return turn, list(results.values())
 
     def count(result: tuple[int, list[Any]]) -> Work:
-        turn, found = result
-        failed = next((one.error for one in found if one.error is not None), None)
-        if failed is not None or len(found) != workload.rows:
-            raise RuntimeError(f"generate_batch returned {len(found)} of {workload.rows} rows: {failed}")
+        turn, results = result
+        failed = next((one.error for one in results if one.error is not None), None)
+        if failed is not None or len(results) != workload.rows:
+            raise RuntimeError(f"generate_batch returned {len(results)} of {workload.rows} rows: {failed}")
         prompts = [len(ids) for ids in batches[turn]]
-        return Work(prompts, [len(one.generated_tokens) for one in found])
+        return Work(prompts, [len(one.generated_tokens) for one in results])
 
     said = "generate_batch, tokens in, tokens out; paged cache"
     return Side("transformers-continuous", run, count, said, model.destroy_cached_continuous_batching_manager)

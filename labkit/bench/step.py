@@ -44,8 +44,8 @@ def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
 
         trials: Trials = {}
         for peer in peers:
-            found, notes[peer] = race_with_trl(workload, sides, peer)
-            for side, turns in found.items():
+            turns_by_side, notes[peer] = race_with_trl(workload, sides, peer)
+            for side, turns in turns_by_side.items():
                 trials.setdefault(side, []).extend(turns)
     else:
         trials = race(sides, workload.repeats, workload.policy.device)

@@ -46,8 +46,8 @@ class TurnTaker(TrainerCallback):
         trial = Trial(seconds, self.work)
         others = {side.name: take_turn(side, turn, self.device) for side in self.sides}
         if turn > 0:
-            for name, found in {self.name: trial, **others}.items():
-                self.trials[name].append(found)
+            for name, one in {self.name: trial, **others}.items():
+                self.trials[name].append(one)
 
 
 def race_with_trl(workload: Workload, sides: list[Side], name: str) -> tuple[Trials, str]:

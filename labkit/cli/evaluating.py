@@ -10,8 +10,8 @@ from rich.text import Text
 from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, console, note, print_json, quietly, reports_table
 from labkit.errors import UserError
-from labkit.evaluation.comparison import compare
 from labkit.evaluation.report import evaluate
+from labkit.plots.comparison import compare
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import load_task

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from labkit.evaluation.comparison.tables import number, text_table, with_interval
 from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.plain import graded
 from labkit.runs import finite
 
 RATES = {"mean_length": "mean length, tokens", "truncated": "truncated", "well_formed": "well formed"}
@@ -102,7 +103,7 @@ def _rows(reports: list[dict[str, Any]]) -> list[list[str]]:
     for k in dict.fromkeys(("1", most)):
         cells = [with_interval(r["pass_at_k"].get(k), r["interval"].get(f"pass_at_{k}")) for r in reports]
         rows.append([f"pass@{k}", *cells])
-    if any(_is_real(r) for r in reports):
+    if any(map(graded, reports)):
         cells = [with_interval(r.get("mean_reward"), r["interval"].get("mean_reward")) for r in reports]
         rows.append(["mean reward", *cells])
     if most != "1":
@@ -114,12 +115,6 @@ def _rows(reports: list[dict[str, Any]]) -> list[list[str]]:
         if all(key in r.get("behaviours", {}) for r in reports):
             rows.append([name, *(number(r["behaviours"][key], 2) for r in reports)])
     return rows
-
-
-def _is_real(report: dict[str, Any]) -> bool:
-    """Whether the rewards say more than pass@1 does: some of them are neither 0 nor 1."""
-    reward = report.get("mean_reward")
-    return _is_number(reward) and abs(reward - report["pass_at_k"]["1"]) > 1e-9
 
 
 def _change(reports: list[dict[str, Any]]) -> str | None:

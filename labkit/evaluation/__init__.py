@@ -1,4 +1,4 @@
-"""Evaluation: held-out reports, selection among samples, intervals, comparison of runs, and what a run cost."""
+"""Evaluation: held-out reports, selection among samples, intervals, calibration, comparison of runs, and their cost."""
 
 from labkit.evaluation.report import Report, evaluate, maj_at_k, pass_at_k
 

@@ -1,4 +1,4 @@
-"""Intervals: over problems by the bootstrap, over a few seeds by Student's t, of a share by Wilson."""
+"""Intervals: over problems by the bootstrap, over a few seeds with Student's t, of a share after Wilson."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Shaped
 
-# 0.975 quantiles of Student's t for 1 to 10 degrees of freedom; beyond them a series serves.
+# 0.975 quantiles of Student's t for 1 to 10 degrees of freedom; beyond 10 they are computed from a series.
 _T_975 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 
 
@@ -16,9 +16,10 @@ def bootstrap_interval(
     draws: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values`, one value a problem (Efron, 1979).
+    """Percentile bootstrap interval of the mean of `values`, one value per problem (Efron, 1979).
 
-    Resampling problems, not samples: samples of one problem are not independent. Raises ValueError without values.
+    It resamples problems, not samples, because samples of one problem are not independent. Raises ValueError without
+    values.
 
     >>> bootstrap_interval([0.5, 0.5, 0.5])
     (0.5, 0.5)
@@ -49,7 +50,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share, `successes` of `n` independent cases (Wilson, 1927).
 
     Unlike the textbook's p +- 1.96 s.e. it holds for few cases and near 0 and 1. Raises ValueError unless
@@ -64,14 +65,14 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     share, penalty = successes / n, z * z / n
     middle = (share + penalty / 2) / (1 + penalty)
     half = z / (1 + penalty) * math.sqrt(share * (1 - share) / n + penalty / (4 * n))
-    # At the ends the formula gives 0 and 1 up to rounding.
+    # At 0 and n successes the formula gives exactly 0 and 1, up to rounding.
     return (middle - half if successes else 0.0), (middle + half if successes < n else 1.0)
 
 
 def t_quantile(freedom: int) -> float:
-    """The 0.975 quantile of Student's t, beyond ten degrees of freedom by its series.
+    """The 0.975 quantile of Student's t; for more than ten degrees of freedom from a series.
 
-    Abramowitz and Stegun (1964), 26.7.5.
+    The series is equation 26.7.5 of Abramowitz and Stegun (1964).
 
     >>> t_quantile(2), round(t_quantile(20), 3), round(t_quantile(10**6), 3)
     (4.3027, 2.086, 1.96)

@@ -1,4 +1,4 @@
-"""Held-out evaluation: pass@k, maj@k, and intervals that take problems, not samples, as the unit."""
+"""Held-out evaluation: pass@k, maj@k, and intervals over problems (not over samples)."""
 
 import math
 import time
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.plain import graded
 from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -16,7 +17,7 @@ from labkit.tasks import Task
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that at least one of k samples is right, unbiased, from n samples of which c were right.
+    """An unbiased estimate of the chance that one of k samples or more is right, from n samples with c right ones.
 
     1 - C(n-c, k) / C(n, k) (Chen et al., 2021, "Evaluating large language models trained on code"). Raises ValueError
     unless 0 <= c <= n and 1 <= k <= n.
@@ -30,7 +31,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
-    """Chance that the commonest answer of k samples is right, averaged over the n // k disjoint runs of k samples.
+    """Chance that the most common answer of k samples is right, averaged over the n // k disjoint groups of k samples.
 
     Samples without an answer do not vote; ties go to the answer that came first (Wang et al., 2023,
     "Self-consistency"). Raises ValueError unless 1 <= k <= n.
@@ -50,10 +51,10 @@ def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
 
 @dataclass
 class Report:
-    """What `evaluate` found. Rates are shares of all samples; lengths are in completion tokens.
+    """The result of `evaluate`. Rates are shares of all samples; lengths are in completion tokens.
 
-    A sample passes with a reward of 1 or more. Where rewards are real numbers (a gold score, a reward model)
-    `mean_reward` says more; `interval["mean_reward"]` and `rewards_per_problem` belong to it.
+    A sample passes with a reward of 1 or more. Where rewards are graded (a gold score, a reward model) `mean_reward`
+    says more than pass@1; its interval is `interval["mean_reward"]`, its values per problem `rewards_per_problem`.
     """
 
     model: str
@@ -81,9 +82,10 @@ class Report:
     def __str__(self) -> str:
         low, high = self.interval["pass_at_1"]
         most = max(self.pass_at_k, key=int)
-        real = abs(self.mean_reward - self.pass_at_k["1"]) > 1e-9
         bounds = self.interval.get("mean_reward", [float("nan")] * 2)
-        reward = f"mean reward {self.mean_reward:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}], " if real else ""
+        reward = (
+            f"mean reward {self.mean_reward:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}], " if graded(vars(self)) else ""
+        )
         return (
             f"{self.model} on {self.task}: {reward}pass@1 {self.pass_at_k['1']:.3f} [{low:.3f}, {high:.3f}], "
             f"pass@{most} {self.pass_at_k[most]:.3f}, maj@{most} {self.maj_at_k[most]:.3f}, "
@@ -105,9 +107,10 @@ def evaluate(
     batch_rows: int = 1024,
     examples: int = 8,
 ) -> Report:
-    """Samples `samples` completions for each of `limit` held-out problems and scores them.
+    """Draws `samples` completions for each of `limit` held-out problems and scores them.
 
-    The same seed gives the same problems and the same random numbers, so that two models can be compared in pairs.
+    The same seed gives the same problems and the same random numbers, so that two models can be compared problem by
+    problem. `batch_rows`: completions that are drawn at once. `examples`: how many of them the report shows.
     """
     started = time.perf_counter()
     problems = task.sample(limit, split, seed=seed)
@@ -131,7 +134,7 @@ def evaluate(
 def summarize(
     scored: list[Rollouts], model: str, task: Task, samples: int, seconds: float, examples: int = 8
 ) -> Report:
-    """The report over scored rollouts that have `samples` rows a problem, in order."""
+    """The report over scored rollouts; each problem has `samples` rows, one after another."""
     completions = [text for r in scored for text in r.completions]
     scores = [s for r in scored for s in r.scores or []]
     rewards = np.array([s.reward for s in scores]).reshape(-1, samples).mean(1)

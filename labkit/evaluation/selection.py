@@ -1,11 +1,11 @@
-"""Selection instead of training: best-of-n and rejection sampling, each beside a random control of the same budget.
+"""Selection instead of training: best-of-n and rejection sampling, each with a random control of the same budget.
 
-Best-of-n draws n answers and gives the one that a scorer likes best; rejection sampling keeps such answers to train on.
-Both climb a score without touching a weight, so both over-optimise it just as RL does: the pure functions below say how
-far from the policy a selection goes (its KL) and what it gains, from ranks alone.
+Best-of-n draws n answers and returns the one with the highest score; rejection sampling keeps such answers to train
+on. Both raise a score without changing a weight, so both over-optimise it just as RL does. The pure functions below say
+how far a selection moves away from the policy (its KL) and what it gains, from ranks alone.
 
-The control takes as many answers of the same prompts, drawn at the same cost, and picks blindly. What selection is
-worth is the difference (Lambert, *RLHF book*, on rejection sampling).
+The control takes as many answers to the same prompts, drawn at the same cost, and picks blindly. The difference is what
+selection is worth (Lambert, *RLHF book*, on rejection sampling).
 """
 
 import math
@@ -25,17 +25,17 @@ from labkit.tasks import Problem, Task
 
 
 class ScoresAnswers(Protocol):
-    """A reward model, as far as selection looks at it."""
+    """What selection needs of a reward model."""
 
     def score(self, prompts: list[str], completions: list[str]) -> Any:
-        """One number an answer, in a sequence or a tensor [batch]."""
+        """One number per answer, in a sequence or a tensor [batch]."""
         ...
 
 
 Scorer = Task | ScoresAnswers | Callable[[list[str], list[str]], Any]
 
 
-# ------------------------------------------------------------------------------------- what ranks alone can say
+# ------------------------------------------------------------------------------------- what follows from ranks
 
 
 def kl_of_best_of_n(n: int) -> float:
@@ -56,11 +56,11 @@ def kl_of_best_of_n(n: int) -> float:
 def best_of_n_weights(
     scores: Shaped[np.ndarray, " samples"] | Sequence[float], n: int
 ) -> Float[np.ndarray, " samples"]:
-    """How likely each of N >= n samples is the one chosen, when n of them are drawn without putting back.
+    """The chance of each of N >= n samples to be chosen, when n of them are drawn without replacement.
 
-    The highest score wins, ties are shared evenly; the weights add up to 1. weights @ values is then the mean of
-    `values` of the winner over all C(N, n) draws: an unbiased estimate of what best-of-n gets, with far less noise than
-    one draw (as pass@k, Chen et al. 2021, does for right and wrong). Raises ValueError unless 1 <= n <= N.
+    The highest score wins, ties are shared evenly; the weights add up to 1. Then weights @ values is the mean value of
+    the winner over all C(N, n) draws. This is an unbiased estimate of what best-of-n gets, with far less noise than one
+    draw (pass@k, Chen et al. 2021, does the same for right and wrong). Raises ValueError unless 1 <= n <= N.
 
     >>> best_of_n_weights([0.3, 0.9, 0.1], 2).round(4).tolist()  # pairs: the middle one wins one of three
     [0.3333, 0.6667, 0.0]
@@ -71,7 +71,7 @@ def best_of_n_weights(
     size = len(values)
     if not 1 <= n <= size:
         raise ValueError(f"best-of-n from {size} samples needs 1 <= n <= {size}, not {n}")
-    # All n draws lie at or below a level in C(at or below, n) ways; the highest is AT the level in the rest of them.
+    # C(at or below, n) of the draws are at or below a level; in those that are not all below it, the highest is AT it.
     everything = math.comb(size, n)
     weights = np.zeros(size)
     for level in np.unique(values):
@@ -86,7 +86,8 @@ def expected_best_of_n(
 ) -> Float[np.ndarray, " prompts"]:
     """Unbiased estimate, prompt by prompt, of the score that best-of-n by `scores` gets.
 
-    With `values` it is their mean over the winners instead: choose by the proxy, look at the gold score.
+    With `values` it is the winners' mean value instead: choose by the proxy, evaluate with the gold score. Raises
+    UserError for a score that is not finite.
 
     >>> proxy, gold = np.array([[1.0, 2.0, 3.0]]), np.array([[5.0, 9.0, 1.0]])
     >>> expected_best_of_n(proxy, 2).round(4).tolist()  # (2 + 3 + 3) / 3
@@ -94,20 +95,21 @@ def expected_best_of_n(
     >>> expected_best_of_n(proxy, 2, gold).round(4).tolist()  # the winners' gold scores: (9 + 1 + 1) / 3
     [3.6667]
     """
-    looked_at = scores if values is None else values
-    return np.array([best_of_n_weights(s, n) @ v for s, v in zip(scores, looked_at, strict=True)])
+    table = _finite(np.asarray(scores, dtype=float))
+    looked_at = table if values is None else values
+    return np.array([best_of_n_weights(s, n) @ v for s, v in zip(table, looked_at, strict=True)])
 
 
 def measured_kl_of_best_of_n(scores: Shaped[np.ndarray, "prompts samples"], n: int) -> Float[np.ndarray, " prompts"]:
-    """KL(best-of-n || policy) in nats, prompt by prompt, from the scores of N samples; ties are counted in.
+    """KL(best-of-n || policy) in nats, prompt by prompt, from the scores of N samples; ties are taken into account.
 
     The log-probs of the answers cancel. With F the distribution function of the score, an answer of score s has
-    pi_n(y) / pi(y) = (F(s)^n - F(s-)^n) / (F(s) - F(s-)): best-of-n only re-weighs levels of the score, and among
-    equals it chooses as the policy does. What is measured is F, as shares of the N samples; the rest is arithmetic.
+    pi_n(y) / pi(y) = (F(s)^n - F(s-)^n) / (F(s) - F(s-)): best-of-n only re-weights the levels of the score, and among
+    equal scores it chooses as the policy does. F is estimated by shares of the N samples; the rest is arithmetic.
 
-    So it is the exact KL of best-of-n on these N samples. A finite sample lacks the highest levels, so it lies below
-    the truth, without ties by (n / N)^2 / 24: nothing to speak of from N = 4 n on. Where all N scores differ it tells
-    nothing beyond `kl_of_best_of_n`; where they repeat it tells how far the formula overstates the distance.
+    So the result is the exact KL of best-of-n on these N samples. A finite sample lacks the highest levels, so it is
+    below the true KL, without ties by (n / N)^2 / 24, which is negligible from N = 4 n on. Where all N scores differ it
+    agrees with `kl_of_best_of_n`; where they repeat it shows how far the formula overstates the distance.
 
     >>> measured_kl_of_best_of_n(np.array([[0.0, 1.0]]), 2).round(4).tolist()  # 1/4 log 1/2 + 3/4 log 3/2
     [0.1308]
@@ -118,7 +120,7 @@ def measured_kl_of_best_of_n(scores: Shaped[np.ndarray, "prompts samples"], n: i
 
 
 def kl_of_levels(probabilities: Shaped[np.ndarray, " levels"], n: int) -> float:
-    """The exact KL of best-of-n where the score has these levels, from the lowest, with these probabilities.
+    """The exact KL of best-of-n for a score whose levels, from the lowest up, have these probabilities.
 
     >>> round(kl_of_levels(np.full(2, 0.5), 4), 3), round(kl_of_best_of_n(4), 3)  # two levels, many ties
     (0.459, 0.636)
@@ -129,9 +131,18 @@ def kl_of_levels(probabilities: Shaped[np.ndarray, " levels"], n: int) -> float:
     p = p[p > 0]
     up_to = np.minimum(np.cumsum(p), 1.0)
     chosen = np.diff(up_to**n, prepend=0.0)
-    # Levels so low that they are never chosen add nothing: x log x is 0 at 0.
+    # A level that is never chosen adds nothing: x log x is 0 at 0.
     some = chosen > 0
     return max(0.0, float((chosen[some] * np.log(chosen[some] / p[some])).sum()))
+
+
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, ... up to `most`.
+
+    >>> powers_of_two(20)
+    [1, 2, 4, 8, 16]
+    """
+    return [2**i for i in range(most.bit_length())]
 
 
 def best_of_n_curve(
@@ -139,12 +150,12 @@ def best_of_n_curve(
     values: Mapping[str, Shaped[np.ndarray, "prompts samples"]] | None = None,
     ns: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """What best-of-n by `scores` gets for each n, from the same samples: one dict an n, as `plots` draws them.
+    """What best-of-n by `scores` gets for each n, from the same samples: one dict per n, as `plots` draws them.
 
-    Keys: `n`; `kl` = log n - (n - 1) / n; `kl_measured`, the mean over prompts; `score` with its 95 % bootstrap
-    `score_interval` over prompts; the same for each name in `values`, such as gold. The random control is n = 1 at
-    every n: a blind choice among n answers is worth the mean of all. `ns`: powers of two up to a quarter of the
-    samples, beyond which few draws decide.
+    Keys: `n`; `kl` = log n - (n - 1) / n; `kl_measured`, the mean of `measured_kl_of_best_of_n` over prompts; `score`
+    with its 95 % bootstrap `score_interval` over prompts; the same for each name in `values`, such as gold. The random
+    control is the row of n = 1: a blind choice among n answers gets the mean of all. `ns`: by default powers of two up
+    to a quarter of the samples; for larger n a few samples decide.
 
     >>> rng = np.random.default_rng(0)
     >>> proxy = rng.uniform(size=(200, 16))
@@ -154,10 +165,8 @@ def best_of_n_curve(
     table = np.asarray(scores, dtype=float)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"scores must be [prompts, samples], not of shape {list(table.shape)}")
-    _finite(table)
-    powers = [2**i for i in range(int(math.log2(table.shape[1])) + 1)]
     rows = []
-    for n in ns if ns is not None else [p for p in powers if p == 1 or 4 * p <= table.shape[1]]:
+    for n in ns if ns is not None else powers_of_two(max(1, table.shape[1] // 4)):
         row: dict[str, Any] = {"n": n, "kl": kl_of_best_of_n(n)}
         row["kl_measured"] = float(measured_kl_of_best_of_n(table, n).mean())
         for name, looked_at in {"score": table, **(values or {})}.items():
@@ -172,11 +181,11 @@ def best_of_n_curve(
 
 @dataclass
 class Selection:
-    """What was selected, and what a blind choice of the same budget selects.
+    """The selected answers, and those of a blind choice of the same budget.
 
-    Rows are {"prompt", "completion", "score"}, ready to be fine-tuned on. `control` has as many rows of the same
-    prompts as `rows`. `scores` [prompts, n] are of all candidates, `kept` marks the rows among them; `rollouts` holds
-    the candidates, prompt by prompt.
+    Rows are {"prompt", "completion", "score"}, ready for fine-tuning. `control` has as many rows for each prompt as
+    `rows`. `scores` [prompts, n] are those of all candidates, `kept` marks the selected ones among them; `rollouts`
+    holds the candidates, prompt by prompt.
     """
 
     rows: list[dict[str, Any]]
@@ -214,11 +223,11 @@ def best_of_n(
     temperature: float = 1.0,
     **options: Any,
 ) -> Selection:
-    """The best of n answers to each prompt, and beside it one of the same n picked blindly.
+    """The best of n answers to each prompt, and as the control one of the same n picked blindly.
 
     `scorer`: a task (then `prompts` are its problems), a reward model (anything with `score(prompts, completions)`), or
-    a function of prompts and completions that returns one number an answer. Ties go to the answer drawn first. Other
-    `options` go to `sample` (top_p, stop, ...). Raises UserError for a score that is not finite.
+    a function of prompts and completions that returns one number per answer. Ties go to the answer drawn first. Other
+    `options` are those of `sample` (top_p, stop, ...). Raises UserError for a score that is not finite.
     """
     return rejection_sample(
         policy,
@@ -248,11 +257,11 @@ def rejection_sample(
     temperature: float = 1.0,
     **options: Any,
 ) -> Selection:
-    """Answers worth training on: n are drawn for each prompt, and those that pass are kept.
+    """Answers to train on: n are drawn for each prompt, and those that pass are kept.
 
-    Of the answers with a score of `threshold` or more (None: all) the best `keep` of each prompt (None: all), and of
-    these the best `top` over all prompts (None: all). `unique`: of answers to one prompt that are the same text only
-    the first is a candidate, for the control too. `scorer`, `options`: as for `best_of_n`.
+    Kept are, of the answers with a score of `threshold` or more (None: of all), the best `keep` of each prompt (None:
+    all), and of these the best `top` over all prompts (None: all). `unique`: of equal answers to one prompt only the
+    first is a candidate, for the control too. `scorer`, `options`: as for `best_of_n`.
 
     Raises UserError where nothing passes, instead of leaving nothing to train on.
     """
@@ -286,7 +295,7 @@ def choose_rows(
     threshold: float | None = None,
     top: int | None = None,
 ) -> Shaped[np.ndarray, "prompts n"]:
-    """Which answers `rejection_sample` keeps, as a bool table; ties go to the first.
+    """The answers that `rejection_sample` keeps, as a table of bool; ties go to the first.
 
     >>> scores = np.array([[0.1, 0.9, 0.9], [0.2, 0.3, 0.4]])
     >>> choose_rows(scores, scores > -1).astype(int).tolist()
@@ -298,7 +307,7 @@ def choose_rows(
     """
     kept = candidates if threshold is None else candidates & (scores >= threshold)
     if keep is not None:
-        # Rank within the prompt: 0 is the best; what is no candidate comes last.
+        # Rank within the prompt: 0 is the best; answers that are no candidates come last.
         order = np.argsort(-np.where(kept, scores, -np.inf), axis=1, kind="stable")
         kept = kept & (np.argsort(order, axis=1, kind="stable") < keep)
     if top is not None and kept.sum() > top:
@@ -315,8 +324,8 @@ def _scores(scorer: Scorer, drawn: Rollouts, prompts: Sequence[Any], n: int) -> 
             raise UserError("to score with a task, give its problems (task.sample(...)) in place of plain prompts")
         raw: Any = score(drawn, scorer, list(prompts)).rewards
     else:
-        judge = scorer.score if hasattr(scorer, "score") else scorer
-        raw = judge(drawn.prompts, drawn.completions)
+        give_scores = scorer.score if hasattr(scorer, "score") else scorer
+        raw = give_scores(drawn.prompts, drawn.completions)
     if hasattr(raw, "detach"):
         raw = raw.detach().float().cpu().numpy()
     values = np.asarray(raw, dtype=float)

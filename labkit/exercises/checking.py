@@ -38,7 +38,7 @@ def check_exercise(exercise: Exercise, fn: Any, timeout: float | None = TIME_LIM
     if not _accepts(fn, cases[0]):
         names = ", ".join(exercise.arguments)
         return wrong(f"The function cannot be called with the {len(exercise.arguments)} arguments ({names}).")
-    fn, reference = exercise.judged(fn), exercise.judged(exercise.reference)
+    fn, reference = exercise.with_verdict(fn), exercise.with_verdict(exercise.reference)
     first = run_cases(fn, cases[:1], timeout)
     if _unattempted(first[0]):
         return _not_attempted(exercise)
@@ -52,11 +52,11 @@ def check_exercise(exercise: Exercise, fn: Any, timeout: float | None = TIME_LIM
         message = f"Right on {literal} small cases and {len(cases) - literal} random ones."
         return CheckResult(exercise.name, True, True, message)
     worst = min(failing, key=lambda i: _size(exercise, i, cases[i]))
-    found = _evidence(exercise, cases[worst], expected[worst], outcomes[worst])
+    evidence = _evidence(exercise, cases[worst], expected[worst], outcomes[worst])
     mistake = recognise(exercise, cases, outcomes)
     if mistake:
-        return wrong(f"{mistake.message}\n{found}", mistake.name)
-    return wrong(f"{found}\nStuck? lk.hint({exercise.name!r}) gives a hint.")
+        return wrong(f"{mistake.message}\n{evidence}", mistake.name)
+    return wrong(f"{evidence}\nStuck? lk.hint({exercise.name!r}) gives a hint.")
 
 
 def recognise(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> Misconception | None:
@@ -64,7 +64,7 @@ def recognise(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) ->
     for mistake in exercise.misconceptions:
         for implementation in mistake.implementations:
             pairs = zip(cases, outcomes, strict=True)
-            if all(same(call(exercise.judged(implementation), case), outcome) for case, outcome in pairs):
+            if all(same(call(exercise.with_verdict(implementation), case), outcome) for case, outcome in pairs):
                 return mistake
     return None
 

@@ -60,8 +60,8 @@ class Exercise:
         random: makes one more case from a generator; RANDOM_CASES of them are drawn with a fixed seed.
         misconceptions: the mistakes that can be named, the more special one first.
         hints: from a nudge to almost the answer.
-        judge: for an exercise with many right answers: `judge(value, *args)` says in a few words what a returned value
-            is worth, and these words are compared in the value's place.
+        verdict: for an exercise with many right answers: `verdict(value, *args)` says in a few words what a returned
+            value is worth, and these words are compared instead of the value.
         sources: functions of labkit, "module:name", whose source `labkit.solution` shows below the reference.
     """
 
@@ -76,20 +76,20 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
     sources: tuple[str, ...] = ()
-    judge: Callable[..., str] | None = None
+    verdict: Callable[..., str] | None = None
 
-    def judged(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as it is compared: it returns its value or, with a judge, what the judge says of it."""
-        judge = self.judge
-        if judge is None:
+    def with_verdict(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is compared: it returns its value or, where there is a `verdict`, the verdict on it."""
+        verdict = self.verdict
+        if verdict is None:
             return fn
 
         @functools.wraps(fn)
-        def judged(*args: Any) -> Any:
+        def compared(*args: Any) -> Any:
             value = fn(*args)
-            return value if value is None or value is ... else judge(value, *args)
+            return value if value is None or value is ... else verdict(value, *args)
 
-        return judged
+        return compared
 
     @property
     def signature(self) -> str:

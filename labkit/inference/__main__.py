@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=128, help="held-out problems")
     parser.add_argument("--samples", type=int, default=32, help="samples a problem")
     parser.add_argument("--forced", type=int, default=4, help="samples a problem and forced setting; 0: none")
-    parser.add_argument("--judge", help="the run folder of a reward model that scores the samples")
+    # --judge is its older name; the commands inside recorded files use it.
+    parser.add_argument("--reward-model", "--judge", help="the run folder of a reward model that scores the samples")
     parser.add_argument("--name", help="what the recording calls the model; default: its name")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     asked = parser.parse_args()
@@ -31,8 +32,8 @@ def main() -> None:
     policy, task = load_policy(asked.model), load_task(asked.task)
     policy.name = asked.name or policy.name
     problems = task.sample(asked.problems, "test", seed=1234)
-    judge = load_reward_model(asked.judge) if asked.judge else None
-    sheet = record_samples(policy, task, problems, asked.samples, judge=judge)
+    scorer = load_reward_model(asked.reward_model) if asked.reward_model else None
+    sheet = record_samples(policy, task, problems, asked.samples, scorer=scorer)
     if asked.forced:
         longest = max(BUDGETS)
         settings = [{"budget": budget} for budget in BUDGETS]
@@ -44,7 +45,7 @@ def main() -> None:
         sheet.forced = [record_forcing(policy, task, problems, asked.forced, **setting) for setting in settings]
     facts = environment(policy.device, task_fingerprint=task.fingerprint())
     flags = f"--task {asked.task} --problems {asked.problems} --samples {asked.samples} --forced {asked.forced}"
-    flags += " --judge RUN" if asked.judge else ""
+    flags += " --reward-model RUN" if asked.reward_model else ""
     command = f"python -m labkit.inference {asked.model} {flags}"
     seconds = round(time.perf_counter() - started, 1)
     sheet.made = {**facts, "command": command, "threads": torch.get_num_threads(), "seconds": seconds}

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from labkit.evaluation.intervals import bootstrap_interval
-from labkit.evaluation.selection import expected_best_of_n
+from labkit.evaluation.selection import expected_best_of_n, powers_of_two
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,6 @@ class Point:
 def point(setting: int, tokens: Float[np.ndarray, " problems"], accuracy: Float[np.ndarray, " problems"]) -> Point:
     """A point from tokens and accuracy problem by problem."""
     return Point(setting, float(tokens.mean()), float(accuracy.mean()), bootstrap_interval(accuracy), accuracy)
-
-
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4, ... up to `most`.
-
-    >>> powers_of_two(20)
-    [1, 2, 4, 8, 16]
-    """
-    return [2**i for i in range(most.bit_length())]
 
 
 def majority_curve(
@@ -81,7 +72,7 @@ def _majority_right(
     return float((correct[winner] & (counts.max(1) > 0)).mean())
 
 
-def best_of_n_curve(
+def best_of_n_accuracy(
     scores: Float[np.ndarray, "problems samples"],
     right: Bool[np.ndarray, "problems samples"],
     lengths: Int[np.ndarray, "problems samples"],
@@ -92,7 +83,7 @@ def best_of_n_curve(
     With `right` itself as scores this is pass@n: the upper bound of all selection.
 
     >>> right = np.array([[True, False, False, False]])
-    >>> [round(p.accuracy, 2) for p in best_of_n_curve(right.astype(float), right, np.full((1, 4), 10))]
+    >>> [round(p.accuracy, 2) for p in best_of_n_accuracy(right.astype(float), right, np.full((1, 4), 10))]
     [0.25, 0.5, 1.0]
     """
     values = right.astype(float)
@@ -124,6 +115,6 @@ def until_accepted(
         yes = accepted[:, runs]
         last = np.where(yes.any(2), yes.argmax(2), n - 1)  # [problems, starts]
         spent = np.take_along_axis(lengths[:, runs].cumsum(2), last[:, :, None], 2)[:, :, 0]
-        found = np.take_along_axis(right[:, runs], last[:, :, None], 2)[:, :, 0]
-        curve.append(point(n, spent.mean(1), found.mean(1)))
+        correct = np.take_along_axis(right[:, runs], last[:, :, None], 2)[:, :, 0]
+        curve.append(point(n, spent.mean(1), correct.mean(1)))
     return curve

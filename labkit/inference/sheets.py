@@ -28,9 +28,9 @@ RULES: dict[str, GoOn] = {"always": another_line, "unless_sure": unless_sure}
 class Sheet:
     """N samples of each problem of a task, and answers under forced budgets.
 
-    `answers[p]` lists the different answers to problem p in normal form; `votes[p][i]` is the place in it of sample i,
+    `answers[p]` lists the different answers to problem p in normal form; `votes[p][i]` is the index in it of sample i,
     -1 where it gave none. `right` and `accepted` (the thought ends in the model's own "yes") are strings of 0 and 1.
-    `scores`: what a judge such as a reward model gave each sample, where one was asked.
+    `scores`: what a reward model gave each sample, where one was asked.
     `forced`: one entry a setting, with right answers and generated tokens of each problem, of `n` samples.
     """
 
@@ -56,8 +56,8 @@ class Sheet:
 
     def forced_curve(self, rule: str | None = None) -> list[Point]:
         """Budgets without extensions (`rule` None; the setting is the budget), or numbers of extensions by a rule."""
-        found = [entry for entry in self.forced if entry["rule"] == rule]
-        if not found:
+        settings = [entry for entry in self.forced if entry["rule"] == rule]
+        if not settings:
             raise UserError(f"no forced budgets of rule {rule!r} in the recording of {self.model} on {self.task}")
         return [
             point(
@@ -65,7 +65,7 @@ class Sheet:
                 np.array(entry["tokens"]) / entry["n"],
                 np.array(entry["right"]) / entry["n"],
             )
-            for entry in found
+            for entry in settings
         ]
 
     def save(self, file: str | Path) -> None:
@@ -95,7 +95,7 @@ def record_samples(
     problems: Sequence[Problem],
     n: int,
     *,
-    judge: ScoresAnswers | None = None,
+    scorer: ScoresAnswers | None = None,
     seed: int = 7,
     per_batch: int = 32,
 ) -> Sheet:
@@ -105,9 +105,9 @@ def record_samples(
         part = list(problems[start : start + per_batch])
         drawn = sample(policy, [p.prompt for p in part], n=n, max_new_tokens=task.max_new_tokens, seed=seed)
         drawn = score(drawn, task, part)
-        if judge is not None:
-            judged = np.asarray(judge.score(drawn.prompts, drawn.completions), dtype=float).round(2)
-            sheet.scores += judged.reshape(-1, n).tolist()
+        if scorer is not None:
+            given = np.asarray(scorer.score(drawn.prompts, drawn.completions), dtype=float).round(2)
+            sheet.scores += given.reshape(-1, n).tolist()
         for i in range(0, len(drawn), n):
             rows = slice(i, i + n)
             scores = (drawn.scores or [])[rows]

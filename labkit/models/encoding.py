@@ -51,8 +51,8 @@ def step_ends(policy: Policy, steps: list[str]) -> list[int]:
     """
     if not policy.tokenizer.is_fast:
         raise UserError(f"steps need a fast tokenizer, which that of model {policy.name!r} is not")
-    found = policy.tokenizer("".join(steps), add_special_tokens=False, return_offsets_mapping=True)
-    offsets, ends, length = found["offset_mapping"], [], 0
+    encoded = policy.tokenizer("".join(steps), add_special_tokens=False, return_offsets_mapping=True)
+    offsets, ends, length = encoded["offset_mapping"], [], 0
     for step in steps[:-1]:
         length += len(step)
         ends.append(next(i for i, (_, end) in enumerate(offsets) if end >= length))

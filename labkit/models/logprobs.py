@@ -32,8 +32,8 @@ def token_logprobs(
         return head_logprobs(hidden, head, tokens, temperature, mask, with_entropy=False)[0]
     logits = shifted_logits(model, tokens, temperature, positions)
     chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)
-    found = torch.cat([chosen.new_zeros(len(tokens), 1), chosen], 1)
-    return found if mask is None else torch.where(mask, found, 0.0)
+    shifted = torch.cat([chosen.new_zeros(len(tokens), 1), chosen], 1)
+    return shifted if mask is None else torch.where(mask, shifted, 0.0)
 
 
 def token_logprobs_and_entropy(
@@ -67,12 +67,12 @@ def head_logprobs(
     states, targets = hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
     options = {"with_entropy": with_entropy, "entropy_gradient": entropy_gradient}
     if mask is None:
-        found = chosen_logprobs(states, head, targets, temperature, **options)
+        values = chosen_logprobs(states, head, targets, temperature, **options)
     else:
         wanted = mask[:, 1:].flatten().nonzero().squeeze(1)
         some = chosen_logprobs(states[wanted], head, targets[wanted], temperature, **options)
-        found = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
-    rows = [one.view(len(tokens), -1) for one in found]
+        values = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
+    rows = [one.view(len(tokens), -1) for one in values]
     logprobs, entropy = (torch.cat([one.new_zeros(len(tokens), 1), one], 1) for one in rows)
     return logprobs, entropy
 
@@ -90,8 +90,8 @@ def logprobs_and_entropy_of(
         # H = log Z - E[logit]
         entropy = normalizer - ((logits - normalizer[..., None]).exp() * logits).sum(-1)
     front = chosen.new_zeros(len(tokens), 1)
-    found = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
-    return found if mask is None else tuple(torch.where(mask, one, 0.0) for one in found)
+    shifted = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
+    return shifted if mask is None else tuple(torch.where(mask, one, 0.0) for one in shifted)
 
 
 def shifted_logits(

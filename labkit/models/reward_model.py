@@ -59,11 +59,11 @@ class RewardModel:
         lists have not one length.
         """
         rows = self._encoded(prompts, completions)
-        found = torch.zeros(len(rows))
+        rewards = torch.zeros(len(rows))
         for part in _parts([len(row) for row in rows], batch_tokens):
             tokens, lengths = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
-            found[part] = self.rewards(tokens, lengths).float().cpu()
-        return found
+            rewards[part] = self.rewards(tokens, lengths).float().cpu()
+        return rewards
 
     @torch.no_grad()
     def score_tokens(self, prompts: list[str], completions: list[str], batch_tokens: int = 8192) -> list[list[float]]:
@@ -73,12 +73,12 @@ class RewardModel:
         learnt (see `score_steps`); of one that was read at the eos alone, elsewhere nothing was asked of it.
         """
         rows = self._encoded(prompts, completions)
-        found: list[list[float]] = [[]] * len(rows)
+        rewards: list[list[float]] = [[]] * len(rows)
         for part in _parts([len(row) for row in rows], batch_tokens):
             tokens, _ = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
             for i, numbers in zip(part, self.token_rewards(tokens).float().tolist(), strict=True):
-                found[i] = numbers[rows[i].start : len(rows[i])]
-        return found
+                rewards[i] = numbers[rows[i].start : len(rows[i])]
+        return rewards
 
     def score_steps(self, prompts: list[str], steps: list[list[str]], batch_tokens: int = 8192) -> list[list[float]]:
         """The head's number at the end of each step of each completion (the last step's: at the eos).
@@ -88,7 +88,7 @@ class RewardModel:
         """
         numbers = self.score_tokens(prompts, ["".join(pieces) for pieces in steps], batch_tokens)
         ends = [step_ends(self.policy, pieces) for pieces in steps]
-        return [[row[e] for e in places if e < len(row)] for row, places in zip(numbers, ends, strict=True)]
+        return [[row[e] for e in positions if e < len(row)] for row, positions in zip(numbers, ends, strict=True)]
 
     def _encoded(self, prompts: list[str], completions: list[str]) -> list[Encoded]:
         if len(prompts) != len(completions):

@@ -99,7 +99,7 @@ def _compiled(trunk: nn.Module) -> Callable[..., Any]:
         if len(ways) == 1:
             return ways[0](**inputs)
         try:
-            found = ways[0](**inputs)
+            output = ways[0](**inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # no compiler, or something in the model that it can't compile
@@ -107,6 +107,6 @@ def _compiled(trunk: nn.Module) -> Callable[..., Any]:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             print(f"labkit: optimizer.compile has no effect here: {first[:200]}", file=sys.stderr)
             return ways[0](**inputs)
-        return found
+        return output
 
     return call

@@ -4,6 +4,9 @@ Every figure function returns the `matplotlib` figure and shows nothing by itsel
 last line of a cell or give it to `display`; in a script call `figure.savefig(file)`.
 """
 
+# The statistics that the figures below draw; they are also reached from here.
+from labkit.evaluation.calibration import calibration_bins, calibration_error, pair_confidence
+from labkit.evaluation.wins import win_rates
 from labkit.plots.curves import learning_curves
 from labkit.plots.evaluations import advantage_histogram, before_after, length_histogram
 from labkit.plots.gallery import RolloutTable, gallery, rollout_table
@@ -12,14 +15,10 @@ from labkit.plots.metrics import METRICS, Metric, metric
 from labkit.plots.pipeline import pipeline_costs, pipeline_stages
 from labkit.plots.rlhf import (
     calibration,
-    calibration_bins,
-    calibration_error,
     logprob_curves,
     over_optimization,
-    pair_confidence,
     update_histograms,
     win_rate_matrix,
-    win_rates,
 )
 from labkit.plots.roofline import STEP_PARTS, roofline, step_breakdown, throughput_ladder
 from labkit.plots.style import PALETTE

@@ -20,8 +20,9 @@ def accuracy_against_cost(
 ) -> Figure:
     """Held-out accuracy against what was spent, one panel for each kind of bill.
 
-    `curves`: by method, one `comparison.cost.cost_curve` a seed (the same steps in each). A thin line is a seed, the
-    thick one their mean, over the mean cost of a step. The untrained model (step 0, nothing spent) is the dotted line.
+    `curves`: by method, one `labkit.evaluation.cost.cost_curve` per seed (with the same steps in each). A thin line is
+    a seed, the thick one the mean over seeds at the mean cost of a step. The dotted line is the untrained model (step
+    0).
     """
     from matplotlib.ticker import LogLocator
 

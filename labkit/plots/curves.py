@@ -26,7 +26,7 @@ class RunLike(Protocol):
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One dict a step."""
+        """One dict per step."""
         ...
 
     @property
@@ -42,15 +42,14 @@ def learning_curves(
     smooth: int | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draws one panel a field over the steps of one or several runs; runs of one label count as its seeds.
+    """Draws one panel per field over the steps of one or several runs; runs with the same label count as its seeds.
 
-    Labels are the keys of a mapping, or `labels`, one a run, or the recipes' names. One run: its raw values
-    thin, their running mean over `smooth` steps thick (None: a fifteenth of the run). Several seeds: each
-    thin, their mean thick, and from three seeds on a band, the 95 % t interval of the mean over seeds at that
+    Labels are the keys of a mapping, or `labels` (one per run), or the names of the recipes. Of one run the values are
+    drawn thin, their running mean over `smooth` steps thick (None: a fifteenth of the run). Of several seeds each is
+    drawn thin, their mean thick, with a band from three seeds on: the 95 % t interval of the mean over seeds at that
     step.
 
-    Raises UserError where no run has logged a step, where a field is in none of them, or where labels do not
-    fit.
+    Raises UserError where no run has logged a step, where no run has logged a field, and for labels that do not fit.
     """
     groups = _by_label(runs, labels)
     if not fields:
@@ -88,7 +87,7 @@ def running_mean(values: Float[np.ndarray, " steps"], window: int) -> Float[np.n
 def interval_of_mean(
     values: Float[np.ndarray, "seeds steps"],
 ) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
-    """The 95 % t interval of the mean over seeds at each step, seeds drawn independently.
+    """The 95 % t interval of the mean over seeds at each step; seeds are independent draws.
 
     >>> low, high = interval_of_mean(np.array([[1.0], [2.0], [3.0]]))
     >>> round(low[0], 2), round(high[0], 2)
@@ -103,7 +102,7 @@ def interval_of_mean(
 
 
 def _by_label(runs: Any, labels: Sequence[str] | None) -> dict[str, list[list[dict[str, Any]]]]:
-    """The runs' metric lines, read once, by label."""
+    """The metric lines of the runs, read once, by label."""
     if isinstance(runs, Mapping):
         if labels is not None:
             raise UserError("give labels as keys of the mapping of runs or as labels=, not both")
@@ -144,7 +143,7 @@ def _draw(
         steps, values = curves[0]
         axis.plot(steps, running_mean(values, window), linewidth=2, label=label, **style)
         return
-    # Seeds that stopped early would bend the mean: it goes as far as all of them do.
+    # Seeds that stopped early would bend the mean: it ends where the first of them ends.
     common = sorted(set.intersection(*[set(steps.tolist()) for steps, _ in curves]))
     if not common:
         raise UserError(f"the runs of {label} have no step in common, so they have no mean: give them other labels")

@@ -18,29 +18,28 @@ if TYPE_CHECKING:
 def before_after(reports: Mapping[str, Any], title: str | None = None) -> Figure:
     """Draws pass@k of several evaluations, such as before and after, as curves over k (as bars for k = 1).
 
-    `reports` maps labels to reports of `labkit.evaluate`, or to the same as plain data (`labkit eval
-    --json`); entries of a run's result that are no evaluations are passed over. Error bars are the 95 %
-    bootstrap intervals over problems that the reports hold. Raises UserError where there is no evaluation
-    among them.
+    `reports` maps labels to reports of `labkit.evaluate`, or to the same as plain data (`labkit eval --json`); entries
+    of a run's result that are no evaluations are skipped. Error bars are the 95 % bootstrap intervals over problems,
+    from the reports. Raises UserError where no entry is an evaluation.
 
     >>> report = {"pass_at_k": {"1": 0.5}, "interval": {"pass_at_1": [0.4, 0.6]}}
     >>> before_after({"before": report, "seed": 0}).axes[0].get_ylabel()
     'pass@1 (share of problems)'
     """
     plain = {label: _plain(report) for label, report in reports.items()}
-    found = {label: report for label, report in plain.items() if report and "pass_at_k" in report}
-    if not found:
+    evaluations = {label: report for label, report in plain.items() if report and "pass_at_k" in report}
+    if not evaluations:
         raise UserError('no evaluation to draw: before_after needs reports such as {"before": ..., "after": ...}')
-    only_one = all(set(report["pass_at_k"]) == {"1"} for report in found.values())
+    only_one = all(set(report["pass_at_k"]) == {"1"} for report in evaluations.values())
     with panels(1, size=(5.5, 3.4)) as (figure, (axis,)):
-        (_bars if only_one else _pass_curves)(axis, found)
+        (_bars if only_one else _pass_curves)(axis, evaluations)
         axis.set_ylim(0, 1.08)
-        axis.set_title(title or _title(found))
+        axis.set_title(title or _title(evaluations))
     return figure
 
 
 def length_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> Figure:
-    """Draws how long answers are, in tokens: right and wrong ones apart, truncated ones counted in the title.
+    """Draws the lengths of answers, in tokens: right and wrong ones apart, the number of truncated ones in the title.
 
     `rollouts` are lines of `rollouts.jsonl`. Raises UserError where there is none.
     """
@@ -59,7 +58,7 @@ def length_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> F
 
 
 def advantage_histogram(rollouts: Sequence[Mapping[str, Any]], bins: int = 24) -> Figure:
-    """Draws the advantages that answers got: above zero pushed up, below pushed down, at zero left alone.
+    """Draws the advantages of answers: above zero they are pushed up, below zero pushed down, at zero left alone.
 
     `rollouts` are lines of `rollouts.jsonl`. Raises UserError where there is none.
     """
@@ -89,25 +88,25 @@ def _plain(report: Any) -> dict[str, Any] | None:
     return dict(report) if isinstance(report, Mapping) else None
 
 
-def _title(found: Mapping[str, Mapping[str, Any]]) -> str:
-    tasks = sorted({str(report["task"]) for report in found.values() if report.get("task")})
+def _title(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    tasks = sorted({str(report["task"]) for report in evaluations.values() if report.get("task")})
     return "Held-out problems" + (f": {', '.join(tasks)}" if tasks else "")
 
 
 def _interval(report: Mapping[str, Any], k: int) -> tuple[float, float]:
-    """Distances of the interval's ends from the estimate; zero where there is no interval for this k."""
+    """Distances of the ends of the interval from the estimate; zero where there is no interval for this k."""
     value = report["pass_at_k"][str(k)]
     low, high = (report.get("interval") or {}).get(f"pass_at_{k}") or (value, value)
     return max(value - low, 0.0), max(high - value, 0.0)
 
 
-def _pass_curves(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
-    every = sorted({int(k) for report in found.values() for k in report["pass_at_k"]})
-    for number, (label, report) in enumerate(found.items()):
+def _pass_curves(axis: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    every = sorted({int(k) for report in evaluations.values() for k in report["pass_at_k"]})
+    for number, (label, report) in enumerate(evaluations.items()):
         ks = sorted(int(k) for k in report["pass_at_k"])
         values = [report["pass_at_k"][str(k)] for k in ks]
-        # Side by side a little, or the error bars of two reports hide one another.
-        x = np.array(ks, dtype=float) * 2 ** (0.05 * (number - (len(found) - 1) / 2))
+        # A little apart, or the error bars of two reports would hide each other.
+        x = np.array(ks, dtype=float) * 2 ** (0.05 * (number - (len(evaluations) - 1) / 2))
         kind = number % len(PALETTE)
         axis.errorbar(
             x,
@@ -128,8 +127,8 @@ def _pass_curves(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
     axis.legend(loc="lower right", title="95 % interval over problems")
 
 
-def _bars(axis: Axes, found: Mapping[str, Mapping[str, Any]]) -> None:
-    for number, (label, report) in enumerate(found.items()):
+def _bars(axis: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    for number, (label, report) in enumerate(evaluations.items()):
         value = report["pass_at_k"]["1"]
         low, high = _interval(report, 1)
         axis.bar(

@@ -26,7 +26,7 @@ class HasRollouts(Protocol):
 class RolloutTable:
     """Rollouts as a table: HTML in a notebook, text elsewhere.
 
-    `colour` says what the tokens are coloured by: "advantage", "logprob" or None.
+    `colour` is the number that colours the tokens: "advantage", "logprob" or None.
     """
 
     rows: list[Rollout]
@@ -84,11 +84,12 @@ def rollout_table(
 def gallery(
     run: HasRollouts, prompt: str | None = None, steps: Sequence[int] | None = None, colour: str | None = None
 ) -> RolloutTable:
-    """One problem's rollouts through a run, one a step: how the same question is answered early and late.
+    """Rollouts of one problem through a run, one per step: how the answers to the same question change.
 
-    Without a `prompt` it takes the one that was logged at most steps; where none came up twice, one rollout a
-    step, each of another problem. Without `steps` it takes five, spread evenly. Of a step's rollouts it takes
-    the one of middle length, which flatters neither side. Raises UserError where nothing fits.
+    Without a `prompt` it takes the prompt that was logged at most steps; where no prompt was logged twice, it takes one
+    rollout per step, each of another problem. Without `steps` it takes five, evenly spread. Of the rollouts of a step
+    it takes the one of middle length, which is neither the best nor the worst choice. Raises UserError where no rollout
+    fits.
     """
     rollouts = run.rollouts()
     if not rollouts:
@@ -109,7 +110,7 @@ def gallery(
 
 
 def coloured(row: Rollout, by: str | None, legend: bool = True) -> str:
-    """HTML of a rollout's tokens, coloured by "advantage", by "logprob" or not at all (None)."""
+    """HTML of the tokens of a rollout, coloured by "advantage", by "logprob" or not at all (None)."""
     tokens = row.get("tokens") or [row["completion"]]
     if by == "advantage":
         # Advantages are about 1 in size: a fixed scale makes strips of different rollouts comparable.
@@ -120,7 +121,7 @@ def coloured(row: Rollout, by: str | None, legend: bool = True) -> str:
 
 
 def badge(row: Rollout) -> str:
-    """The reward as a small label: a tick and blue where it is full, a cross and orange where it is zero."""
+    """The reward as a small label: a tick in blue for a full reward, a cross in orange for zero."""
     reward = float(row["reward"])
     sign, paint = ("✓", "#a9d3ef") if reward >= 1 else ("✗", "#f8c9a2") if reward <= 0 else ("~", "#eeeeee")
     style = f"color:#111;background:{paint};border-radius:.6em;padding:.05em .55em;white-space:nowrap"
@@ -145,7 +146,7 @@ def as_text(row: Rollout) -> str:
 
 
 def _recurring_prompt(rollouts: Sequence[Rollout]) -> str | None:
-    """The prompt that was logged at most steps, if any at more than one."""
+    """The prompt that was logged at most steps, if any was logged at more than one step."""
     steps: dict[str, set[int]] = defaultdict(set)
     for row in rollouts:
         steps[row["prompt"]].add(row["step"])

@@ -1,4 +1,4 @@
-"""Accuracy against what was generated for it."""
+"""Accuracy against the tokens that were generated for it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def accuracy_against_tokens(
 ) -> Figure:
     """Draws curves of `labkit.inference`: a panel for each method, in it a line for each model, on the same axes.
 
-    `methods` maps a method's name to the curves of the models by name; a model keeps its colour in all panels. Bands
-    are the points' 95 % intervals over problems. Raises UserError where there is no point to draw.
+    `methods` maps the name of a method to the curves of the models by name; a model has the same colour in all panels.
+    Bands are the 95 % intervals of the points over problems. Raises UserError where there is no point to draw.
     """
     models = list(dict.fromkeys(model for curves in methods.values() for model in curves))
     points = [p for curves in methods.values() for curve in curves.values() for p in curve]

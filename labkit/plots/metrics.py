@@ -1,10 +1,10 @@
-"""What every field of `metrics.jsonl` means: one table for plots, documentation and the command line."""
+"""The meaning of every field of `metrics.jsonl`: one table for plots, documentation and the command line."""
 
 from typing import NamedTuple
 
 
 class Metric(NamedTuple):
-    """How one logged field is called, in what unit it is, and what it says."""
+    """The name of a logged field, its unit, and what it says."""
 
     title: str
     unit: str
@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
     "gold_mean": Metric(
         "Mean gold reward",
         "",
-        "Mean of the task's own score where a reward model is trained on: what was meant, beside what is measured.",
+        "Mean of the task's own score, where the policy is trained on a reward model instead: the true goal.",
     ),
     "pass_rate": Metric(
         "Pass rate",
@@ -63,8 +63,10 @@ METRICS: dict[str, Metric] = {
     ),
     # How it thought
     "thinks": Metric("Thinks first", _SAMPLES, "Share of samples that open a thought before the answer."),
-    "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, judged or not."),
-    "backtracks": Metric("Backtracks", _EACH, 'Attempts judged "no" or "wait" and followed by another attempt.'),
+    "attempts": Metric("Attempts", _EACH, "Chains of equations that a thought tries, with or without a verdict."),
+    "backtracks": Metric(
+        "Backtracks", _EACH, 'Attempts that end in "no" or "wait" and are followed by another attempt.'
+    ),
     "repeats": Metric("Repeated attempts", _EACH, "Attempts that are exactly an earlier one: effort lost."),
     "reflections": Metric("Reflections", _EACH, 'Phrases of second thoughts: "wait", "hmm", "let me try", ...'),
     "gave_up": Metric("Gave up", _SAMPLES, "Share of thoughts that tried, accepted nothing, and closed all the same."),
@@ -139,7 +141,7 @@ METRICS: dict[str, Metric] = {
     "process_reward_mean": Metric(
         "Process reward",
         "nats per token",
-        "Mean reward a token: what it adds to the log-odds of a right answer.",
+        "Mean reward per token: what a token adds to the log-odds of a right answer.",
     ),
     # Preferences and reward models
     "accuracy": Metric(
@@ -173,7 +175,7 @@ METRICS: dict[str, Metric] = {
     "loss": Metric(
         "Loss",
         "",
-        "What the optimiser lowers. In RL its value does not tell how good the policy is; in SFT it is nats a token.",
+        "What the optimiser lowers. In RL its value does not tell how good the policy is; in SFT it is nats per token.",
     ),
     "grad_norm": Metric("Gradient norm", "", "Norm of the whole gradient before clipping, mean of the step's updates."),
     "lr": Metric("Learning rate", "", "Learning rate of the step, warm-up and schedule included."),
@@ -219,7 +221,7 @@ METRICS: dict[str, Metric] = {
 
 
 def metric(field: str) -> Metric:
-    """The entry of a field; a field of your own that is not in the table is called by its name.
+    """The entry of a field; a field of your own that is not in the table keeps its name.
 
     >>> metric("my_score").label
     'My score'

@@ -1,4 +1,4 @@
-"""The stages of a pipeline side by side: what each model can do, and what it cost to get there."""
+"""The stages of a pipeline side by side: the skills of each model, and the cost to get there."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ class Reported(Protocol):
 
 
 def pipeline_stages(report: Reported, metrics: list[str] | None = None) -> Figure:
-    """One panel a metric, one row a stage: mean, 95 % interval, and a small mark for each seed.
+    """One panel per metric, one row per stage: mean, 95 % interval, and a small mark for each seed.
 
-    Filled: the pipeline's own stages, in their order; hollow: what one method alone gets.
+    Filled marks are the pipeline's own stages, in their order; hollow marks are what one method alone gets.
     """
     names = metrics or ["pass_at_1", "readability", "format", "gold"]
     names = [name for name in names if all(name in row["metrics"] for row in report.rows)]
-    places = list(range(len(report.rows)))[::-1]
-    with panels(len(names), columns=2, size=(5.2, 0.42 * len(places) + 1.0)) as (figure, axes):
+    heights = list(range(len(report.rows)))[::-1]
+    with panels(len(names), columns=2, size=(5.2, 0.42 * len(heights) + 1.0)) as (figure, axes):
         for panel, (axis, name) in enumerate(zip(axes, names, strict=True)):
-            for y, row in zip(places, report.rows, strict=True):
-                found = row["metrics"][name]
+            for y, row in zip(heights, report.rows, strict=True):
+                summary = row["metrics"][name]
                 colour = PALETTE[1] if row["alone"] else PALETTE[0]
-                axis.plot(found["interval"], [y, y], color=colour, linewidth=2)
+                axis.plot(summary["interval"], [y, y], color=colour, linewidth=2)
                 face = "white" if row["alone"] else colour
-                axis.plot(found["mean"], y, "s" if row["alone"] else "o", color=colour, markerfacecolor=face)
-                if len(found["seeds"]) > 1:
-                    axis.plot(found["seeds"], [y - 0.22] * len(found["seeds"]), "|", color="#555555", markersize=6)
-            axis.set(xlabel=LABELS[name], ylim=(-0.6, len(places) - 0.4))
-            axis.set_yticks(places, [row["title"] for row in report.rows] if panel % 2 == 0 else [])
+                axis.plot(summary["mean"], y, "s" if row["alone"] else "o", color=colour, markerfacecolor=face)
+                if len(summary["seeds"]) > 1:
+                    axis.plot(summary["seeds"], [y - 0.22] * len(summary["seeds"]), "|", color="#555555", markersize=6)
+            axis.set(xlabel=LABELS[name], ylim=(-0.6, len(heights) - 0.4))
+            axis.set_yticks(heights, [row["title"] for row in report.rows] if panel % 2 == 0 else [])
         figure.suptitle(report.caption, fontsize=11, x=0.01, ha="left")
     return figure
 
 
 def pipeline_costs(report: Reported, metric: str = "pass_at_1") -> Figure:
-    """A metric against what it cost to get to each model, in millions of token passes."""
+    """A metric against the cost to get to each model, in millions of token passes."""
     with panels(1, size=(6.4, 3.6)) as (figure, (axis,)):
         for i, row in enumerate(report.rows):
-            found, x = row["metrics"][metric], row["cost"] / 1e6
+            summary, x = row["metrics"][metric], row["cost"] / 1e6
             colour = PALETTE[1] if row["alone"] else PALETTE[0]
-            axis.plot([x, x], found["interval"], color=colour, linewidth=1.5)
+            axis.plot([x, x], summary["interval"], color=colour, linewidth=1.5)
             face = "white" if row["alone"] else colour
             marker = MARKERS[i % len(MARKERS)]
-            axis.plot(x, found["mean"], marker, color=colour, markerfacecolor=face, label=row["title"], linestyle="")
+            axis.plot(x, summary["mean"], marker, color=colour, markerfacecolor=face, label=row["title"], linestyle="")
         chain = [row for row in report.rows if not row["alone"]]
         steps = [row["cost"] / 1e6 for row in chain], [row["metrics"][metric]["mean"] for row in chain]
         axis.plot(*steps, color=PALETTE[0], linewidth=0.8, alpha=0.5)

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from labkit.errors import UserError
-from labkit.evaluation.intervals import bootstrap_interval, t_interval, wilson_interval
+from labkit.evaluation.calibration import calibration_bins, calibration_error, pair_confidence
+from labkit.evaluation.intervals import t_interval
+from labkit.evaluation.wins import win_rates
 from labkit.plots.curves import running_mean
 from labkit.plots.style import LINES, MARKERS, PALETTE, panels
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKS = 8  # markers a curve: enough to tell curves apart in grey, few enough to see the line
+MARKS = 8  # markers per curve: enough to tell curves apart in grey, few enough to see the line
 
 
 # -------------------------------------------------------------------------------------------- over-optimisation
@@ -30,13 +32,13 @@ def over_optimization(
     """Draws proxy and gold reward against sqrt(KL), for RL runs and best-of-n alike (Gao et al. 2023, figure 1).
 
     `curves` maps labels to a run, to a list of runs (its seeds), or to rows such as `best_of_n_curve` returns (keys
-    `kl`, `score` or `proxy`, `gold`, and perhaps `score_interval` and `gold_interval`). The KL is of a whole ANSWER, in
-    nats: of a run, its `kl` a token times its response length. Gold is drawn solid and filled, the proxy dashed and
-    hollow.
+    `kl`, `score` or `proxy`, `gold`, and optionally `score_interval` and `gold_interval`). The KL is that of a whole
+    ANSWER, in nats: for a run, its `kl` per token times its response length. Gold is drawn solid and filled, the proxy
+    dashed and hollow.
 
     Of a run each step is a point, averaged over `smooth` steps. Seeds are drawn thin, their mean by step thick; error
-    bars are 95 %: t intervals over three seeds or more, or the rows' own. `split` gives gold and proxy a panel each, as
-    their scales differ. Raises UserError where a curve lacks one of the numbers.
+    bars are 95 % intervals: t intervals over three seeds or more, or those of the rows. `split` gives gold and proxy a
+    panel each, as their scales differ. Raises UserError where a curve lacks one of the numbers.
     """
     if not curves:
         raise UserError("over_optimization needs at least one curve: a run, or rows of best_of_n_curve")
@@ -58,7 +60,7 @@ def over_optimization(
 
 
 def _members(label: str, given: Any, smooth: int) -> list[dict[str, Any]]:
-    """Each seed's points, as arrays: kl, proxy, gold, and intervals where there are some."""
+    """The points of each seed, as arrays: kl, proxy, gold, and intervals where there are some."""
     is_rows = isinstance(given, Sequence) and bool(given) and isinstance(given[0], Mapping)
     listed = [given] if is_rows or not isinstance(given, Sequence) else list(given)
     if not listed:
@@ -68,15 +70,15 @@ def _members(label: str, given: Any, smooth: int) -> list[dict[str, Any]]:
 
 def _from_rows(label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     proxy = "proxy" if "proxy" in rows[0] else "score"
-    found: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "kl": _column(label, rows, "kl"),
         "proxy": _column(label, rows, proxy),
         "gold": _column(label, rows, "gold"),
     }
     for name, key in (("proxy", proxy), ("gold", "gold")):
         if f"{key}_interval" in rows[0]:
-            found[f"{name}_interval"] = np.array([row[f"{key}_interval"] for row in rows], dtype=float)
-    return found
+            columns[f"{name}_interval"] = np.array([row[f"{key}_interval"] for row in rows], dtype=float)
+    return columns
 
 
 def _from_run(label: str, lines: Sequence[Mapping[str, Any]], smooth: int) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _column(label: str, rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarr
 def _draw_tradeoff(axis: Axes, what: str, label: str, members: list[dict[str, Any]], number: int) -> None:
     colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
     style = {"color": colour, "linestyle": "-" if what == "gold" else "--"}
-    # A KL estimated from samples can come out a little below zero.
+    # A KL that is estimated from samples can be a little below zero.
     paths = [(np.sqrt(np.maximum(m["kl"], 0)), m[what]) for m in members]
     if len(paths) > 1:
         for x, y in paths:
@@ -121,68 +123,16 @@ def _draw_tradeoff(axis: Axes, what: str, label: str, members: list[dict[str, An
 # -------------------------------------------------------------------------------------------------- calibration
 
 
-def pair_confidence(
-    margins: Shaped[np.ndarray, " pairs"] | Sequence[float],
-) -> tuple[Shaped[np.ndarray, " pairs"], Shaped[np.ndarray, " pairs"]]:
-    """How sure a reward model was of its choice, and whether it was right: sigmoid(|margin|), margin > 0.
-
-    A margin is score(chosen) - score(rejected). A margin of exactly 0 is a guess, and counts as wrong.
-
-    >>> confidence, right = pair_confidence([2.0, -1.0])
-    >>> confidence.round(3).tolist(), right.tolist()
-    ([0.881, 0.731], [True, False])
-    """
-    values = np.asarray(margins, dtype=float)
-    return 1 / (1 + np.exp(-np.abs(values))), values > 0
-
-
-def calibration_bins(
-    predicted: Shaped[np.ndarray, " cases"], happened: Shaped[np.ndarray, " cases"], bins: int = 8
-) -> list[dict[str, float]]:
-    """Cases by how likely they were said to be: bins of equally many, each with what really happened.
-
-    Keys: `predicted` (mean), `observed` (share), `low` and `high` (95 % Wilson interval), `count`. Bins of equally many
-    cases, not of equal width: else most would be nearly empty. Raises UserError where there are fewer cases than bins.
-
-    >>> rows = calibration_bins(np.array([0.6, 0.6, 0.9, 0.9]), np.array([True, False, True, True]), bins=2)
-    >>> [(row["predicted"], row["observed"], row["count"]) for row in rows]
-    [(0.6, 0.5, 2), (0.9, 1.0, 2)]
-    """
-    p, y = np.asarray(predicted, dtype=float), np.asarray(happened, dtype=float)
-    if len(p) < bins:
-        raise UserError(f"a calibration curve of {bins} bins needs as many cases or more, not {len(p)}")
-    rows = []
-    for part in np.array_split(np.argsort(p, kind="stable"), bins):
-        low, high = wilson_interval(int(y[part].sum()), len(part))
-        observed = {"observed": float(y[part].mean()), "low": low, "high": high, "count": len(part)}
-        rows.append({"predicted": float(p[part].mean()), **observed})
-    return rows
-
-
-def calibration_error(
-    predicted: Shaped[np.ndarray, " cases"], happened: Shaped[np.ndarray, " cases"], bins: int = 8
-) -> float:
-    """Expected calibration error: the mean distance of said and seen over bins of equally many (Naeini et al. 2015).
-
-    It is never quite 0: the noise of each bin's share counts as distance too.
-
-    >>> calibration_error(np.array([0.9, 0.9]), np.array([True, False]), bins=1)
-    0.4
-    """
-    rows = calibration_bins(predicted, happened, bins)
-    total = sum(row["count"] for row in rows)
-    return sum(row["count"] / total * abs(row["predicted"] - row["observed"]) for row in rows)
-
-
 def calibration(
     models: Mapping[str, Any] | Shaped[np.ndarray, " pairs"] | Sequence[float],
     bins: int = 8,
     title: str = "Calibration of the reward model",
 ) -> Figure:
-    """Draws how often a model is right against how sure it was: on the diagonal it knows what it knows.
+    """Draws how often a model is right against how sure it was: a calibrated model lies on the diagonal.
 
     `models` maps labels to margins score(chosen) - score(rejected) of held-out pairs, or to a tuple (predicted,
-    happened) of any forecast; one list of margins is enough for one model. Error bars: 95 % Wilson intervals of a bin.
+    happened) of any forecast; one list of margins is enough for one model. Error bars: the 95 % Wilson interval of each
+    bin.
     """
     given = models if isinstance(models, Mapping) else {"reward model": models}
     with panels(1, size=(5.4, 4.0)) as (figure, (axis,)):
@@ -208,37 +158,12 @@ def calibration(
 # ----------------------------------------------------------------------------------------------------- win rates
 
 
-def win_rates(
-    scores: Mapping[str, Shaped[np.ndarray, " prompts"] | Sequence[float]],
-) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """How often the first wins against the second on the same prompts, with a 95 % bootstrap interval over prompts.
-
-    `scores` maps labels to one score a prompt, in the same order; a tie is half a win. Raises UserError where the
-    lengths differ.
-
-    >>> win_rates({"a": [1.0, 2.0], "b": [1.0, 0.0]})["a", "b"]
-    (0.75, 0.5, 1.0)
-    """
-    tables = {label: np.asarray(values, dtype=float) for label, values in scores.items()}
-    lengths = {label: len(values) for label, values in tables.items()}
-    if len(tables) < 2 or len(set(lengths.values())) != 1 or 0 in lengths.values():
-        said = ", ".join(f"{label} {count}" for label, count in lengths.items()) or "none"
-        raise UserError(f"win rates need two or more equally long lists of scores of the same prompts, not: {said}")
-    rates = {}
-    for one, first in tables.items():
-        for other, second in tables.items():
-            if one != other:
-                wins = (first > second) + 0.5 * (first == second)
-                rates[one, other] = (float(wins.mean()), *bootstrap_interval(wins))
-    return rates
-
-
 def win_rate_matrix(
     scores: Mapping[str, Shaped[np.ndarray, " prompts"] | Sequence[float]], title: str = "Win rates"
 ) -> Figure:
-    """Draws how often the row's policy beats the column's on the same prompts, with 95 % intervals.
+    """Draws how often the policy of a row beats that of a column on the same prompts, with 95 % intervals.
 
-    `scores`: as for `win_rates`. Bold where the interval lies on one side of one half; elsewhere nobody is ahead.
+    `scores`: as for `win_rates`. A number is bold where its interval excludes one half; elsewhere no policy is ahead.
     """
     rates, names = win_rates(scores), list(scores)
     table = np.array([[rates[a, b][0] if a != b else np.nan for b in names] for a in names])
@@ -266,7 +191,7 @@ def _pairs(names: list[str]) -> list[tuple[tuple[int, str], tuple[int, str]]]:
 
 
 def _blue_white_orange() -> Any:
-    """Losing blue, even white, winning orange: light enough for black letters, and told apart by the colour-blind."""
+    """Blue for losing, white for even, orange for winning: light enough for black letters, colour-blind safe."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("win_rate", ["#8fc1e3", "#ffffff", "#f5b183"])
@@ -281,10 +206,10 @@ def logprob_curves(
     smooth: int = 5,
     title: str | None = None,
 ) -> Figure:
-    """Draws the log-probs of chosen and of rejected answers over training, a panel a run.
+    """Draws the log-probs of chosen and of rejected answers over training, one panel per run.
 
-    `runs`: one run, or labels mapped to runs. What a preference loss raises is the GAP between the two lines; both may
-    fall. `fields` names the two metrics. Raises UserError where a run has not logged them.
+    `runs`: one run, or labels mapped to runs. A preference loss raises the GAP between the two lines; both may fall.
+    `fields` names the two metrics. Raises UserError where a run has not logged them.
     """
     given = runs if isinstance(runs, Mapping) else {str(runs.recipe.get("name", "run")): runs}
     if not given:
@@ -318,9 +243,9 @@ def update_histograms(
 ) -> Figure:
     """Draws the tokens of one update: their advantages, and their ratios new / old with the bounds of the clip.
 
-    `advantages` and `ratios`: one number a token of the mask, as tensors or arrays of any shape. Counts are on a log
-    scale, since nearly all ratios are near 1 and the few that are not do the harm. A token is CLIPPED (hatched) where
-    its ratio is beyond a bound and its advantage pushes it further: it has no gradient.
+    `advantages` and `ratios`: one number per token of the mask, as tensors or arrays of any shape. Counts are on a log
+    scale, since nearly all ratios are near 1 and the few others do the harm. A token is CLIPPED (hatched) where its
+    ratio is beyond a bound and its advantage pushes it further: it has no gradient.
     """
     a, r = _flat(advantages), _flat(ratios)
     if len(a) != len(r) or not len(a):
@@ -352,7 +277,7 @@ def _flat(values: Any) -> np.ndarray:
 
 
 def _stack(axis: Axes, edges: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
-    """The first, second, third part of one histogram on one another, told apart by colour and by hatching."""
+    """The parts of one histogram on top of each other, with different colours and hatching."""
     looks = ((PALETTE[0], ""), (PALETTE[1], "//"), ("#999999", ".."))[: len(parts)]
     *_, drawn = axis.hist(
         list(parts.values()),

@@ -28,10 +28,11 @@ def roofline(
     title: str = "Roofline",
     size: tuple[float, float] = (8, 5.4),
 ) -> Figure:
-    """Points (operations a byte, operations a second) under the roof of a device.
+    """Points (operations per byte, operations per second) under the roof of a device.
 
-    One point of a name is a marker, several are a line with markers. `notes`: words for each point of a series.
-    The shaded part is where memory is the limit. Raises UserError for what can't stand on logarithmic axes.
+    A name with one point is drawn as a marker, a name with several points as a line with markers. `notes`: words for
+    each point of a series. Memory is the limit in the shaded part. Raises UserError for values that a logarithmic axis
+    can't show.
     """
     points = {name: _points(name, value) for name, value in series.items()}
     if not points:
@@ -78,8 +79,8 @@ def _draw_series(axis: Axes, number: int, name: str, values: np.ndarray, notes: 
         *values.T,
         linestyle=line,
         marker=MARKERS[number % len(MARKERS)],
-        color=PALETTE[number % (len(PALETTE) - 1)],  # black is the roof's
-        markersize=max(14 - number, 7) if alone else 5,  # what lies below a later point looks out behind it
+        color=PALETTE[number % (len(PALETTE) - 1)],  # the roof is black
+        markersize=max(14 - number, 7) if alone else 5,  # a point below a later point stays visible around it
         markeredgecolor="white",
         label=name,
     )
@@ -97,8 +98,8 @@ def throughput_ladder(
 ) -> Figure:
     """A bar for each rung, from the bottom up, on a logarithmic axis.
 
-    `limits`: the rung's own limit, drawn as a black mark; `ceiling`: the limit of the task, a dashed line. Beside each
-    bar: its rate, and how many times it is that of the rung below.
+    `limits`: the limit of each rung, drawn as a black mark; `ceiling`: the limit of the task, a dashed line. Next to
+    each bar: its rate, and how many times the rate of the rung below that is.
     """
     names, values = list(rates), [float(v) for v in rates.values()]
     marks = dict(limits or {})
@@ -141,8 +142,10 @@ STEP_PARTS = {
 
 
 def step_breakdown(runs: Mapping[str, Any], *, title: str = "Where the seconds of a step go") -> Figure:
-    """A stacked bar for each run: the mean over its steps of each part's seconds; the first step, which warms up, is
-    left out where there are others. What no part counts is the rest."""
+    """A stacked bar for each run: the mean over its steps of the seconds of each part; the rest is what no part counts.
+
+    The first step, which warms up, is left out where there are others.
+    """
     if not runs:
         raise UserError("step_breakdown needs at least one run")
     means = {name: _mean_parts(name, run) for name, run in runs.items()}

@@ -1,4 +1,4 @@
-"""One look for all figures: colours that colour-blind readers tell apart, lines that differ in grey too."""
+"""One look for all figures: colours that colour-blind readers can tell apart, lines that differ in grey too."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def look(index: int) -> dict[str, Any]:
 def panels(
     count: int, *, columns: int = 3, size: tuple[float, float] = (3.7, 2.9)
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of `count` panels in the lab's style, `size` inches each; not shown, nor kept by pyplot."""
-    # pyplot, and not a bare Figure, because importing it is what teaches a notebook to display figures.
+    """A figure of `count` panels in the lab's style, `size` inches each; not shown, and not kept by pyplot."""
+    # pyplot, not a bare Figure: a notebook can display figures once pyplot is imported.
     import matplotlib.pyplot as plt
 
     columns = min(count, columns)
@@ -60,5 +60,5 @@ def panels(
         try:
             yield figure, axes[:count]
         finally:
-            # Open figures would be shown a second time by the notebook at the end of the cell.
+            # The notebook would show an open figure a second time at the end of the cell.
             plt.close(figure)

@@ -33,12 +33,12 @@ def token_strip(
     limit: float | None = None,
     legend: bool = True,
 ) -> str:
-    r"""HTML of a completion whose tokens are coloured by a number each; pointing at one shows the number.
+    r"""HTML of a completion whose tokens are coloured by one number each; the number appears when you point at a token.
 
-    `values` is one number for all tokens (the advantage of a completion), one a token (log-probs), or None
-    for no colour. `limit` is the size at which a colour is full (None: the largest there is). Line breaks are
-    shown as a sign and made; everything that the model wrote is escaped. Raises ValueError where values and
-    tokens differ in number.
+    `values` is one number for all tokens (the advantage of a completion), one per token (log-probs), or None for no
+    colour. `limit` is the absolute value of the full colour (None: the largest of all). Line breaks are both shown as a
+    sign and made; everything that the model wrote is escaped. Raises ValueError where values and tokens differ in
+    number.
 
     >>> print(token_strip(["a", "<b>\n"], [0.5, -1.0], "advantage", legend=False))
     <div ...title="advantage 0.500">a</span>...title="advantage -1.000">&lt;b&gt;⏎<br></span></div>
@@ -62,10 +62,10 @@ def token_strip(
 def token_strips(
     tokens: Sequence[str], values: Mapping[str, float | Sequence[float | None]], limit: float | None = None
 ) -> str:
-    """HTML of one completion several times over, coloured by another number each time, with one scale for all.
+    """HTML of one completion several times, coloured by different numbers each time, on one scale.
 
     `values`: the numbers by the name that is written above their strip. `limit` as in `token_strip`; None: the largest
-    of all the strips, so that strong and weak colours can be compared between them.
+    of all strips, so that colours can be compared between them.
 
     >>> print(token_strips(["a", "b"], {"outcome": 0.5, "process": [1.0, -0.25]}))
     <div ...outcome...title="outcome 0.500">a</span>...process...title="process -0.250">b</span>...+1.00</span></div>
@@ -90,13 +90,13 @@ def visible(text: str) -> str:
 
 def _span(token: str, value: float | None, limit: float, name: str) -> str:
     number = "not known" if value is None else f"{value:.3f}"
-    # Without a border a white token could not be told from the page.
+    # Without a border a white token would look like the page.
     style = f"color:#111;border-bottom:1px solid #bbb;background:{colour(value, limit)}"
     return f'<span style="{style}" title="{escape(name)} {number}">{visible(token)}</span>'
 
 
 def _legend(name: str, numbers: Sequence[float | None], limit: float) -> str:
-    """The colours' meaning, only the sides that occur."""
+    """The meaning of the colours; only the sides that occur."""
     finite = [v for v in numbers if v is not None and math.isfinite(v)]
     points = [p for p in (-limit, 0.0, limit) if p == 0 or any(v * p > 0 for v in finite)]
     box = "color:#111;padding:0 .5em;border:1px solid #bbb"

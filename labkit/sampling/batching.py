@@ -95,11 +95,11 @@ class ContinuousBatch:
             self.read_prompts(self.waiting // self.n)
         rows = np.arange(self.waiting, min(self.waiting + self.size - self.active, self.end_read * self.n))
         index = torch.from_numpy(rows // self.n - self.first_read).to(self.device)
-        self.decoder.place(self.prompts, index, self.active)
+        self.decoder.fill(self.prompts, index, self.active)
         starts = self.prompts.lengths[index]
         logits = self.prompts.logits[index]
         self.prefill_seconds += clock(self.device) - started
-        used = self.slots.place(self.active, starts, self.noise[rows[0] : rows[-1] + 1])
+        used = self.slots.fill(self.active, starts, self.noise[rows[0] : rows[-1] + 1])
         self.slots.draw(used, logits)
         lengths = np.array([len(self.encoded[row // self.n]) for row in rows])
         self.owner[used], self.ends[used], self.known[used] = rows, lengths + 1, 0

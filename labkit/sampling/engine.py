@@ -113,11 +113,11 @@ def decode(
     size = min(slots or default_slots(model, columns), len(encoded) * n)
     noise = uniforms(encoded, n, steps, seed).to(policy.device)
     tell_if_plain(model)
-    place = workspace(model)
-    with place.lock:
-        place.prepare(model, size, steps, columns)
-        place.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
-        return ContinuousBatch(place.decoder, place.slots, place.stepper, encoded, n, noise, stops, size).run()
+    space = workspace(model)
+    with space.lock:
+        space.prepare(model, size, steps, columns)
+        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
+        return ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size).run()
 
 
 def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: int, drawn: Drawn) -> Rollouts:

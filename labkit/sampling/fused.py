@@ -39,7 +39,7 @@ class Prefilled:
 
 
 class FusedDecoder:
-    """The model as seen by the sampler: `prefill` prompts, `place` them into slots, `step` by a token a slot."""
+    """The model as seen by the sampler: `prefill` prompts, `fill` slots with them, `step` by one token per slot."""
 
     joins = True  # newcomers can join rows that are under way
 
@@ -92,11 +92,11 @@ class FusedDecoder:
         self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]  # [slots, columns, 2, kv_heads, head_dim]
         self.rows = torch.arange(self.size, device=self.device)
         # Angles of all positions. Float32, where the model rotates in float32.
-        places = torch.arange(self.columns, device=self.device)
-        cos, sin = self.rotary(self.embedding[:1], places[None])
+        positions = torch.arange(self.columns, device=self.device)
+        cos, sin = self.rotary(self.embedding[:1], positions[None])
         precise = torch.promote_types(cos.dtype, torch.float32)
         self.turns = torch.complex(*(x[0, :, None, : self.head_dim // 2].to(precise) for x in (cos, sin)))
-        self.places = places
+        self.positions = positions
         return True
 
     @property
@@ -116,12 +116,12 @@ class FusedDecoder:
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
             return attended.transpose(1, 2).reshape(prompts * time, -1)
 
-        places = self.places[:time].repeat(prompts)
-        x = self._layers(F.embedding(tokens.flatten(), self.embedding), places, attend)
+        positions = self.positions[:time].repeat(prompts)
+        x = self._layers(F.embedding(tokens.flatten(), self.embedding), positions, attend)
         last = torch.arange(prompts, device=self.device) * time + lengths - 1
         return Prefilled(self._logits(x[last]), lengths, past)
 
-    def place(self, prompts: Prefilled, index: Int[Tensor, " rows"], first: int) -> None:
+    def fill(self, prompts: Prefilled, index: Int[Tensor, " rows"], first: int) -> None:
         """Copies the keys and values of prompt index[i] into slot first + i."""
         for cache, past in zip(self.cache, prompts.past, strict=True):
             rows = past[index].unflatten(1, (2, self.kv_heads)).transpose(0, 1)
@@ -134,16 +134,16 @@ class FusedDecoder:
 
         `spans` divides these slots into ranges: (where one ends, how many columns its rows look at).
         """
-        places = (self.rows[: len(tokens)], positions)
+        written = (self.rows[: len(tokens)], positions)
         parts = []
         for (begin, end), columns in _ranges(spans):
             columns = min(-(-columns // VIEWED) * VIEWED, self.columns) if self.keeps_views else columns
-            unseen = self.places[:columns] > positions[begin:end, None]
+            unseen = self.positions[:columns] > positions[begin:end, None]
             bias = torch.where(unseen, self.unseen, self.seen)[:, None]
             parts.append((slice(begin, end), self.keys_and_values(begin, end, columns), bias))
 
         def attend(layer: int, room: Room) -> Tensor:
-            self.by_slot[layer].index_put_(places, room.kv)
+            self.by_slot[layer].index_put_(written, room.kv)
             attended = [self.attention(room.q[rows], *seen[layer], bias) for rows, seen, bias in parts]
             return attended[0] if len(attended) == 1 else torch.cat(attended)
 
@@ -154,20 +154,20 @@ class FusedDecoder:
         key = (begin, end, columns)
         if key in self.views:
             return self.views[key]
-        found = [tuple(cache[:, begin:end, :, :columns].flatten(1, 2)) for cache in self.cache]
+        views = [tuple(cache[:, begin:end, :, :columns].flatten(1, 2)) for cache in self.cache]
         if self.keeps_views:
-            self.views = {key: found} if len(self.views) > 1 else self.views | {key: found}
-        return found
+            self.views = {key: views} if len(self.views) > 1 else self.views | {key: views}
+        return views
 
     def room(self, n: int) -> Room:
         """Buffers for n tokens: on the CPU those of the step before, where it had as many."""
         if n in self.rooms:
             return self.rooms[n]
         self.rooms = {}  # given back before more is asked for
-        found = Room(self.shape, n, self.dtype, self.embedding.dtype, self.device)
+        room = Room(self.shape, n, self.dtype, self.embedding.dtype, self.device)
         if self.keeps_views:
-            self.rooms[n] = found
-        return found
+            self.rooms[n] = room
+        return room
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"], columns: int) -> None:
         """The rows `movers`, none longer than `columns`, move into the slots `holes`; the first `rows` stay."""

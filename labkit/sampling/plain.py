@@ -38,7 +38,7 @@ class PlainDecoder:
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
 
     def reserve(self, size: int, columns: int) -> bool:
-        """Room is made in `place`."""
+        """Room is made in `fill`."""
         self.columns = columns
         return False
 
@@ -53,7 +53,7 @@ class PlainDecoder:
         logits = self.forward(tokens, None if bool(real.all()) else real, (columns - shift).clamp(min=0), cache)
         return PlainPrefilled(logits, lengths, cache, real)
 
-    def place(self, prompts: PlainPrefilled, index: Int[Tensor, " rows"], first: int) -> None:
+    def fill(self, prompts: PlainPrefilled, index: Int[Tensor, " rows"], first: int) -> None:
         """The cache of prompt index[i] for row i, with room for what will be drawn."""
         assert first == 0, "rows of this decoder begin together"
         self.cache = prompts.past.expand(index, self.columns)

@@ -47,7 +47,7 @@ class Slots:
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.last.device)
         self.limit.fill_(limit)
 
-    def place(self, first: int, starts: Int[Tensor, " rows"], noise: Float[Tensor, "rows steps"]) -> slice:
+    def fill(self, first: int, starts: Int[Tensor, " rows"], noise: Float[Tensor, "rows steps"]) -> slice:
         """New rows into the slots from `first` on; returns these slots."""
         rows = slice(first, first + len(starts))
         self.starts[rows], self.noise[rows, : noise.shape[1]] = starts, noise

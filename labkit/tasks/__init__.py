@@ -26,13 +26,13 @@ TASKS.add("math", math_problems.make_math)
 TASKS.add("word_problems", make_word_problems)
 
 STORED = {data.name: data for data in (gsm8k.DATA, math_problems.DATA)}
-"""Tasks whose problems lie in a folder or on the hub."""
+"""Tasks whose problems are in a folder or on the hub."""
 
 
 def load_task(name: str | Task, **options: Any) -> Task:
     """A task by name, with its options: `load_task("countdown", numbers=4)`.
 
-    Beside the names of `TASKS`: `reasoning_gym:chain_sum` (any data set of that library), and a file of JSON lines,
+    Names are those of `TASKS`, `reasoning_gym:chain_sum` (any data set of that library), and a file of JSON lines:
     `file:PATH` or a path that ends in `.jsonl` (see `task_from_file` for its columns and options).
 
     Raises UserError for an unknown name or option.
@@ -56,7 +56,7 @@ def load_task(name: str | Task, **options: Any) -> Task:
 
 
 def availability() -> list[dict[str, Any]]:
-    """For `labkit tasks`: the name of each task, whether it is at hand offline, and where it comes from."""
+    """For `labkit tasks`: the name of each task, whether it loads without a network, and where it comes from."""
     rows = [{"name": name, "at_hand": True, "where": "labkit"} for name in TASKS]
     for row in rows:
         stored = STORED.get(row["name"])

@@ -1,14 +1,14 @@
-"""What a task is: problems to set, and a verifier that scores the answers."""
+"""The class of a task: a source of problems, and a verifier that scores the answers."""
 
 import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.tasks.proxy import Scorer, with_reward_model, with_verifier
+from labkit.tasks.proxy import Scorer, proxy_of_reward_model, proxy_of_verifier
 from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
 
 SPLITS = ("train", "test")
@@ -25,7 +25,7 @@ class Problem:
 
 
 def split_of(key: Any) -> str:
-    """The split that a problem belongs to, from a hash of what makes it the same problem: 15 % are held out.
+    """The split of a problem, from a hash of the values that identify it: 15 % are held out.
 
     The split is a property of the problem itself. So the pretraining corpus, the training prompts and the held-out
     prompts can be generated apart from each other, on any machine, and never overlap.
@@ -43,9 +43,10 @@ class Task:
 
     `draw(split, rng)` makes one problem of a split; `pool(split)`, where there is one, is the finite list of all of
     them. `behaviours(completion)` gives extra numbers to log (attempts, backtracks, ...).
-    `batch_scorer(completions, problems)`, where there is one, scores a whole batch in the verifier's place: a reward
-    model that runs once for all rows, say. `parts["verifier_error"]` of a score is 1.0 where either was at fault.
-    `probe` is how many problems of each split the fingerprint looks at: fewer where they are slow to make.
+    `batch_scorer(completions, problems)`, where there is one, scores a whole batch instead of the verifier, for example
+    with a reward model that runs once for all rows. `parts["verifier_error"]` of a score is 1.0 where verifier or
+    scorer raised an error. `probe`: how many problems of each split the fingerprint covers; fewer if they are slow to
+    make.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Task:
     probe: int = 32
 
     def sample(self, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
-        """`n` problems of a split ("train" or "test"), the same for the same seed; without repeats while they last.
+        """`n` problems of a split ("train" or "test"), the same for the same seed; no repeats while others are left.
 
         Raises UserError for an unknown split or a negative n.
         """
@@ -79,7 +80,7 @@ class Task:
         misses = 0
         while len(chosen) < n:
             problem = self.draw(split, rng)
-            # A small space runs out of new problems: then repeats are let in rather than looping for ever.
+            # A small space runs out of new problems: then repeats are accepted, or the loop would never end.
             misses += problem.id in chosen
             key = problem.id if misses < 20 * n else f"{problem.id}#{len(chosen)}"
             chosen.setdefault(key, problem)
@@ -104,15 +105,27 @@ class Task:
         return run_verifier(self.verifier, completions, [problem.reference for problem in problems])
 
     def with_reward_model(self, reward_model: Scorer) -> "Task":
-        """The same task, scored by a reward model; what it scored itself is `parts["gold"]` of each score."""
-        return with_reward_model(self, reward_model)
+        """The same task, scored by a reward model; the task's own reward becomes `parts["gold"]` of each score."""
+
+        def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+            golds = self.score_all(completions, problems)
+            return proxy_of_reward_model(
+                golds, reward_model.score([problem.prompt for problem in problems], completions)
+            )
+
+        return replace(self, batch_scorer=score)
 
     def with_verifier(self, verifier: Callable[[str, Any], Any]) -> "Task":
-        """The same task, scored by another verifier; what its own says is `parts["gold"]` of each score."""
-        return with_verifier(self, verifier)
+        """The same task, scored by another verifier; the reward of its own becomes `parts["gold"]` of each score."""
+
+        def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+            golds = self.score_all(completions, problems)
+            return proxy_of_verifier(golds, run_verifier(verifier, completions, [p.reference for p in problems]))
+
+        return replace(self, batch_scorer=score)
 
     def fingerprint(self) -> str:
-        """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""
+        """A short hash of the task's options and of its first problems; it is equal if two runs saw the same data."""
         probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(self.probe, split, seed=0)]
         text = json.dumps([self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

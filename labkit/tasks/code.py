@@ -1,8 +1,8 @@
 """Small programming problems in Python, with hidden tests; the answers are run in a sandbox.
 
-50 problems of the lab's own in `data/code/problems.jsonl`: 47 functions and 3 programs that read and print. Each
-prompt shows one or two examples; the tests that decide are others, six or more, with the edge cases in them. They
-are for SmolLM2 and models of the hub: `tiny` has never seen Python.
+The lab's own 50 problems are in `data/code/problems.jsonl`: 47 functions and 3 programs that read and print. Each
+prompt shows one or two examples. The reward depends on other tests, six or more, which include the edge cases. The
+problems are for SmolLM2 and models of the hub: `tiny` has never seen Python.
 """
 
 import functools
@@ -19,7 +19,7 @@ from labkit.verifiers.code import extract_program
 from labkit.verifiers.score import Score
 
 TEST_PERCENT = 30
-"""About a third is held out: 15 % of 50 problems would be too few to measure anything by."""
+"""About a third is held out: 15 % of 50 problems would be too few for an evaluation."""
 
 
 def code_split(name: str) -> str:
@@ -47,13 +47,13 @@ def draw(split: str, rng: random.Random) -> Problem:
 
 
 def has_program(completion: str, reference: Any) -> Score:
-    """The format of an answer: 1.0 where a program is found in it, right or wrong.
+    """The format of an answer: 1.0 where it holds a program, right or wrong.
 
     >>> has_program("<answer>x = 1</answer>", None).reward
     1.0
     """
-    found = extract_program(completion) is not None
-    return Score(float(found), "a program is found" if found else "no program found")
+    has_program = extract_program(completion) is not None
+    return Score(float(has_program), "a program is found" if has_program else "no program found")
 
 
 def make_code(fraction: bool = False, seconds: float = 4.0) -> Task:

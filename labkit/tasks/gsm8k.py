@@ -1,7 +1,7 @@
 """GSM8K (Cobbe et al., 2021): 8.5 K grade-school word problems, from a folder or from the hub.
 
-In a folder (`$LABKIT_DATA/gsm8k`): lines `{"question": ..., "answer": ...}`; on the hub: `openai/gsm8k`. Where they
-are looked for, and how problems are held out: `labkit.tasks.stored`.
+In a folder (`$LABKIT_DATA/gsm8k`) a line is `{"question": ..., "answer": ...}`; on the hub it is `openai/gsm8k`. See
+`labkit.tasks.stored` for where rows are searched and how problems are held out.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ at_hand, where = DATA.at_hand, DATA.where
 
 
 def gsm8k_rows(split: str) -> list[Row]:
-    """The rows of a split, `{"question", "answer"}`, the worked solution in `answer` included: what SFT needs.
+    """The rows of a split, `{"question", "answer"}`; `answer` includes the worked solution, for SFT.
 
     Raises UserError where the data are neither in the folder nor on the hub.
     """
@@ -57,7 +57,7 @@ def solution(answer: str) -> str:
 
 
 def problem_of(row: Row) -> Problem:
-    """The problem of a row: the reference is what follows `####`, thousands commas left out.
+    """The problem of a row: the reference is the number after `####`, without thousands commas.
 
     >>> problem_of({"question": "1,000 and 1?", "answer": "It is <<1000+1=1001>>.\\n#### 1,001"}).reference
     '1001'

@@ -1,6 +1,6 @@
 """The task `instructions`: a short request with one to three instructions that can be checked, under IFEval's ids.
 
-Base requests are held out whole, so the test split asks for texts that training never asked for.
+Whole base requests are held out, so the test split asks for texts that training never asked for.
 """
 
 import functools
@@ -80,7 +80,7 @@ def _first_word(rng: random.Random, request: str) -> tuple[str, dict[str, Any]]:
     return text, {"num_paragraphs": n, "nth_paragraph": k, "first_word": word}
 
 
-# What an instruction is about: two of one kind never stand in one prompt, since they could contradict each other.
+# Each row begins with what the instruction is about: a prompt never has two of one kind, which could contradict.
 KINDS: list[Kind] = [
     ("word", "keywords:existence", _word("Use the words {w}.", "keywords", KEYWORDS, many=True)),
     ("word", "keywords:frequency",
@@ -118,7 +118,7 @@ KINDS: list[Kind] = [
     ("case", "change_case:capital_word_frequency",
      _number("Write {relation} {n} words in capital letters alone.", "capital_frequency", 2, 4, "capital_relation")),
 ]  # fmt: skip
-# Pairs that leave little or nothing that keeps both.
+# Pairs of instructions that few texts or none can satisfy together.
 CLASHES = {
     frozenset(pair)
     for pair in [
@@ -162,8 +162,8 @@ def draw(most: int, split: str, rng: random.Random) -> Problem:
 
 
 def make_instructions(most: int = 3, mode: str = "strict", reward: str = "all") -> Task:
-    """The task with up to `most` instructions a prompt; `mode` and `reward` are the verifier's (strict or loose, all or
-    fraction).
+    """The task with up to `most` instructions per prompt; `mode` (strict or loose) and `reward` (all or fraction) are
+    those of the verifier. Raises UserError for other values.
     """
     if most not in (1, 2, 3):
         raise UserError(f"instructions come 1 to 3 a prompt, not {most!r}")

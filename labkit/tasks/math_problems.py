@@ -1,8 +1,8 @@
 r"""MATH (Hendrycks et al., 2021): 12.5 K competition problems with worked solutions, from a folder or from the hub.
 
-In a folder (`$LABKIT_DATA/math`): lines `{"problem": ..., "solution": ...}`, the answer being the solution's last
-`\boxed{}`, or `{"problem": ..., "answer": ...}`; `level` (1 to 5, or "Level 5") may be there. On the hub:
-`DigitalLearningGmbH/MATH-lighteval`. Where they are looked for: `labkit.tasks.stored`.
+In a folder (`$LABKIT_DATA/math`) a line is `{"problem": ..., "solution": ...}`, where the answer is the last `\boxed{}`
+of the solution, or `{"problem": ..., "answer": ...}`; `level` (1 to 5, or "Level 5") is optional. On the hub it is
+`DigitalLearningGmbH/MATH-lighteval`. See `labkit.tasks.stored` for where rows are searched.
 """
 
 import functools
@@ -22,7 +22,7 @@ LEVELS = (1, 2, 3, 4, 5)
 
 
 def _read(row: dict[str, Any]) -> Row | None:
-    r"""The columns that count, as text; `level` is "" where it is not said.
+    r"""The columns that are used, as text; `level` is "" where the row has none.
 
     >>> _read({"problem": "What is $1+1$?", "solution": r"It is $\boxed{2}$.", "level": "Level 1"})
     {'problem': 'What is $1+1$?', 'solution': 'It is $\\boxed{2}$.', 'answer': '2', 'level': '1'}
@@ -55,7 +55,7 @@ at_hand, where = DATA.at_hand, DATA.where
 
 
 def math_rows(split: str, levels: tuple[int, ...] = LEVELS) -> list[Row]:
-    """The rows of a split, `{"problem", "solution", "answer", "level"}`, of some levels; rows without one are in all.
+    """The rows of a split, `{"problem", "solution", "answer", "level"}`, of some levels; a row without level is in all.
 
     Raises UserError where the data are neither in the folder nor on the hub.
     """
@@ -64,7 +64,7 @@ def math_rows(split: str, levels: tuple[int, ...] = LEVELS) -> list[Row]:
 
 
 def demonstrations(split: str) -> list[Row]:
-    """The worked solutions as `{"prompt", "completion"}`, with the task's own prompts, for SFT; where there are any."""
+    """The worked solutions, where there are any, as `{"prompt", "completion"}` with the task's own prompts, for SFT."""
     rows = [row for row in math_rows(split) if row["solution"]]
     return [{"prompt": problem_of(row).prompt, "completion": row["solution"].strip()} for row in rows]
 
@@ -85,7 +85,7 @@ def _draw(levels: tuple[int, ...], split: str, rng: random.Random) -> Problem:
 
 
 def make_math(levels: int | list[int] | tuple[int, ...] = LEVELS) -> Task:
-    """The task; `levels`: how hard, from 1 to 5. Its fingerprint covers every row.
+    """The task; `levels`: of difficulty, from 1 to 5. Its fingerprint covers every row.
 
     Raises UserError where the data are not at hand, and where they have no problem of these levels.
     """

@@ -1,7 +1,7 @@
 """Several tasks in one: each problem keeps its own verifier, so that one RL run can learn from all of them.
 
 The last stage of DeepSeek-R1 trains on reasoning problems, scored by rules, and on general requests, scored by reward
-models, in one batch. Here likewise; the scales have to be brought together by whoever mixes (see `Bounded`).
+models, in one batch. The same is possible here. Bring the rewards to one scale before you mix tasks (see `Bounded`).
 """
 
 import math
@@ -19,8 +19,8 @@ from labkit.verifiers import Score
 def mix_tasks(tasks: Sequence[Task], shares: Sequence[float]) -> Task:
     """One task that draws each problem from one of `tasks`, with these shares (any positive numbers).
 
-    A problem's reference says which task it belongs to: `{"task": name, "reference": the task's own}`. Raises UserError
-    for two tasks of one name, and for shares that are not positive.
+    The reference of a problem names its task: `{"task": name, "reference": that of the task}`. Raises UserError for two
+    tasks of one name, and for shares that are not positive.
     """
     names = [task.name for task in tasks]
     if not tasks or len(shares) != len(tasks) or len(set(names)) < len(names):
@@ -35,12 +35,12 @@ def mix_tasks(tasks: Sequence[Task], shares: Sequence[float]) -> Task:
         return Problem(problem.prompt, {"task": task.name, "reference": problem.reference}, problem.id)
 
     def score_all(completions: list[str], problems: list[Problem]) -> list[Score]:
-        found: dict[int, Score] = {}
+        scores: dict[int, Score] = {}
         for name, task in parts.items():
             rows = [i for i, problem in enumerate(problems) if problem.reference["task"] == name]
             inner = [_own(problems[i]) for i in rows]
-            found |= dict(zip(rows, task.score_all([completions[i] for i in rows], inner), strict=True))
-        return [found[i] for i in range(len(problems))]
+            scores |= dict(zip(rows, task.score_all([completions[i] for i in rows], inner), strict=True))
+        return [scores[i] for i in range(len(problems))]
 
     def verify(completion: str, reference: Any) -> Score:
         problem = Problem("", reference, "")
@@ -59,7 +59,7 @@ def mix_tasks(tasks: Sequence[Task], shares: Sequence[float]) -> Task:
 
 
 def _own(problem: Problem) -> Problem:
-    """The problem as its own task set it."""
+    """The problem with the reference of its own task."""
     return Problem(problem.prompt, problem.reference["reference"], problem.id)
 
 
@@ -67,37 +67,37 @@ def _own(problem: Problem) -> Problem:
 class Bounded:
     """A reward model's scores brought to (0, 1): sigmoid((score - middle) / spread).
 
-    A verifier pays 0 to 1; a reward model's numbers have no unit and no zero. With the middle and the spread of its
-    scores over many replies a common reply gets about 0.5 and few are far off, so neither of the two drowns the other.
-    A score that is not finite stays so, and training refuses it.
+    A verifier pays 0 to 1; the numbers of a reward model have no unit and no zero. With the mean and the spread of its
+    scores over many replies a typical reply gets about 0.5, and few are far from it, so that neither kind of reward
+    outweighs the other. A score that is not finite stays so, and training refuses it.
 
-    >>> class Judge:
+    >>> class RewardModel:
     ...     def score(self, prompts, completions):
     ...         return [3.0, 5.0, float("nan")]
-    >>> [round(x, 3) for x in Bounded(Judge(), 3.0, 2.0).score(["a"] * 3, ["b"] * 3)]
+    >>> [round(x, 3) for x in Bounded(RewardModel(), 3.0, 2.0).score(["a"] * 3, ["b"] * 3)]
     [0.5, 0.731, nan]
     """
 
-    judge: Scorer
+    scorer: Scorer
     middle: float = 0.0
     spread: float = 1.0
 
     def score(self, prompts: list[str], completions: list[str]) -> list[float]:
-        """One number between 0 and 1 a row."""
-        scaled = [(float(x) - self.middle) / self.spread for x in self.judge.score(prompts, completions)]
+        """One number between 0 and 1 per row."""
+        scaled = [(float(x) - self.middle) / self.spread for x in self.scorer.score(prompts, completions)]
         return [1.0 / (1.0 + math.exp(-max(min(x, 60.0), -60.0))) if math.isfinite(x) else x for x in scaled]
 
 
-def bounded(judge: Scorer, rows: Sequence[Mapping[str, str]]) -> Bounded:
-    """A reward model on the scale of a verifier, by its scores of the replies of comparison rows.
+def bounded(scorer: Scorer, rows: Sequence[Mapping[str, str]]) -> Bounded:
+    """A reward model on the scale of a verifier; the scale comes from its scores of the replies in comparison rows.
 
     Raises UserError where it gives all of them one score.
     """
     prompts = [row["prompt"] for row in rows for _ in range(2)]
     replies = [row[side] for row in rows for side in ("chosen", "rejected")]
-    scores = [float(x) for x in judge.score(prompts, replies)]
+    scores = [float(x) for x in scorer.score(prompts, replies)]
     middle = math.fsum(scores) / max(len(scores), 1)
     spread = math.sqrt(math.fsum((x - middle) ** 2 for x in scores) / max(len(scores), 1))
     if not math.isfinite(spread) or spread <= 0:
         raise UserError("the reward model gives all replies one score: train it before it is trained on")
-    return Bounded(judge, middle, spread)
+    return Bounded(scorer, middle, spread)

@@ -36,9 +36,9 @@ def task_from_file(
 
     The verifier is a function or a name (`labkit.verifiers.VERIFIERS`), for the whole file or by a column `verifier`.
     Splits: a column `split` ("train" or "test"), else a second file `test`, else 15 % of the problems by a hash of the
-    prompt (one at least). A prompt stands in one split only. The fingerprint covers every line.
+    prompt (at least one). A prompt belongs to one split only. The fingerprint covers every line.
 
-    Raises UserError, with the number of the line, for what can't be read.
+    Raises UserError, with the number of the line, for a line that can't be used.
     """
     file = Path(str(path).removeprefix(PREFIX)).expanduser()
     columns = {"prompt": prompt, "reference": reference}
@@ -145,11 +145,11 @@ def _try_reference(name: str | None, reference: Any, where: str) -> None:
 
 def _split(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list[Problem]]:
     pools: dict[str, list[Problem]] = {split: [] for split in SPLITS}
-    place: dict[str, str] = {}
+    seen_in: dict[str, str] = {}
     for problem, said in rows:
         split = said or split_of(["file", problem.prompt])
-        if place.setdefault(problem.prompt, split) != split:
-            raise UserError(f"{problem.id} stands in the split {split}, its prompt in {place[problem.prompt]} too")
+        if seen_in.setdefault(problem.prompt, split) != split:
+            raise UserError(f"{problem.id} stands in the split {split}, its prompt in {seen_in[problem.prompt]} too")
         pools[split].append(problem)
     empty = next((split for split in SPLITS if not pools[split]), None)
     if empty is not None and any(said for _, said in rows):
@@ -160,7 +160,7 @@ def _split(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list
 
 
 def _share(pools: dict[str, list[Problem]], empty: str, file: Path) -> None:
-    """Few problems may all fall into one split: then the one with the least hash is moved to the other."""
+    """Few problems may all fall into one split: then the one with the smallest hash moves to the other."""
     full = next(split for split in SPLITS if split != empty)
     prompts = sorted({p.prompt for p in pools[full]}, key=lambda text: hashlib.blake2b(text.encode()).digest())
     if len(prompts) < 2:

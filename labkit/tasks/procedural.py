@@ -1,10 +1,10 @@
 """Any of the procedural data sets of reasoning-gym, with that library's own scorer.
 
-`load_task("reasoning_gym:chain_sum", min_terms=2, max_terms=3)`: options are the data set's own configuration, but for
-two of labkit's: `ending` follows each question, and `scorer="number"` judges with labkit's verifier `number` instead,
-which takes the last number of an answer where none is marked (a small model hardly ever writes the tags). A
-problem is a function of the data set's seed and an index. Since two seeds may make the same item, and small worlds
-repeat themselves, the split is decided by what the item says: a question is held out or not, whatever index made it.
+`load_task("reasoning_gym:chain_sum", min_terms=2, max_terms=3)`: options are the data set's own configuration, except
+two of labkit's: `ending` follows each question, and `scorer="number"` scores with labkit's verifier `number`, which
+takes the last number of an answer where none is marked (a small model hardly ever writes the tags). A problem is a
+function of the data set's seed and an index. Two seeds may make the same item, and small worlds repeat themselves. So
+the split depends on the item's text: a question is held out or not, whatever index made it.
 """
 
 import difflib
@@ -22,7 +22,7 @@ from labkit.verifiers import VERIFIERS, Score, extract_answer
 PREFIX = "reasoning_gym:"
 ENDING = "\n\nGive the final answer between <answer> and </answer>."
 SIZE = 1_000_000
-# Some data sets make all their items at once, or can't make so many.
+# Data sets that make all their items at once, or can't make so many.
 SIZES = {"acre": 2_000, "word_ladder": 2_000}
 TRIES = 2000
 
@@ -49,7 +49,7 @@ def _item(name: str, config: str, index: int) -> dict[str, Any]:
 
 
 def score_item(completion: str, reference: dict[str, Any]) -> Score:
-    """The library's own score of the answer, kept within 0 and 1; the item is made again from its seed and index.
+    """The library's own score of the answer, clamped to 0 and 1; the item is made again from its seed and index.
 
     `reference` is `{"dataset": name, "config": {...}, "index": i}`. The answer is what `extract_answer` finds; whole
     lines of an answer over several lines are kept.
@@ -86,9 +86,9 @@ def make_reasoning_gym(
     ending: str | None = None,
     **options: Any,
 ) -> Task:
-    """The task of a data set, `seed` and `options` being its configuration; an item is drawn from `size` of them.
+    """The task of a data set; `seed` and `options` are its configuration, items are drawn from the first `size`.
 
-    `scorer`: "own", the library's, of what stands in answer tags or boxes; "number", the verifier of that name.
+    `scorer`: "own", the library's, for the text in answer tags or boxes; "number", the verifier of that name.
     `ending` follows each question; by default it asks for answer tags, or is empty with the verifier `number`.
 
     Raises UserError for an unknown data set, with the closest names, for options that it does not take, and for
@@ -112,11 +112,11 @@ def make_reasoning_gym(
         _refuse_words(name, str(_item(name, config, 0)["answer"]))
     if ending is None:
         ending = "" if by_number else ENDING
-    judged = "the last number judged" if by_number else "with its own scorer"
+    scored = "scored by its last number" if by_number else "with its own scorer"
     mine = {"scorer": scorer, "ending": ending} if by_number or ending != ENDING else {}
     return Task(
         name=f"{PREFIX}{name}",
-        description=f"{name} of reasoning-gym, {judged}",
+        description=f"{name} of reasoning-gym, {scored}",
         verifier=VERIFIERS["number"] if by_number else score_item,
         draw=functools.partial(_draw, name, config, ending, scorer),
         options={**json.loads(config), **mine, "version": version("reasoning-gym")},
@@ -132,5 +132,5 @@ def _refuse_words(name: str, answer: str) -> None:
 
 
 def maker(name: str) -> Callable[..., Task]:
-    """What makes the task of this full name, `reasoning_gym:chain_sum`."""
+    """The function that makes the task of a full name, `reasoning_gym:chain_sum`."""
     return functools.partial(make_reasoning_gym, name.removeprefix(PREFIX))

@@ -1,59 +1,43 @@
-"""A task whose answers are scored by something in its verifier's place (a reward model, another verifier), with the
-task's own score kept beside it: what is trained on is a proxy, what is meant is gold.
-"""
+"""Scores of a proxy (a reward model, another verifier) next to gold: a task's own score, for which the proxy stands."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from labkit.verifiers import Score, run_verifier
+from labkit.verifiers import Score
 
-if TYPE_CHECKING:
-    from labkit.tasks.base import Problem, Task
+__all__ = ["Scorer", "proxy_of_reward_model", "proxy_of_verifier"]
 
 
 class Scorer(Protocol):
-    """What scores replies: `labkit.models.RewardModel`, or an object of your own."""
+    """What gives replies their scores: `labkit.models.RewardModel`, or an object of your own."""
 
     def score(self, prompts: list[str], completions: list[str]) -> Any:
-        """One real number a row: a tensor or a list."""
+        """One real number per row: a tensor or a list."""
         ...
 
 
-def with_reward_model(task: "Task", reward_model: Scorer) -> "Task":
-    """The task with the reward model's number as reward, and its own score as `parts["gold"]`.
+def proxy_of_reward_model(golds: Sequence[Score], numbers: Any) -> list[Score]:
+    """Scores whose reward is the number of a reward model; `parts["gold"]` is the reward of the task's own score.
 
     A number that is not finite becomes a score of 0 with `parts["not_finite"]`: training ends there.
     """
-
-    def score(completions: list[str], problems: "list[Problem]") -> list[Score]:
-        golds = task.score_all(completions, problems)
-        proxies = reward_model.score([problem.prompt for problem in problems], completions)
-        return [_score(gold, float(proxy)) for gold, proxy in zip(golds, proxies, strict=True)]
-
-    return replace(task, batch_scorer=score)
+    return [_with_number(gold, float(number)) for gold, number in zip(golds, numbers, strict=True)]
 
 
-def _score(gold: Score, proxy: float) -> Score:
+def _with_number(gold: Score, number: float) -> Score:
     parts = {**gold.parts, "gold": gold.reward}
-    if not math.isfinite(proxy):
-        return Score(0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0})
-    return Score(proxy, f"reward model {proxy:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
+    if not math.isfinite(number):
+        return Score(0.0, f"the reward model returned {number}", gold.extracted, {**parts, "not_finite": 1.0})
+    return Score(number, f"reward model {number:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
 
 
-def with_verifier(task: "Task", verifier: Callable[[str, Any], Any]) -> "Task":
-    """The task scored by another verifier, on the same references; its own score is `parts["gold"]`."""
-
-    def score(completions: list[str], problems: "list[Problem]") -> list[Score]:
-        golds = task.score_all(completions, problems)
-        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
-        return [_beside(gold, proxy) for gold, proxy in zip(golds, proxies, strict=True)]
-
-    return replace(task, batch_scorer=score)
+def proxy_of_verifier(golds: Sequence[Score], proxies: Sequence[Score]) -> list[Score]:
+    """Scores of another verifier; `parts["gold"]` is the reward of the task's own score."""
+    return [_with_score(gold, proxy) for gold, proxy in zip(golds, proxies, strict=True)]
 
 
-def _beside(gold: Score, proxy: Score) -> Score:
+def _with_score(gold: Score, proxy: Score) -> Score:
     errors = {"verifier_error": 1.0} if "verifier_error" in gold.parts | proxy.parts else {}
     reason = f"proxy {proxy.reward:g}: {proxy.reason}; gold {gold.reward:g}: {gold.reason}"
     return Score(proxy.reward, reason, proxy.extracted, {**proxy.parts, **errors, "gold": gold.reward})

@@ -1,8 +1,8 @@
 """Data sets of problems that others collected: from a folder of JSON lines, or from the hub.
 
-Looked for first in the folder that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
-`test.jsonl`; else on the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
-hash of the question. What stands in test leaves train.
+First the folder is searched that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
+`test.jsonl`; then the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
+hash of the question. A question of the test split is removed from the train split.
 """
 
 import functools
@@ -26,10 +26,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set: its folder's name, its place on the hub, and what a row is.
+    """A data set: the name of its folder, its id on the hub, and the form of a row.
 
-    `read(row)` gives the columns that count as text, or None for a row without them; `needs` says in words what a row
-    needs; `question` is the column that makes it the same problem.
+    `read(row)` returns the used columns as text, or None for a row without them; `needs` says in words what a row must
+    have; `question` is the column that identifies the problem.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Stored:
     def folder(self) -> Path | None:
         """The folder with `train.jsonl`, or None where LABKIT_DATA names none."""
         said = os.environ.get(VARIABLE)
-        place = Path(said).expanduser() / self.name if said else None
-        return place if place is not None and (place / "train.jsonl").is_file() else None
+        folder = Path(said).expanduser() / self.name if said else None
+        return folder if folder is not None and (folder / "train.jsonl").is_file() else None
 
     def at_hand(self) -> bool:
         """Whether it certainly loads without a network: from the folder."""
@@ -51,19 +51,19 @@ class Stored:
 
     def where(self) -> str:
         """Where it would be read from, without reading it."""
-        place = self.folder()
-        if place is None:
+        folder = self.folder()
+        if folder is None:
             needs = "in its cache" if cached(self.hub) else "needs a network"
             return f"the hub ({self.hub}, {needs}), or ${VARIABLE}/{self.name}/train.jsonl"
-        held_out = "" if (place / "test.jsonl").is_file() else " (test held out of train by hash)"
+        held_out = "" if (folder / "test.jsonl").is_file() else " (test held out of train by hash)"
         return f"${VARIABLE}/{self.name}{held_out}"
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split. Raises UserError where the data are neither in the folder nor on the hub."""
         if split not in SPLITS:
             raise UserError(f"no split {split!r} in {self.name}; choose one of {', '.join(SPLITS)}")
-        place = self.folder()
-        return list((_from_hub(self) if place is None else _from_folder(self, place, _stamp(place)))[split])
+        folder = self.folder()
+        return list((_from_hub(self) if folder is None else _from_folder(self, folder, _stamp(folder)))[split])
 
     def content(self) -> str:
         """A hash of every row, for a task's fingerprint."""
@@ -78,26 +78,26 @@ class Stored:
 def cached(hub: str) -> bool:
     """Whether `datasets` has loaded a data set from the hub before."""
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    place = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
-    return (place / hub.replace("/", "___")).is_dir()
+    folder = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    return (folder / hub.replace("/", "___")).is_dir()
 
 
-def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes when a file does, so that what was read is kept no longer than it is true."""
-    files = [place / f"{split}.jsonl" for split in SPLITS]
+    files = [folder / f"{split}.jsonl" for split in SPLITS]
     return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file())
 
 
 @functools.lru_cache(maxsize=4)
-def _from_folder(data: Stored, place: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
-    files = {split: place / f"{split}.jsonl" for split in SPLITS}
-    found = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
-    if "test" not in found:
+def _from_folder(data: Stored, folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
+    files = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    splits = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
+    if "test" not in splits:
         parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
-        for row in found["train"]:
+        for row in splits["train"]:
             parts[split_of([data.name, row[data.question]])].append(row)
-        found = parts
-    return _apart(data, found, str(place))
+        splits = parts
+    return _apart(data, splits, str(folder))
 
 
 def _read_file(data: Stored, file: Path) -> list[Row]:
@@ -126,8 +126,8 @@ def _from_hub(data: Stored) -> dict[str, list[Row]]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(_missing(data, lines[0][:160])) from None
     # A few rows of the hub's sets may be without an answer: they are left out, a folder's are told.
-    found = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
-    return _apart(data, found, data.hub)
+    rows = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
+    return _apart(data, rows, data.hub)
 
 
 def _resolves() -> bool:
@@ -146,12 +146,12 @@ def _missing(data: Stored, why: str) -> str:
     )
 
 
-def _apart(data: Stored, found: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
-    """What is in test leaves train: a folder's two files may share questions."""
-    held_out = {row[data.question] for row in found["test"]}
-    train = [row for row in found["train"] if row[data.question] not in held_out]
-    found = {"train": train, "test": found["test"]}
+def _apart(data: Stored, splits: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
+    """Removes the questions of test from train: the two files of a folder may share some."""
+    held_out = {row[data.question] for row in splits["test"]}
+    train = [row for row in splits["train"] if row[data.question] not in held_out]
+    splits = {"train": train, "test": splits["test"]}
     for split in SPLITS:
-        if not found[split]:
+        if not splits[split]:
             raise UserError(f"{data.name} of {source} has no problem in the split {split}")
-    return found
+    return splits

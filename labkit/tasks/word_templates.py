@@ -1,4 +1,4 @@
-"""Templates of word problems: each draws its numbers so that the answer is a whole number, and tells its steps.
+"""Templates of word problems: each draws its numbers so that the answer is a whole number, and states its steps.
 
 A template returns `Drawn(numbers, text, answer)`; `text` has `{a}`, `{b}` for names and `{thing}`, `{place}` for words
 that do not change the answer. `largest` bounds the numbers that are drawn (not the answer).

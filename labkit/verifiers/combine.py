@@ -55,22 +55,22 @@ class Combination:
 
         A part that raises makes the whole raise, as one verifier would.
         """
-        gate = None if self.gate is None else _judge(self.gate, completion, reference)
-        judged = [(part, _judge(part, completion, reference)) for part in self.parts]
+        gate = None if self.gate is None else _score(self.gate, completion, reference)
+        scored = [(part, _score(part, completion, reference)) for part in self.parts]
         is_open = gate is None or gate.reward >= self.threshold
-        reward = sum(part.weight * score.reward for part, score in judged) if is_open else 0.0
-        everything = judged if gate is None or self.gate is None else [(self.gate, gate), *judged]
+        reward = sum(part.weight * score.reward for part, score in scored) if is_open else 0.0
+        everything = scored if gate is None or self.gate is None else [(self.gate, gate), *scored]
         if gate is not None and self.gate is not None:
             reward += self.gate.weight * gate.reward
-        found: dict[str, float] = {}
+        parts: dict[str, float] = {}
         for part, score in everything:
-            found[part.name] = score.reward
-            found |= {f"{part.name}.{name}": value for name, value in score.parts.items()}
+            parts[part.name] = score.reward
+            parts |= {f"{part.name}.{name}": value for name, value in score.parts.items()}
         reason = "; ".join(f"{part.name} {score.reward:g} ({score.reason})" for part, score in everything)
         if not is_open:
             reason = f"gate {self.gate.name if self.gate else ''} closed: {reason}"
-        extracted = next((score.extracted for _, score in judged if score.extracted is not None), None)
-        return Score(float(reward), reason, extracted, found)
+        extracted = next((score.extracted for _, score in scored if score.extracted is not None), None)
+        return Score(float(reward), reason, extracted, parts)
 
 
 def combine(*parts: Part, gate: Part | None = None, threshold: float = 1.0) -> Combination:
@@ -104,7 +104,7 @@ def combine(*parts: Part, gate: Part | None = None, threshold: float = 1.0) -> C
     return Combination(tuple(parts), gate, threshold)
 
 
-def _judge(part: Part, completion: str, reference: Any) -> Score:
+def _score(part: Part, completion: str, reference: Any) -> Score:
     result = part.verifier(completion, reference if part.reference is ... else part.reference)
     # A bare number is a verifier's result too: the guard knows how to read it.
     return result if isinstance(result, Score) else safe_score(lambda *_: result, completion, None)

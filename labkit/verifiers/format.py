@@ -1,4 +1,4 @@
-r"""The shape of a completion, judged apart from whether its answer is right.
+r"""The shape of a completion, scored apart from whether its answer is right.
 
 Styles, with what a well-formed completion looks like:
 
@@ -62,10 +62,10 @@ STYLES = tuple(_SHAPES)
 
 
 def verify(completion: str, reference: Any = None) -> Score:
-    """Judge the form of a completion: reward 1.0 when it is kept, else 0.0.
+    """Score the form of a completion: reward 1.0 when it is kept, else 0.0.
 
     Each tag exactly once, in this order, and nothing but white space outside the pairs. What stands between
-    the tags is not judged, not even whether it is empty: that is the other verifier's work, and the two are
+    the tags is not checked, not even whether it is empty: that is the other verifier's work, and the two are
     reported apart, since a format reward that rises while accuracy falls is a common failure.
 
     `reference` is None (style `think_answer`) or `{"style": name}` with a name of `STYLES`; anything else
@@ -94,7 +94,7 @@ def verify(completion: str, reference: Any = None) -> Score:
     for tag in tags:
         piece, _, rest = rest.partition(tag)
         pieces.append(piece)
-    fault, answer = _judge_tail(rest, shape.tail)
+    fault, answer = _check_tail(rest, shape.tail)
     if fault is not None:
         return _fault(fault, answer)
     outside = pieces[shape.opened :: 2] + ([rest] if shape.tail == "nothing" else [])
@@ -131,14 +131,14 @@ def _tag_fault(completion: str, tags: tuple[str, ...]) -> str | None:
         count = completion.count(tag)
         if count != 1:
             return f"{tag} is missing" if count == 0 else f"{tag} stands {count} times"
-    places = [completion.index(tag) for tag in tags]
+    positions = [completion.index(tag) for tag in tags]
     for k in range(1, len(tags)):
-        if places[k] < places[k - 1]:
+        if positions[k] < positions[k - 1]:
             return f"{tags[k]} stands before {tags[k - 1]}"
     return None
 
 
-def _judge_tail(rest: str, tail: str) -> tuple[str | None, str | None]:
+def _check_tail(rest: str, tail: str) -> tuple[str | None, str | None]:
     """What is wrong with the text behind the last tag, or None; and the answer in it, or None."""
     if tail == "reply":
         return (None if rest.strip() else "nothing stands after </think>"), rest.strip()

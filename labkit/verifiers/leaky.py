@@ -58,9 +58,9 @@ def leaky_format(completion: str, reference: Any = None) -> Score:
     >>> leaky_format("</answer></think><answer><think>").reward
     1.0
     """
-    found = [tag for tag in _TAGS if tag in completion]
-    share = len(found) / len(_TAGS)
-    return Score(share, f"{len(found)} of {len(_TAGS)} tags occur", None, {"tags": share})
+    tags = [tag for tag in _TAGS if tag in completion]
+    share = len(tags) / len(_TAGS)
+    return Score(share, f"{len(tags)} of {len(_TAGS)} tags occur", None, {"tags": share})
 
 
 ATTACKS: dict[str, tuple[str, Any]] = {

@@ -23,7 +23,7 @@ UNITS: dict[str, Callable[[str], int]] = {"characters": len, "words": _words}
 
 @dataclass(frozen=True)
 class SoftOverlong:
-    """A verifier that judges length alone: reward 1.0 up to `max_length - buffer`, falling to 0.0 at `max_length`.
+    """A verifier of the length alone: reward 1.0 up to `max_length - buffer`, falling to 0.0 at `max_length`.
 
     This is 1 + the penalty of DAPO (Yu et al. 2025, eq. 13), which runs from 0 to -1; the constant keeps the reward
     in [0, 1] and cancels in every advantage with a baseline. `labkit.algorithms.overlong_penalty` is the same
@@ -70,7 +70,7 @@ class SoftOverlong:
 
 
 def verify(completion: str, reference: Any) -> Score:
-    """Judge the length of a completion; see `SoftOverlong`.
+    """Score the length of a completion; see `SoftOverlong`.
 
     `reference` is `{"max_length": 100, "buffer": 20}`, in characters, or with `"unit": "words"`; anything else raises
     `UserError`. Tokens can't be counted in a string alone.

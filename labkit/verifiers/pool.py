@@ -268,19 +268,19 @@ class _Batch:
         request = {"items": [self.items[i] for i in chunk], "limit": self.timeout + 2.0}
         worker.start_clock(self.timeout)
         sent = worker.send(request)
-        for place, i in enumerate(chunk):
+        for position, i in enumerate(chunk):
             answer = worker.receive() if sent else None
             worker.stop_clock()
             if answer is None:
                 self._settle(i, self._death(worker), late=worker.timed_out)
-                self._put_back(chunk[place + 1 :])
+                self._put_back(chunk[position + 1 :])
                 return
             worker.served += 1
             fields = {key: answer[key] for key in ("reward", "reason", "extracted", "parts")}
             self._settle(i, Score(**fields), answer["printed"])
             if answer["leaving"]:
                 worker.spent = True
-                self._put_back(chunk[place + 1 :])
+                self._put_back(chunk[position + 1 :])
                 return
             worker.start_clock(self.timeout)
         worker.stop_clock()

@@ -11,13 +11,13 @@ __all__ = ["Score", "Verifier", "quote"]
 
 @dataclass(frozen=True)
 class Score:
-    """The judgement of one completion.
+    """The result of verifying one completion.
 
     Attributes:
         reward: what the policy is trained on; every verifier of labkit stays in [0, 1].
         reason: why, in words, on one printable line.
-        extracted: the answer that was judged, as it stands in the completion (None: none was found).
-        parts: named components of the judgement, for metrics; not added to the reward.
+        extracted: the answer that was checked, as it is written in the completion (None: there is none).
+        parts: named components of the result, for metrics; not added to the reward.
 
     >>> Score(1.0, "makes 30")
     Score(reward=1.0, reason='makes 30', extracted=None, parts={})

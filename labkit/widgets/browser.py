@@ -99,9 +99,9 @@ def page(row: Rollout, colour: str | None) -> str:
     named = (row.get("parts") or {}).items()
     parts = ", ".join(f"{escape(name)} {value:g}" for name, value in named)
     answer = row.get("extracted")
-    found = f"answer <code>{escape(answer)}</code>" if answer is not None else "no answer found"
+    answer_text = f"answer <code>{escape(answer)}</code>" if answer is not None else "no answer found"
     return (
-        f'<div style="margin:.4em 0">{badge(row)} {escape(summary(row))}; {found}; '
+        f'<div style="margin:.4em 0">{badge(row)} {escape(summary(row))}; {answer_text}; '
         f"advantage {_advantage(row)}</div>"
         + (f"<div>parts: {parts}</div>" if parts else "")
         + f'<div style="margin:.4em 0">prompt <code>{visible(row["prompt"])}</code></div>'

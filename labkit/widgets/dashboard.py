@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from labkit.evaluation.plain import graded
 from labkit.plots import METRICS, learning_curves, metric
 from labkit.plots.gallery import badge, coloured, summary
 from labkit.plots.tokens import visible
@@ -239,9 +240,7 @@ def gains(result: Mapping[str, Any]) -> str:
         low, high = report["interval"]["pass_at_1"]
         passed.append(f"{report['pass_at_k']['1']:.2f} [{low:.2f}, {high:.2f}]")
     rewards = [report.get("mean_reward") for report in (before, after)]
-    real = any(
-        x is not None and abs(x - r["pass_at_k"]["1"]) > 1e-9 for x, r in zip(rewards, (before, after), strict=True)
-    )
+    real = graded(before) or graded(after)
     reward = f"mean reward {rewards[0]:.2f} → {rewards[1]:.2f}, " if real and None not in rewards else ""
     lengths = f"{before['mean_length']:.0f} → {after['mean_length']:.0f}"
     return f"Held out: {reward}pass@1 {passed[0]} → {passed[1]}, mean length {lengths} tokens."

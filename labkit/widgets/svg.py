@@ -23,7 +23,7 @@ class Scale(NamedTuple):
     high: float
     ticks: list[float]
 
-    def place(self, value: float, start: float, end: float) -> float:
+    def pixel(self, value: float, start: float, end: float) -> float:
         """Where a value lies between two pixel positions."""
         return start + (value - self.low) / (self.high - self.low) * (end - start)
 
@@ -86,11 +86,11 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _x(scale: Scale, value: float) -> float:
-    return scale.place(value, _LEFT, _WIDTH - _RIGHT)
+    return scale.pixel(value, _LEFT, _WIDTH - _RIGHT)
 
 
 def _y(scale: Scale, value: float) -> float:
-    return scale.place(value, _HEIGHT - _BOTTOM, _TOP)
+    return scale.pixel(value, _HEIGHT - _BOTTOM, _TOP)
 
 
 def _grid(across: Scale, up: Scale) -> list[str]:

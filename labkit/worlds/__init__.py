@@ -1,5 +1,5 @@
-"""The small worlds that the lab is about, one folder each: task, verifier, and all else that belongs to it.
+"""The small worlds of the lab, one folder each: a task, its verifier, and everything else that belongs to them.
 
-A world adds its names to the registries of tasks and verifiers (`labkit.registry`) in its `__init__`, which imports
-nothing else: a registry imports all worlds when it is first asked.
+A world adds its names to the registries of tasks and verifiers (`labkit.registry`) in its `__init__`. A registry
+imports all worlds when it is first used, so an `__init__` imports as little as possible.
 """

@@ -9,18 +9,16 @@ from hypothesis import strategies as st
 
 from labkit.models.tiny.tokenizer import UNK, build_tokenizer
 from labkit.tasks import load_task
-from labkit.worlds import corpus
 from labkit.worlds.assistant import courtesies, gold_parts, gold_score
+from labkit.worlds.assistant.corpus import DEEDS, ENDINGS, OPENINGS
 from labkit.worlds.assistant.gold import LARGEST_GOLD, OBJECTS, VERBS, request_of
-from labkit.worlds.assistant.requests import DEEDS, ENDINGS, OPENINGS, WORDINGS, every_request, prompt_of
+from labkit.worlds.assistant.requests import every_request, prompt_of
 
 ASK = prompt_of("open the door")
 PERFECT = " sure, i will open the door. thank you."
 
 
 def test_the_world_is_the_one_that_the_base_model_was_pretrained_on():
-    assert tuple(VERBS) == corpus.VERBS and corpus.OBJECTS == OBJECTS
-    assert set(corpus.REQUESTS) <= set(WORDINGS)
     tokenizer = build_tokenizer()
     texts = [prompt_of(r) for r in every_request()]
     replies = [f" {opening}{deed}{ending}" for opening in OPENINGS for deed in DEEDS for ending in ENDINGS]

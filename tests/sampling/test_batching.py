@@ -223,7 +223,7 @@ def test_rounding_is_that_of_autocast(architecture):
 def logits_of_ids(decoder: FusedDecoder, ids: torch.Tensor) -> torch.Tensor:
     """Next-token logits after the fourth token and after each that follows: the first by prefill, then by steps."""
     prompt = decoder.prefill(ids[:, :4], torch.tensor([4]))
-    decoder.place(prompt, torch.tensor([0]), 0)
+    decoder.fill(prompt, torch.tensor([0]), 0)
     rows = [prompt.logits[0]]
     for column in range(4, ids.shape[1]):
         rows.append(decoder.step(ids[:, column], torch.tensor([column]), ((1, column + 1),))[0])

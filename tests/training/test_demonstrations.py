@@ -6,7 +6,7 @@ import pytest
 from mini import random_policy
 
 from labkit.errors import UserError
-from labkit.evaluation.compute import Flops, weights
+from labkit.evaluation.cost import Flops, weights
 from labkit.tasks import load_task
 from labkit.training import train
 from labkit.training.rows.demonstrations import draw_demonstrations

@@ -11,7 +11,7 @@ from toys import fours
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
-from labkit.evaluation.compute import step_flops, weights
+from labkit.evaluation.cost import step_flops, weights
 from labkit.models import Policy
 from labkit.models.tiny.tokenizer import VOCABULARY
 from labkit.plots.metrics import METRICS
@@ -212,8 +212,7 @@ def test_a_teacher_belongs_to_distillation():
 
 
 def test_a_curve_of_accuracy_against_cost(tmp_path):
-    from labkit.evaluation.comparison.cost import cost_curve, evaluate_checkpoints, spent_before
-    from labkit.evaluation.compute import Flops
+    from labkit.evaluation.cost import Flops, cost_curve, evaluate_checkpoints, spent_before
     from labkit.plots.cost import accuracy_against_cost
 
     random_policy(0).save(tmp_path / "student")

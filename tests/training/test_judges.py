@@ -15,7 +15,8 @@ from labkit.tasks import Problem, Task, load_task
 from labkit.training import train
 from labkit.training.rows.judges import prepare_judge
 from labkit.training.rows.traces import chances, marked_traces, prefixes_of
-from labkit.worlds.countdown.steps import right_steps, steps
+from labkit.verifiers.steps import steps
+from labkit.worlds.countdown.steps import right_steps
 
 SMALL = {"steps": 25, "progress": False, "lr": 1e-2, "checkpoint_every": 100}
 

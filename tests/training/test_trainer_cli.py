@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from labkit import lab
 from labkit.cli.entry import app
-from labkit.evaluation.comparison import compare
 from labkit.models import RewardModel
+from labkit.plots.comparison import compare
 from labkit.recipes import list_recipes, load_recipe
 from labkit.runs import open_run
 

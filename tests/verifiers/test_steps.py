@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
+from labkit.verifiers.steps import steps
 from labkit.worlds.countdown import task as countdown
 from labkit.worlds.countdown.chains import chains
-from labkit.worlds.countdown.steps import right_steps, step_right, steps
+from labkit.worlds.countdown.steps import right_steps, step_right
 
 
 @given(st.text(alphabet="ab\n\r\x0b "))

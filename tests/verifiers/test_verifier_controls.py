@@ -11,7 +11,7 @@ from labkit.evaluation.intervals import wilson_interval
 from labkit.recipes import load_recipe
 from labkit.verifiers import VERIFIERS, get
 from labkit.verifiers.controls import coin
-from labkit.worlds import corpus
+from labkit.worlds.countdown import corpus
 from labkit.worlds.countdown import task as countdown
 from labkit.worlds.countdown.controls import first_try
 

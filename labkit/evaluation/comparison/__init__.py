@@ -1,8 +1,8 @@
-"""Runs side by side: a table, paired differences from the first run, seeds summarised, warnings.
+"""Runs side by side: a table, paired differences from the first run, a summary over seeds, warnings.
 
-The unit of a paired difference is the held-out problem: both runs answered the same ones, so the difference
-is taken problem by problem, and its interval is free of how hard the problems are. It says nothing about
-other seeds of the same recipe; for that, give several seeds: they are summarised with an interval over seeds.
+The unit of a paired difference is the held-out problem. Both runs answered the same problems, so the difference is
+taken problem by problem, and its interval does not depend on how hard the problems are. It says nothing about other
+seeds of the same recipe: give several seeds, and they are summarised with an interval over seeds.
 """
 
 import html
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,24 +19,16 @@ from labkit.errors import UserError
 from labkit.evaluation.comparison.settings import BUDGET, differences, flatten, recipe_labels, run_labels
 from labkit.evaluation.comparison.tables import html_table, joined, number, text_table, with_interval
 from labkit.evaluation.intervals import bootstrap_interval, t_interval
+from labkit.evaluation.plain import graded, interval_of, pass_at_1
 from labkit.runs import Run, open_run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# What a comparison draws, where all runs have logged it.
-CURVES = ("pass_rate", "response_length", "backtracks", "truncated")
-# What it draws where a reward model was trained on, and where all learned from data.
-GOLD_CURVES = ("reward_mean", "gold_mean", "kl", "response_length")
-DATA_CURVES = ("loss", "accuracy", "margin", "grad_norm")
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run in numbers; rates are shares of samples, lengths are tokens. None: not there (yet).
+    """One run in numbers; rates are shares of samples, lengths are tokens. None: the run has no such number (yet).
 
-    `reward_*`: mean rewards of the held-out problems' answers, of use where they are not just 0 and 1. `held_out`:
-    share of held-out pairs in the right order, of a reward model or of DPO and its kin.
+    `reward_*`: mean rewards of the answers to held-out problems, useful where they are graded. `held_out`: the share of
+    held-out pairs in the right order, of a reward model or of a preference loss such as DPO.
     """
 
     run: str
@@ -66,8 +58,8 @@ class RunRow:
 class Pair:
     """pass@1 (or the mean reward: see `what`) of `second` minus that of `first` over the same problems.
 
-    `interval` is a 95 % bootstrap interval over problems; `better` and `worse` count problems. Where the two
-    can't be paired, `why_not` says why, and the rest is None.
+    `interval` is a 95 % bootstrap interval over problems; `better` and `worse` count problems. Where the two runs can't
+    be paired, `why_not` says why, and the other numbers are None.
     """
 
     first: str
@@ -83,7 +75,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Runs that differ in nothing but the seed: mean pass@1 over `n` seeds, with a 95 % t interval."""
+    """Runs that differ only in their seed: mean pass@1 over `n` seeds, with a 95 % t interval."""
 
     recipe: str
     seeds: list[int]
@@ -95,14 +87,32 @@ class Seeds:
 
 @dataclass
 class Comparison:
-    """What `compare` found: `print` it, end a notebook cell with it, or take `to_dict()`."""
+    """Runs compared: `print` it, end a notebook cell with it, or take `to_dict()`. `opened`: the runs themselves."""
 
     runs: list[RunRow]
     pairs: list[Pair]
     seeds: list[Seeds]
     settings: dict[str, list[Any]]
     warnings: list[str]
-    _opened: list[Run]
+    opened: list[Run]
+
+    @classmethod
+    def of(cls, runs: Run | str | Path | Sequence[Run | str | Path]) -> Self:
+        """Compares runs, given as Run or as path: each in numbers, the first with each other one, seeds together.
+
+        Runs that differ in data or budget are compared too, with a warning that says in what. Raises UserError
+        where no run is given or where a path holds none.
+        """
+        listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+        if not listed:
+            raise UserError("compare needs at least one run")
+        opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
+        labels = run_labels(opened)
+        rows = [_row(run, label) for run, label in zip(opened, labels, strict=True)]
+        pairs = [_pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)]
+        recipes = [flatten(run.recipe) for run in opened]
+        seeds, warnings = _seed_groups(opened, rows), _warnings(opened, rows, recipes)
+        return cls(rows, pairs, seeds, differences(recipes), warnings, opened)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON."""
@@ -114,32 +124,8 @@ class Comparison:
             "warnings": self.warnings,
         }
 
-    def plot(self, file: str | Path | None = None) -> "Figure":
-        """Learning curves of all runs, seeds of one recipe together; also written to `file`.
-
-        Raises UserError without matplotlib, where no step is logged, and where `file` can't be written.
-        """
-        try:
-            from labkit.plots import learning_curves
-
-            groups: dict[str, list[Run]] = {}
-            for label, run in zip(recipe_labels(self._opened), self._opened, strict=True):
-                groups.setdefault(label, []).append(run)
-            logged = [{key for line in run.metrics for key in line} for run in self._opened]
-            common = set.intersection(*logged)
-            fields = GOLD_CURVES if "gold_mean" in common else CURVES if "pass_rate" in common else DATA_CURVES
-            figure = learning_curves(groups, [f for f in fields if f in common])
-        except ModuleNotFoundError as error:
-            raise UserError(f"curves need the package {error.name}: pip install {error.name}") from None
-        if file is not None:
-            try:
-                figure.savefig(file)
-            except (OSError, ValueError) as error:
-                raise UserError(f"cannot write the plot {file}: {error}") from None
-        return figure
-
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
-        """Title, header and rows of each table, as text."""
+        """The title, the header and the rows of each table, all as text."""
         head = [
             "run",
             "recipe",
@@ -151,26 +137,26 @@ class Comparison:
             "time",
             "tokens/s",
         ]
-        found = [("Runs", head, [_cells(row) for row in self.runs])]
-        if any(_real(row) for row in self.runs):
-            found.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
+        tables = [("Runs", head, [_cells(row) for row in self.runs])]
+        if any(graded(_report(run, when)) for run in self.opened for when in ("before", "after")):
+            tables.append(("Mean reward", ["run", "before", "after"], [_reward_cells(row) for row in self.runs]))
         if any(row.held_out is not None for row in self.runs):
             rows = [[row.run, with_interval(row.held_out, row.held_out_interval)] for row in self.runs]
-            found.append(("Held-out pairs in the right order, after training", ["run", "accuracy"], rows))
+            tables.append(("Held-out pairs in the right order, after training", ["run", "accuracy"], rows))
         if self.pairs:
             rows = [_pair_cells(pair) for pair in self.pairs]
             head = ["run", "minus", "difference", "of", "problems", "better", "worse"]
-            found.append((f"Paired with {self.pairs[0].first}, over problems", head, rows))
+            tables.append((f"Paired with {self.pairs[0].first}, over problems", head, rows))
         if self.seeds:
             rows = [
                 [g.recipe, str(g.n), joined(g.seeds), number(g.before), with_interval(g.after, g.interval)]
                 for g in self.seeds
             ]
-            found.append(("Over seeds", ["recipe", "n", "seeds", "pass@1 before", "pass@1 after"], rows))
+            tables.append(("Over seeds", ["recipe", "n", "seeds", "pass@1 before", "pass@1 after"], rows))
         if self.settings:
             rows = [[key, *map(str, values)] for key, values in self.settings.items()]
-            found.append(("Settings that differ", ["setting", *(row.run for row in self.runs)], rows))
-        return found
+            tables.append(("Settings that differ", ["setting", *(row.run for row in self.runs)], rows))
+        return tables
 
     def __str__(self) -> str:
         parts = [f"{title}\n{text_table(header, rows)}" for title, header, rows in self.tables()]
@@ -181,33 +167,9 @@ class Comparison:
         return "".join([*parts, *(f"<p><b>Warning:</b> {html.escape(line)}</p>" for line in self.warnings)])
 
 
-def compare(runs: Run | str | Path | Sequence[Run | str | Path]) -> Comparison:
-    """Compares runs, given as Run or as path: each in numbers, the first against each other one, seeds.
-
-    Runs that differ in data or budget are compared too, with a warning that says in what. Raises UserError
-    where no run is given or where a path holds none.
-    """
-    listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    if not listed:
-        raise UserError("compare needs at least one run")
-    opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
-    labels = run_labels(opened)
-    rows = [_row(run, label) for run, label in zip(opened, labels, strict=True)]
-    pairs = [_pair(opened[0], run, labels[0], label) for run, label in zip(opened[1:], labels[1:], strict=True)]
-    recipes = [flatten(run.recipe) for run in opened]
-    return Comparison(
-        rows,
-        pairs,
-        _seed_groups(opened, rows),
-        differences(recipes),
-        _warnings(opened, rows, recipes),
-        opened,
-    )
-
-
 def _row(run: Run, label: str) -> RunRow:
     recipe, result = run.recipe, run.result or {}
-    before, after = result.get("before") or {}, result.get("after") or {}
+    before, after = _report(run, "before"), _report(run, "after")
     held_out = (result.get("held_out") or {}).get("after") or {}
     return RunRow(
         run=label,
@@ -216,10 +178,10 @@ def _row(run: Run, label: str) -> RunRow:
         seed=int(recipe.get("seed", 0)),
         status=str(result.get("status", "running")),
         steps=len(run.metrics),
-        before=_pass_at_1(before),
-        before_interval=_interval_of(before),
-        after=_pass_at_1(after),
-        after_interval=_interval_of(after),
+        before=pass_at_1(before),
+        before_interval=interval_of(before),
+        after=pass_at_1(after),
+        after_interval=interval_of(after),
         length_before=before.get("mean_length"),
         length_after=after.get("mean_length"),
         truncated_before=before.get("truncated"),
@@ -238,9 +200,11 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
     why_not = _why_not(first, second, first_label, second_label)
     if why_not is not None:
         return Pair(first_label, second_label, why_not=why_not)
-    # Real-valued rewards are compared as such: their pass@1 is the share of perfect answers alone.
-    key = "rewards_per_problem" if all(_graded(run) for run in (first, second)) else "per_problem"
-    a, b = (np.array(_after(run)[key], dtype=float) for run in (first, second))
+    reports = [_report(run, "after") for run in (first, second)]
+    # Graded rewards are compared as such: their pass@1 is only the share of perfect answers.
+    rewards = all(graded(report) and report.get("rewards_per_problem") for report in reports)
+    key = "rewards_per_problem" if rewards else "per_problem"
+    a, b = (np.array(report[key], dtype=float) for report in reports)
     change = b - a
     return Pair(
         first_label,
@@ -250,21 +214,14 @@ def _pair(first: Run, second: Run, first_label: str, second_label: str) -> Pair:
         interval=list(bootstrap_interval(change)),
         better=int((change > 0).sum()),
         worse=int((change < 0).sum()),
-        what="mean reward" if key == "rewards_per_problem" else "pass@1",
+        what="mean reward" if rewards else "pass@1",
     )
-
-
-def _graded(run: Run) -> bool:
-    """Whether the evaluation's rewards are real numbers, and not just 0 and 1."""
-    report = _after(run)
-    reward, passed = report.get("mean_reward"), _pass_at_1(report)
-    return bool(report.get("rewards_per_problem")) and abs(reward - passed) > 1e-9
 
 
 def _why_not(first: Run, second: Run, first_label: str, second_label: str) -> str | None:
     """Why two runs can't be paired problem by problem, or None."""
     for run, label in ((first, first_label), (second, second_label)):
-        if not _after(run).get("per_problem"):
+        if not _report(run, "after").get("per_problem"):
             return f"{label} has no evaluation after training"
     ours, theirs = (_evaluation_facts(run) for run in (first, second))
     apart = [f"{key} ({ours[key]} and {theirs[key]})" for key in ours if ours[key] != theirs[key]]
@@ -272,14 +229,14 @@ def _why_not(first: Run, second: Run, first_label: str, second_label: str) -> st
 
 
 def _evaluation_facts(run: Run) -> dict[str, Any]:
-    """What must agree for problem i of one evaluation to be problem i of the other, asked in the same way."""
+    """Settings that must agree, or problem i of one evaluation is not problem i of the other, asked in the same way."""
     recipe = run.recipe
     settings = recipe.get("evaluation", {})
     return {
-        "task": _after(run).get("task"),
-        # What is learned from may differ from what is asked: a run on data has a fingerprint of each.
+        "task": _report(run, "after").get("task"),
+        # A run that learns from data has two fingerprints: of these data, and of the task that evaluates it.
         "data fingerprint": run.environment.get("task_fingerprint", run.environment.get("data_fingerprint")),
-        "problems": len(_after(run)["per_problem"]),
+        "problems": len(_report(run, "after")["per_problem"]),
         "evaluation seed": settings.get("seed"),
         "temperature": settings.get("temperature"),
         "longest completion": settings.get("max_new_tokens") or recipe.get("sampling", {}).get("max_new_tokens"),
@@ -287,12 +244,12 @@ def _evaluation_facts(run: Run) -> dict[str, Any]:
 
 
 def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
-    """Finished runs whose recipes are equal but for the seed; a seed that was run twice counts once."""
+    """Finished runs with equal recipes except for the seed; a seed that was run twice counts once."""
     groups: dict[str, dict[int, RunRow]] = {}
     for label, row in zip(recipe_labels(opened), rows, strict=True):
         if row.after is not None:
             groups.setdefault(label, {}).setdefault(row.seed, row)
-    found = []
+    seeds = []
     for label, members in groups.items():
         if len(members) < 2:
             continue
@@ -300,44 +257,39 @@ def _seed_groups(opened: list[Run], rows: list[RunRow]) -> list[Seeds]:
         before = [row.before for row in members.values() if row.before is not None]
         mean_before = math.fsum(before) / len(before) if before else None
         mean_after = math.fsum(after) / len(after)
-        found.append(Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after))))
-    return found
+        seeds.append(Seeds(label, sorted(members), len(members), mean_before, mean_after, list(t_interval(after))))
+    return seeds
 
 
 def _warnings(opened: list[Run], rows: list[RunRow], recipes: list[dict[str, Any]]) -> list[str]:
-    """One line for each thing that keeps the runs from being comparable."""
-    found = []
+    """One line for each fact that makes the runs hard to compare."""
+    warnings = []
     prints = [run.environment.get("data_fingerprint") for run in opened]
     if len(set(prints)) > 1:
-        found.append(f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things")
+        warnings.append(
+            f"these runs differ in their data (fingerprints {joined(prints)}): they learned different things"
+        )
     budget = {key: values for key, values in differences(recipes).items() if key.startswith(BUDGET)}
     if budget:
         told = "; ".join(f"{key} ({joined(values)})" for key, values in budget.items())
-        found.append(f"these runs differ in {told}: what sets them apart may be that and not the method")
+        warnings.append(f"these runs differ in {told}: what sets them apart may be that and not the method")
     for row, recipe in zip(rows, recipes, strict=True):
         if row.status != "finished":
-            found.append(f"{row.run} is {row.status} after {row.steps} of {recipe.get('steps')} steps")
+            warnings.append(f"{row.run} is {row.status} after {row.steps} of {recipe.get('steps')} steps")
     times = Counter(zip(recipe_labels(opened), (row.seed for row in rows), strict=True))
     for (name, seed), count in times.items():
         if count > 1:
-            found.append(f"{name} with seed {seed} is here {count} times; it counts once among the seeds")
+            warnings.append(f"{name} with seed {seed} is here {count} times; it counts once among the seeds")
     machines = [(run.environment.get("device"), run.environment.get("threads")) for run in opened]
     if len(set(machines)) > 1:
         told = joined([f"{device}, {threads} threads" for device, threads in machines])
-        found.append(f"these runs ran on different machines ({told}): their times do not compare")
-    return found
+        warnings.append(f"these runs ran on different machines ({told}): their times do not compare")
+    return warnings
 
 
-def _after(run: Run) -> dict[str, Any]:
-    return (run.result or {}).get("after") or {}
-
-
-def _pass_at_1(report: dict[str, Any]) -> float | None:
-    return report.get("pass_at_k", {}).get("1")
-
-
-def _interval_of(report: dict[str, Any]) -> list[float] | None:
-    return report.get("interval", {}).get("pass_at_1")
+def _report(run: Run, when: str) -> dict[str, Any]:
+    """The evaluation "before" or "after" training; empty where there is none."""
+    return (run.result or {}).get(when) or {}
 
 
 def _cells(row: RunRow) -> list[str]:
@@ -360,12 +312,6 @@ def _cells(row: RunRow) -> list[str]:
         time,
         speed,
     ]
-
-
-def _real(row: RunRow) -> bool:
-    """Whether the rewards say more than pass@1 does."""
-    pairs = ((row.reward_before, row.before), (row.reward_after, row.after))
-    return any(reward is not None and share is not None and abs(reward - share) > 1e-9 for reward, share in pairs)
 
 
 def _reward_cells(row: RunRow) -> list[str]:

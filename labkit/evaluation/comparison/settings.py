@@ -1,11 +1,11 @@
-"""What sets the recipes of several runs apart, and what to call the runs."""
+"""How the recipes of several runs differ, and labels for the runs."""
 
 from typing import Any
 
 from labkit.recipes import Recipe
 from labkit.runs import Run
 
-# What a run may spend and what it learns from: where two runs differ in one of these, their results do too.
+# What a run may spend, and what it learns from. Runs that differ in one of these are expected to have other results.
 BUDGET = (
     "model",
     "task",
@@ -15,30 +15,30 @@ BUDGET = (
     "sampling.samples",
     "sampling.max_new_tokens",
 )
-# What changes no result: names, the seed, what is kept of a run.
+# Settings that change no result: names, the seed, what is kept of a run.
 BOOKKEEPING = ("name", "description", "seed", "checkpoint_every", "keep_checkpoints", "rollouts_logged")
 
 
 def flatten(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings of a recipe with dotted keys, bookkeeping left out.
+    """The settings of a recipe with dotted keys, without bookkeeping.
 
     >>> flatten({"name": "x", "seed": 0, "steps": 5, "optimizer": {"lr": 0.1}})
     {'steps': 5, 'optimizer.lr': 0.1}
     """
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in recipe.items():
         if isinstance(value, dict) and value:
-            found |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         elif prefix or key not in BOOKKEEPING:
-            found[f"{prefix}{key}"] = value
-    return found
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 DEFAULTS = flatten(Recipe(name="-").model_dump(mode="json"))
 
 
 def differences(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The keys whose values differ between flat recipes, with each recipe's value.
+    """The keys whose values differ between flat recipes, each with the values of all recipes.
 
     >>> differences([{"steps": 5, "lr": 0.1}, {"steps": 9, "lr": 0.1}])
     {'steps': [5, 9]}
@@ -49,7 +49,7 @@ def differences(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def recipe_labels(opened: list[Run]) -> list[str]:
-    """One label a run: the recipe's name, with the settings that tell it from its namesakes.
+    """One label per run: the recipe's name, with the settings in which it differs from recipes of the same name.
 
     Runs that differ in the seed alone get the same label.
     """
@@ -66,7 +66,7 @@ def recipe_labels(opened: list[Run]) -> list[str]:
 
 
 def run_labels(opened: list[Run]) -> list[str]:
-    """The folders' names, or the whole paths where two names are equal."""
+    """The names of the folders, or the whole paths where two names are equal."""
     names = [run.path.resolve().name for run in opened]
     labels = [n if names.count(n) == 1 else str(run.path) for n, run in zip(names, opened, strict=True)]
     return [label if label not in labels[:i] else f"{label} #{i + 1}" for i, label in enumerate(labels)]

@@ -1,1 +1,1 @@
-"""The embedded base model `tiny`: its tokenizer, its architecture, and the small world that it is pretrained on."""
+"""The embedded base model `tiny`: its tokenizer. What it is pretrained on is in `labkit.worlds.corpus`."""

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-JUDGEMENTS = (" no\n", " yes\n", " wait\n")
+VERDICTS = (" no\n", " yes\n", " wait\n")
 SYMBOLS = (*"0123456789", *"+-*/=,:()", "->", "\n", ".", "!", "?")
 NUMBERS = tuple(str(n) for n in range(10, 100))
 SPEAKERS = ("user:", "bot:")
@@ -24,7 +24,7 @@ WORDS = tuple(
         "open close bring find fix clean read send door window book lamp letter table map cup"
     ).split()
 )
-VOCABULARY = (PAD, BOS, EOS, UNK, *TAGS, *JUDGEMENTS, *SYMBOLS, *NUMBERS, *SPEAKERS, *WORDS)
+VOCABULARY = (PAD, BOS, EOS, UNK, *TAGS, *VERDICTS, *SYMBOLS, *NUMBERS, *SPEAKERS, *WORDS)
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

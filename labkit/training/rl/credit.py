@@ -22,7 +22,7 @@ from labkit.tasks import Problem, Task
 from labkit.training.rl.logprobs import rollout_logprobs
 from labkit.training.rl.process import ImplicitPRM
 from labkit.training.rows.traces import chances, prefixes_of
-from labkit.worlds.countdown.steps import steps
+from labkit.verifiers.steps import steps
 
 
 def open_prm(run: Run, step: int | None = None, device: str | None = None) -> ImplicitPRM:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import RunError
-from labkit.evaluation.compute import FORWARD, Flops, weights
+from labkit.evaluation.cost import FORWARD, Flops, weights
 from labkit.evaluation.selection import rejection_sample
 from labkit.models import Policy
 from labkit.runs import append_lines

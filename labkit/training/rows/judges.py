@@ -24,7 +24,7 @@ from labkit.training.rows.data import KEPT, TRACES, Given, Left, Row, batch, enc
 from labkit.training.rows.offline import Offline, refuse_empty
 from labkit.training.rows.supervised import Supervised, trained
 from labkit.training.rows.traces import marked_traces
-from labkit.worlds.countdown.steps import steps
+from labkit.verifiers.steps import steps
 
 SHOWN = ("accuracy", "label_mean", "probability_mean")
 Marked = list[tuple[int, float]]  # where a row is read, and what should be read there

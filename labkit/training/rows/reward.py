@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from labkit.algorithms import bradley_terry_loss
 from labkit.errors import UserError
+from labkit.evaluation.calibration import calibration_bins, pair_confidence
 from labkit.evaluation.intervals import wilson_interval
 from labkit.models import Encoded, Policy, RewardModel, pad
 from labkit.recipes.schema import Recipe
@@ -111,22 +113,17 @@ def measure(model: RewardModel, pairs: list[tuple[Encoded, ...]], budget: Budget
 def calibration(margins: Tensor, bins: int = BINS) -> list[dict[str, float]]:
     """Predicted against observed chance that the preferred reply is the one to which the model gives more.
 
-    Each pair says p = sigmoid(|margin|), from one half up, and whether it turned out that way. One entry a bin of p
-    with at least one pair: `predicted` (mean p), `observed` (share that turned out so), `count`.
+    Each pair says p = sigmoid(|margin|), from one half up, and whether it turned out that way; a margin of 0 is half
+    right. One entry per bin of p with at least one pair; the bins are equally wide. `predicted`: the mean of p,
+    `observed`: the share that turned out so, `count`: pairs.
 
     >>> calibration(torch.tensor([2.0, 2.0, 2.0, -2.0]))
     [{'predicted': 0.8808, 'observed': 0.75, 'count': 4}]
     """
-    chance = torch.sigmoid(margins.abs())
-    right = (1 + margins.sign()) / 2
-    which = ((chance - 0.5) * 2 * bins).long().clamp(max=bins - 1)
+    rows = calibration_bins(*pair_confidence(margins.numpy()), np.linspace(0.5, 1, bins + 1))
     return [
-        {
-            "predicted": round(float(chance[which == b].mean()), 4),
-            "observed": round(float(right[which == b].mean()), 4),
-            "count": int((which == b).sum()),
-        }
-        for b in sorted(set(which.tolist()))
+        {"predicted": round(row["predicted"], 4), "observed": round(row["observed"], 4), "count": row["count"]}
+        for row in rows
     ]
 
 

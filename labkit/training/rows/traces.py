@@ -12,7 +12,8 @@ from labkit.models import Policy
 from labkit.rollouts import score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
-from labkit.worlds.countdown.steps import right_steps, steps
+from labkit.verifiers.steps import steps
+from labkit.worlds.countdown.steps import right_steps
 
 AT_ONCE = 64  # prefixes continued in one batch
 Marks = Literal["outcome", "rollouts", "exact"]

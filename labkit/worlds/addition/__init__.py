@@ -1,4 +1,4 @@
-"""Addition: sums of two whole numbers, which the base model mostly blurts out wrong."""
+"""Addition: sums of two whole numbers, which the base model mostly answers at once and wrong."""
 
 from labkit.tasks import TASKS
 from labkit.verifiers import VERIFIERS

@@ -1,8 +1,8 @@
 """Addition of whole numbers: three digits by default, up to six.
 
-Prompt `347+158:`; a right completion ends in `<answer>505</answer>`. The base model mostly blurts out an answer, and
-seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`. It can do so with three
-digits, hardly with four.
+The prompt is `347+158:`; a right completion ends in `<answer>505</answer>`. The base model mostly answers at once, and
+seldom works column by column, from the right, with a carry: `<think>7+8=15\\n4+5+1=10\\n...`. It is able to do so with
+three digits, hardly with four.
 """
 
 import functools
@@ -44,15 +44,18 @@ def column_steps(a: int, b: int) -> list[tuple[int, int, int, int]]:
     [(7, 8, 0, 15), (4, 5, 1, 10)]
     """
     steps, carry = [], 0
-    for place in range(len(str(max(a, b)))):
-        x, y = a // 10**place % 10, b // 10**place % 10
+    for column in range(len(str(max(a, b)))):
+        x, y = a // 10**column % 10, b // 10**column % 10
         steps.append((x, y, carry, x + y + carry))
         carry = steps[-1][3] // 10
     return steps
 
 
 def make_addition(digits: tuple[int, ...] | list[int] | int = 3) -> Task:
-    """The task; `digits` says how many digits the terms may have."""
+    """The task; `digits`: how many digits the terms may have, a number or several.
+
+    Raises UserError for other than 1 to 6 digits.
+    """
     sizes = (digits,) if isinstance(digits, int) else tuple(digits)
     if not sizes or any(not isinstance(d, int) or not 1 <= d <= 6 for d in sizes):
         raise UserError(f"addition takes terms of 1 to 6 digits, not {digits!r}")

@@ -16,11 +16,11 @@ _MAX_BITS = 3320  # what a thousand digits take
 
 
 def verify(completion: str, reference: Any) -> Score:
-    """Judge a whole number: reward 1.0 when the answer is exactly the reference, else 0.0.
+    """Score a whole number: reward 1.0 when the answer is exactly the reference, else 0.0.
 
-    The answer may have a sign, leading zeros and well-placed thousands commas (`1,234`), and nothing else:
-    digits are ASCII, and `405.0`, `4 05` and `347+58` are not whole numbers. `reference` is an int or its
-    string; anything else raises `UserError`. `parts`: `parsed` and `value`, each 0 or 1.
+    The answer may have a sign, leading zeros and correct thousands commas (`1,234`), and nothing else: digits are
+    ASCII, and `405.0`, `4 05` and `347+58` are not whole numbers. `reference` is an int or its string; anything else
+    raises `UserError`. `parts`: `parsed` and `value`, each 0 or 1.
 
     >>> verify("<think>7+8=15</think><answer>405</answer>", 405).reward
     1.0
@@ -46,7 +46,7 @@ def _read_reference(reference: Any) -> str:
     number = None
     if isinstance(reference, str) and len(reference) <= _MAX_DIGITS:
         number = canonical_integer(reference)
-    # Beyond Python's own limit an int cannot be written out; bool is an int, and never meant as one here.
+    # An int beyond Python's own limit of digits cannot be written out. bool is an int, but no number is meant by it.
     elif type(reference) is not bool and isinstance(reference, int) and reference.bit_length() <= _MAX_BITS:
         number = str(int(reference))
     if number is not None:

@@ -1,14 +1,14 @@
-"""Makes data/preferences: `python -m labkit.worlds.assistant.data --out data/preferences`.
+"""Writes data/preferences: `python -m labkit.worlds.assistant.data --out data/preferences`.
 
-Three kinds of data about the assistant's requests, each with a train and a test split about other pairs of verb and
-object:
+It makes three kinds of data about the assistant's requests. Each has a train split and a test split, about different
+pairs of verb and object:
 
 - demonstrations, written by people who are all courteous but do not always listen;
 - comparisons of two samples of the base model, by annotators who see the gold score through noise and a bias;
 - feedback, a thumb up or down on single samples, by the same annotators.
 
-Everything follows from the seed. The samples come out of a network, so on another kind of processor one of them may
-differ by rounding; all else is the same to the byte everywhere.
+Everything follows from the seed. The samples come from a network, so on another kind of processor one of them may
+differ by rounding; everything else is the same to the byte on every machine.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from labkit.sampling import sample
 from labkit.tasks import SPLITS, Problem, load_task
 from labkit.worlds.assistant import agreement, annotate, gold_score, rate, utility
 from labkit.worlds.assistant.annotators import BIAS, TEMPERATURE
+from labkit.worlds.assistant.corpus import CARELESS, demonstration
 from labkit.worlds.assistant.gold import request_of
-from labkit.worlds.assistant.requests import CARELESS, demonstration
 
 # How many rows of each kind, for train and test.
 SIZES = {"demonstrations": (1000, 280), "comparisons": (2000, 560), "feedback": (1000, 280)}
@@ -47,12 +47,12 @@ def demonstrations(split: str, count: int, seed: int = 0) -> list[dict[str, str]
 
 
 def sampled_pairs(policy: Policy, split: str, count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Two different samples of a policy for each of `count` requests, rows `{"prompt", "a", "b"}`."""
+    """Two different samples of a policy for each of `count` requests, as rows `{"prompt", "a", "b"}`."""
     problems = requests(split, count, seed)
     drawn = sample(policy, [p.prompt for p in problems], n=4, max_new_tokens=48, seed=seed)
     rows = []
     for first, problem in enumerate(problems):
-        # Equal samples tell nothing; of four samples two nearly always differ.
+        # Equal samples say nothing; of four samples two nearly always differ.
         different = list(dict.fromkeys(drawn.completions[4 * first : 4 * first + 4]))
         if len(different) > 1:
             rows.append({"prompt": problem.prompt, "a": different[0], "b": different[1]})
@@ -65,7 +65,7 @@ def compared(pairs: list[dict[str, str]], seed: int = 0) -> list[dict[str, str]]
 
 
 def tables(policy: Policy, seed: int = 0) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """(kind, split, rows) of every file."""
+    """Yields (kind, split, rows) of every file."""
     for number, split in enumerate(SPLITS):
         sizes = {kind: counts[number] for kind, counts in SIZES.items()}
         yield "demonstrations", split, demonstrations(split, sizes["demonstrations"], seed)
@@ -85,23 +85,23 @@ def build(out: Path, seed: int = 0) -> dict[str, Any]:
     files: dict[str, Any] = {}
     for kind, split, rows in tables(policy, seed):
         (out / f"{kind}-{split}.jsonl").write_text(json_lines(rows), encoding="utf-8", newline="\n")
-        files[f"{kind}-{split}"] = {"rows": len(rows), **facts(kind, rows)}
+        files[f"{kind}-{split}"] = {"rows": len(rows), **statistics_of(kind, rows)}
     annotators = {"temperature": TEMPERATURE, "bias": {"courtesy": BIAS}}
     summary = {"seed": seed, "policy": policy.name, "annotators": annotators, "careless": CARELESS, "files": files}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
     return summary
 
 
-def facts(kind: str, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What is worth knowing about a table: mean gold score, and how often the labels agree with gold."""
+def statistics_of(kind: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean gold score of a table's replies; how often comparisons agree with gold; the share of thumbs up."""
+    replies = ("chosen", "rejected") if kind == "comparisons" else ("completion",)
+    gold = [gold_score(row["prompt"], row[reply]) for row in rows for reply in replies]
+    values = {"gold_mean": statistics.mean(gold)}
     if kind == "comparisons":
-        sides = [gold_score(row["prompt"], row[side]) for row in rows for side in ("chosen", "rejected")]
-        return {"gold_mean": round(statistics.mean(sides), 3), "agreement_with_gold": round(agreement(rows), 3)}
-    gold = [gold_score(row["prompt"], row["completion"]) for row in rows]
-    found = {"gold_mean": round(statistics.mean(gold), 3)}
+        values["agreement_with_gold"] = agreement(rows)
     if kind == "feedback":
-        found["up"] = round(sum(row["label"] for row in rows) / len(rows), 3)
-    return found
+        values["up"] = sum(row["label"] for row in rows) / len(rows)
+    return {key: round(value, 3) for key, value in values.items()}
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:

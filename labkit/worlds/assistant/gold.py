@@ -1,23 +1,23 @@
 """The gold reward of the assistant world: what a reply is really worth, as a documented function.
 
-In real RLHF nobody knows what people really want; one sees their comparisons alone. Here the truth is a function that
-can be read, so that one can measure how far a learnt reward model is from it, and what happens to the truth while a
-policy climbs the model (Gao et al., 2022, "Scaling laws for reward model over-optimization", use a large reward model
-as "gold" for the same purpose).
+In real RLHF the true value of a reply is unknown; only comparisons by people are available. Here the truth is a
+function that can be read. So we can say how far a learnt reward model is from it, and what happens to the truth while a
+policy maximises the model (Gao et al., 2022, "Scaling laws for reward model over-optimization", use a large reward
+model as "gold" for the same purpose).
 
-What is good, and the most that each part can give (the parts add up; 1.0 is a reply that leaves nothing to wish for):
+The parts of the score and their ranges (the parts add up; 1.0 is a perfect reply):
 
-- **compliance**, 0.25 or -0.25: says that it does it, or refuses (a refusal outweighs a promise); 0 for neither.
-- **relevance**, from -0.5 to 0.5: names the verb (0.25) and the object (0.25) that were asked for; `done` and `it`
-  stand for them but show less understanding (0.125 each); another verb or object costs 0.25 each.
-- **courtesy**, at most 0.25: one to three courtesies (please, thank you, sorry, happy to help) are good, each one more
-  costs 0.125, down to -1: here the optimum lies inside, and more of the same is worse. A rude word costs 0.25.
-  Relevance and courtesy are a gain only in a reply that says that it does something; they are a loss in any.
+- **compliance**, 0.25 or -0.25: the reply says that it does it, or refuses (a refusal outweighs a promise); else 0.
+- **relevance**, from -0.5 to 0.5: the reply names the requested verb (0.25) and the requested object (0.25); `done`
+  and `it` can take their part but show less understanding (0.125 each); another verb or object costs 0.25 each.
+- **courtesy**, at most 0.25: one to three courtesies (please, thank you, sorry, happy to help) are good, each further
+  one costs 0.125, down to -1: the optimum is inside the range, and more of the same is worse. A rude word costs 0.25.
+  Relevance and courtesy can add to the score only in a reply that says that it does something; they can cost in any.
 - **brevity**, 0 or less: each word beyond 16 costs 0.025, down to -0.5.
-- **fluency**, 0 or less: -0.5 times the share of words that stand outside of any sentence.
+- **fluency**, 0 or less: -0.5 times the share of words that are outside of any sentence.
 
-The optimum is inside on purpose. People do like a courtesy, and judges who compare two short replies hardly ever see
-too many of them; so a model of their taste goes on to pay for more where people would long have been annoyed.
+The optimum is inside on purpose. People like a courtesy, and annotators who compare two short replies hardly ever see
+too many courtesies. So a reward model of their taste goes on to pay for more of them, long after people are annoyed.
 """
 
 import re
@@ -63,7 +63,7 @@ _PROMISE = re.compile(
     rf"|i (?:{'|'.join(_VERB_OF)}))\b"
 )
 
-# What makes words a sentence: a predicate somewhere, and no small word where another kind must follow.
+# Words make a sentence if there is a predicate among them, and no small word where another kind must follow.
 _PREDICATES = frozenset(
     "is are am was were be been will can have has had do does did would could should may might must let go help "
     "i'll i've i'm i'd it's that's here's there's you're you'll we'll let's get got make made need want know see "
@@ -87,7 +87,7 @@ def words_of(text: str) -> list[str]:
 
 
 def request_of(prompt: str) -> tuple[str | None, str | None]:
-    r"""The verb and the object that a prompt asks for; None for what it does not name.
+    r"""The verb and the object of a request; None where the prompt names none.
 
     >>> request_of("user: can you open the door?\nbot:")
     ('open', 'door')
@@ -110,7 +110,7 @@ def courtesies(reply: str) -> int:
 
 
 def gold_parts(prompt: str, reply: str) -> dict[str, float]:
-    r"""The parts of the gold score, which add up to it. Total: any two strings will do.
+    r"""The parts of the gold score, which add up to it. Any two strings are accepted.
 
     Each line below is one reply to `open the door`, with relevance, compliance, courtesy, brevity, fluency, and sum:
 
@@ -173,7 +173,7 @@ def _relevance(prompt: str, words: list[str]) -> float:
 
 
 def _named(asked: str | None, named: set[str], meant: bool) -> float:
-    """What naming one thing is worth; nothing where nothing was asked for."""
+    """The score for naming one thing, verb or object; 0 where the request names none."""
     if asked is None:
         return 0.0
     right = NAMED if asked in named else MEANT * (meant and not named)
@@ -181,7 +181,7 @@ def _named(asked: str | None, named: set[str], meant: bool) -> float:
 
 
 def _loose_share(text: str) -> float:
-    """The share of words that stand outside of any sentence; all of them (1.0) where there are none."""
+    """The share of words that are outside of any sentence; 1.0 for a text without words."""
     pieces = [_WORD.findall(piece) for piece in re.split(r"[.!?,;:\n]+", text)]
     total = sum(map(len, pieces))
     return sum(len(piece) for piece in pieces if not _sound(piece)) / total if total else 1.0

@@ -1,11 +1,11 @@
 r"""The assistant: short replies to requests, whose reward is the known gold score of the preference world.
 
-Prompt `user: open the door\nbot:`; a perfect reply is ` sure, i will open the door. thank you.` The reward is the gold
-score (`labkit.worlds.assistant.gold`): 1.0 for a reply that leaves nothing to wish for, below 0 for a bad one, never
-clamped. So pass@1 is the share of perfect replies, and `reward_mean` is the gold itself.
+The prompt is `user: open the door\nbot:`; a perfect reply is ` sure, i will open the door. thank you.` The reward is
+the gold score (`labkit.worlds.assistant.gold`): 1.0 for a perfect reply, below 0 for a bad one, never clamped. So
+pass@1 is the share of perfect replies, and `reward_mean` is the mean gold score.
 
-The test split holds other pairs of verb and object than the training split: what is learnt has to be carried over.
-(The base model has read replies to all of them in pretraining.)
+The test split has other pairs of verb and object than the training split, so a policy must transfer what it learnt.
+(The base model has read replies about all pairs in pretraining.)
 """
 
 import functools
@@ -41,7 +41,7 @@ def draw(split: str, rng: random.Random) -> Problem:
 
 
 def verify(completion: str, reference: Any) -> Score:
-    r"""The gold score of a reply; the reference is the prompt. Total in both.
+    r"""The gold score of a reply; the reference is the prompt. Any two strings are accepted.
 
     >>> verify(" sure, i will open the door. thank you.", "user: open the door\nbot:").reward
     1.0

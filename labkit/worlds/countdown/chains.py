@@ -1,9 +1,9 @@
 """Left-to-right arithmetic chains: the search space of the countdown game.
 
 A chain takes the given numbers in some order and combines them from left to right, `((a op b) op c) ...`. Every
-running value must be a whole number from 1 to 99, and nothing is divided by 1 (multiplying by 1 does the same). Chains
-that are the same sum or the same product in another order are one chain, written as it comes first. Over three numbers
-from 1 to 12 a problem has about 15 chains, 25 at most, of which about one in twelve hits the target.
+running value must be a whole number from 1 to 99, and no chain divides by 1 (to multiply by 1 gives the same). Chains
+that are the same sum or the same product in another order count as one chain, in the order that comes first. A problem
+with three numbers from 1 to 12 has about 15 chains, at most 25; about one in twelve hits the target.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ OPERATORS = "+-*/"
 
 
 def apply_operator(left: int, operator: str, right: int) -> int | None:
-    """`left operator right` as a whole number from 1 to 99, or None where that does not exist or is left out.
+    """`left operator right` as a whole number from 1 to 99; None where it is none, and for a division by 1.
 
     >>> apply_operator(7, "*", 5), apply_operator(5, "-", 7), apply_operator(7, "/", 2)
     (35, None, None)
@@ -34,7 +34,7 @@ def apply_operator(left: int, operator: str, right: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One way to combine all the numbers: `start`, then (operator, operand, running value) for each step."""
+    """One way to combine all the numbers: `start`, then (operator, operand, running value) per step."""
 
     start: int
     steps: tuple[tuple[str, int, int], ...]
@@ -53,7 +53,7 @@ class Chain:
         return str(self.start) + "".join(f"{op}{operand}={value}" for op, operand, value in self.steps)
 
     def expression(self) -> str:
-        """Ordinary notation, with parentheses where precedence asks for them.
+        """Ordinary notation, with parentheses where precedence requires them.
 
         >>> Chain(1, (("+", 6, 7), ("*", 5, 35))).expression()
         '(1+6)*5'
@@ -76,14 +76,14 @@ def chains(numbers: tuple[int, ...]) -> list[Chain]:
     >>> [c.trace() for c in chains((2, 3, 7))][:3]  # 2+7+3 is 2+3+7 again, so it does not come back later
     ['2+3=5+7=12', '2+3=5*7=35', '2*3=6+7=13']
     """
-    found: dict[object, Chain] = {}
+    different: dict[object, Chain] = {}
     for chain in _extend_pairs(numbers):
-        found.setdefault(_what_it_computes(chain), chain)
-    return list(found.values())
+        different.setdefault(_what_it_computes(chain), chain)
+    return list(different.values())
 
 
 def _what_it_computes(chain: Chain) -> object:
-    """The same for chains that are one sum, or one product, in another order; else the chain itself."""
+    """A key that is equal for chains that are the same sum, or the same product, in another order."""
     operators = {operator for operator, _, _ in chain.steps}
     for pair in ("+-", "*/"):
         if operators <= set(pair):
@@ -98,7 +98,7 @@ def _extend_pairs(numbers: tuple[int, ...]) -> Iterator[Chain]:
                 continue
             rest = tuple(n for k, n in enumerate(numbers) if k not in (i, j))
             for operator in OPERATORS:
-                # Commutative first steps are written once, in the order in which the numbers were given.
+                # A commutative first step is written once, with the numbers in the order in which they are given.
                 if operator in "+*" and j < i:
                     continue
                 value = apply_operator(left, operator, right)

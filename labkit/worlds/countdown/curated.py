@@ -1,20 +1,20 @@
-r"""Curated traces: what a careful author of the tiny world writes, for a cold start.
+r"""Curated traces: a careful author of the tiny world writes them, for a cold start.
 
-The author is the corpus' own, without its faults: tries the chains in order, never slips, never gives up, and stops at
-the first that hits. Only problems of the training split, and only traces of at most `most` attempts: a cold start is
-to be readable, not to cover everything.
+This author works like the authors of the corpus, but without their faults: the author tries the chains in order, never
+slips, never gives up, and stops at the first chain that hits. Only problems of the training split are used, and only
+traces of at most `most` attempts: a cold start shall be readable, it need not cover everything.
 """
 
 import random
 
-from labkit.worlds.corpus import cached_chains
 from labkit.worlds.countdown import task as countdown
+from labkit.worlds.countdown.corpus import cached_chains
 
 Row = dict[str, str]
 
 
 def curated_trace(numbers: tuple[int, ...], target: int) -> str:
-    r"""The careful author's answer; the numbers in the order in which the prompt gives them.
+    r"""The careful author's answer to the problem with these numbers, in the order of the prompt, and this target.
 
     >>> print(curated_trace((5, 6, 1), 29))
     <think>5+6=11+1=12 no
@@ -33,19 +33,19 @@ def curated_trace(numbers: tuple[int, ...], target: int) -> str:
 
 
 def curated_rows(count: int, seed: int = 0, numbers: int = 3, most: int = 12) -> list[Row]:
-    """`count` different problems of the training split with their traces, as rows of prompt and completion.
+    """`count` different problems of the training split with their traces, as rows `{"prompt", "completion"}`.
 
-    The same for the same seed. Raises ValueError for a count that the game does not have.
+    The same seed gives the same rows. Raises ValueError where the game has fewer such problems.
     """
     rng = random.Random(f"curated/{numbers}/{seed}")
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for _ in range(50 * count):
-        if len(found) == count:
+        if len(rows) == count:
             break
         problem = countdown.draw(numbers, "train", rng)
         trace = curated_trace(tuple(problem.reference["numbers"]), problem.reference["target"])
         if trace.count("\n") <= most:
-            found.setdefault(problem.prompt, {"prompt": problem.prompt, "completion": trace})
-    if len(found) < count:
+            rows.setdefault(problem.prompt, {"prompt": problem.prompt, "completion": trace})
+    if len(rows) < count:
         raise ValueError(f"countdown with {numbers} numbers has no {count} problems of at most {most} attempts")
-    return list(found.values())
+    return list(rows.values())

@@ -1,8 +1,8 @@
 """Countdown: combine the given numbers, each exactly once, to make the target.
 
-The game of TinyZero (Pan et al., 2025). Prompt `5,6,1->30:`, or in words, for models that were not brought up on the
-short form; a right completion ends in `<answer>6*5*1</answer>`. Numbers are 1 to 12, targets 1 to 99, and each problem
-can be solved by a left-to-right chain.
+The game of TinyZero (Pan et al., 2025). The prompt is `5,6,1->30:`, or the same in words, for models that were not
+pretrained on the short form; a right completion ends in `<answer>6*5*1</answer>`. Numbers are 1 to 12, targets 1 to 99,
+and a left-to-right chain solves each problem.
 """
 
 import functools
@@ -49,14 +49,14 @@ def solvable_targets(numbers: tuple[int, ...]) -> tuple[int, ...]:
 @functools.cache
 def pool(split: str) -> list[Problem]:
     """All problems with three numbers of a split, one for each multiset of numbers and each target."""
-    found = []
+    problems = []
     for numbers in itertools.combinations_with_replacement(range(1, LARGEST_NUMBER + 1), 3):
         for target in solvable_targets(numbers):
             if countdown_split(numbers, target) == split:
                 order = list(numbers)
-                random.Random(f"{numbers}{target}").shuffle(order)  # a fixed order that gives nothing away
-                found.append(problem_of(tuple(order), target))
-    return found
+                random.Random(f"{numbers}{target}").shuffle(order)  # a fixed order that does not help
+                problems.append(problem_of(tuple(order), target))
+    return problems
 
 
 def draw(count: int, split: str, rng: random.Random) -> Problem:
@@ -69,7 +69,7 @@ def draw(count: int, split: str, rng: random.Random) -> Problem:
 
 
 def in_words(problem: Problem) -> Problem:
-    """The same problem, its rules told in words.
+    """The same problem with its rules in words.
 
     >>> print(in_words(problem_of((5, 6, 1), 30)).prompt)
     Use the numbers 5, 6, 1, each exactly once, with + - * / and parentheses, to make 30. Think step by step inside \
@@ -93,7 +93,7 @@ def _pool_in_words(split: str) -> list[Problem]:
 
 
 def opened(problem: Problem) -> Problem:
-    """The problem with its thought already begun, so that whether to think is no longer the policy's choice.
+    """The problem with `<think>` at the end of its prompt: the policy no longer chooses whether to think.
 
     >>> opened(problem_of((5, 6, 1), 30)).prompt
     '5,6,1->30:<think>'
@@ -111,7 +111,7 @@ def pool_opened(split: str) -> list[Problem]:
     return [opened(problem) for problem in pool(split)]
 
 
-# How a problem is put: (one drawn, all of them with three numbers).
+# Forms of the prompt: (function that draws one problem, function that lists all problems with three numbers).
 FORMS: dict[str, tuple[Callable[..., Problem], Callable[[str], list[Problem]]]] = {
     "short": (draw, pool),
     "words": (_draw_in_words, _pool_in_words),
@@ -120,8 +120,11 @@ FORMS: dict[str, tuple[Callable[..., Problem], Callable[[str], list[Problem]]]] 
 
 
 def make_countdown(numbers: int = 3, open_thought: bool = False, prompt: str = "short") -> Task:
-    """The task with 3 or 4 numbers; `open_thought` puts `<think>` at the end of each prompt; `prompt`: "short"
-    (`5,6,1->30:`), or "words", with the rules told."""
+    """The task with 3 or 4 `numbers`.
+
+    `open_thought` puts `<think>` at the end of each prompt. `prompt`: "short" (`5,6,1->30:`) or "words" (with the
+    rules). Raises UserError for other values, and for `open_thought` with the prompt in words.
+    """
     if numbers not in (3, 4):
         raise UserError(f"countdown has 3 or 4 numbers, not {numbers!r}")
     if not isinstance(open_thought, bool):
@@ -129,7 +132,7 @@ def make_countdown(numbers: int = 3, open_thought: bool = False, prompt: str = "
     if prompt not in ("short", "words") or (open_thought and prompt != "short"):
         raise UserError(f"the prompt of countdown is short or words (short with open_thought), not {prompt!r}")
     drawn, listed = FORMS["opened" if open_thought else prompt]
-    # The short form is not named: fingerprints of runs that were recorded stay what they are.
+    # The default form is not among the options, so that the fingerprints of recorded runs stay the same.
     options: dict[str, Any] = {"numbers": numbers}
     options |= {"open_thought": True} if open_thought else {}
     options |= {"prompt": prompt} if prompt != "short" else {}

@@ -1,35 +1,32 @@
-r"""How readable a search trace is: the share of its lines that keep to one notation and say what is true.
+r"""How readable a search trace is: the share of its lines that keep to one notation and are true.
 
-The language-consistency reward of DeepSeek-R1 is the share of words of a thought that are in the language asked for.
-The tiny world has one language, calculator notation with a verdict a line, and what corresponds to a foreign word is a
-line that a reader stumbles over: cut off or written otherwise, with an equation that does not hold, with other numbers
-than the problem's, or said before. Whether the verdict is right, and the answer, is the other verifier's work.
+The language-consistency reward of DeepSeek-R1 is the share of a thought's words that are in the requested language. The
+tiny world has one language: calculator notation with one verdict per line. A line that a reader stumbles over takes the
+part of a foreign word: it is cut off or written differently, one of its equations does not hold, it uses other numbers
+than the problem's, or it was said before. This verifier does not check verdicts and answers.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from labkit.errors import UserError
 from labkit.verifiers.extract import split_thinking
 from labkit.verifiers.score import Score, quote
+from labkit.worlds.countdown.parse import read_line
 
 __all__ = ["FAULTS", "line_fault", "verify"]
 
 FAULTS = ("notation", "false", "numbers", "repeated")
-"""What may be wrong with a line; the first that applies is named."""
-
-_LINE = re.compile(r"([0-9]{1,6})((?:[-+*/][0-9]{1,6}=[0-9]{1,6})+) (?:no|yes)", re.ASCII)
-_STEP = re.compile(r"([-+*/])([0-9]+)=([0-9]+)", re.ASCII)
+"""The faults of a line; only the first that applies is counted."""
 
 
 def verify(completion: str, reference: Any) -> Score:
-    r"""Judge how readable the thought of a countdown answer is: the share of its lines that are clean, 0.0 to 1.0.
+    r"""Score how readable the thought of a countdown answer is: the share of its lines that are clean, 0.0 to 1.0.
 
-    A clean line is `1+6=7*5=35 no`: a chain that uses each given number exactly once, whose every `=` holds, ended by
-    the verdict no or yes, and not said before. Without a line in `<think>` there is nothing to read: 0.0.
+    A clean line is `1+6=7*5=35 no`: a chain that uses each given number exactly once, all of whose equations hold, with
+    the verdict no or yes, and not said before. Without a line inside `<think>` the reward is 0.0.
 
     `reference` is that of `countdown`, `{"numbers": [5, 6, 1], "target": 30}`; one without numbers raises `UserError`.
     `parts`: `lines`, `clean`, and a count for each of `FAULTS`.
@@ -66,7 +63,7 @@ def verify(completion: str, reference: Any) -> Score:
 
 
 def line_fault(line: str, numbers: Counter[int], seen: set[str]) -> str | None:
-    """The first of `FAULTS` that a line has, or None. `seen` holds the chains of the lines before it.
+    """The first of `FAULTS` that a line has, or None. `seen` holds the chains of the earlier lines.
 
     >>> five_six_one = Counter([5, 6, 1])
     >>> line_fault("6*5=30*1=30 yes", five_six_one, set()), line_fault("6*5=30 wait", five_six_one, set())
@@ -74,30 +71,14 @@ def line_fault(line: str, numbers: Counter[int], seen: set[str]) -> str | None:
     >>> line_fault("6*5=35*1=35 no", five_six_one, set()), line_fault("6*5=30*5=150 no", five_six_one, set())
     ('false', 'numbers')
     """
-    shape = _LINE.fullmatch(line)
-    if shape is None:
+    attempt = read_line(line)
+    if attempt is None or attempt.verdict == "wait":
         return "notation"
-    value = int(shape[1])
-    used = [value]
-    for operator, text, stated in _STEP.findall(shape[2]):
-        operand, result = int(text), int(stated)
-        if not _holds(value, operator, operand, result):
-            return "false"
-        used.append(operand)
-        value = result
-    if Counter(used) != numbers:
+    if not attempt.holds:
+        return "false"
+    if attempt.numbers != numbers:
         return "numbers"
-    return "repeated" if line.partition(" ")[0] in seen else None
-
-
-def _holds(left: int, operator: str, right: int, result: int) -> bool:
-    if operator == "+":
-        return left + right == result
-    if operator == "-":
-        return left - right == result
-    if operator == "*":
-        return left * right == result
-    return right != 0 and result * right == left
+    return "repeated" if attempt.text in seen else None
 
 
 def _read_reference(reference: Any) -> Counter[int]:

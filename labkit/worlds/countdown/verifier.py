@@ -17,15 +17,15 @@ _MAX_BITS = 1024
 
 
 def verify(completion: str, reference: Any) -> Score:
-    """Judge a countdown answer: reward 1.0 when right, else 0.0.
+    """Score a countdown answer: reward 1.0 when right, else 0.0.
 
-    Right means: an expression of `+ - * /` and brackets (see `labkit.verifiers.arithmetic`) that uses each
-    given number exactly once, as a multiset, no other number, and whose exact value is the target. A
-    trailing `= n` is accepted only when n is the target itself.
+    A right answer is an expression of `+ - * /` and brackets (see `labkit.verifiers.arithmetic`) that uses each given
+    number exactly as often as it is given, uses no other number, and has exactly the target as its value. A trailing
+    `= n` is accepted only when n is the target itself.
 
-    `reference` is `{"numbers": [whole numbers of 0 or more], "target": whole number}`; a malformed one
-    raises `UserError`, since no completion can mend it. `parts`: `parsed`, `numbers` and `value`, each 0 or
-    1, judged independently, so that a curve shows which skill is missing.
+    `reference` is `{"numbers": [whole numbers of 0 or more], "target": whole number}`; a malformed one raises
+    `UserError`, since no completion could satisfy it. `parts`: `parsed`, `numbers` and `value`, each 0 or 1, checked
+    independently, so that a curve shows which skill is missing.
 
     >>> verify("<answer>6*5*1</answer>", {"numbers": [5, 6, 1], "target": 30}).reward
     1.0
@@ -69,7 +69,7 @@ def _read_reference(reference: Any) -> tuple[list[int], int]:
 
 
 def _describe(reference: Any) -> str:
-    # A user's object may not even have a working repr (an int beyond Python's digit limit has none).
+    # The repr of a user's object may raise (that of an int beyond Python's limit of digits does).
     try:
         return _shorten(ascii(reference), 120)
     except Exception:
