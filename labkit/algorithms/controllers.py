@@ -1,16 +1,16 @@
-"""How strong the KL penalty is: fixed, or steered towards a wanted distance from the reference."""
+"""The strength of the KL penalty: fixed, or steered towards a target distance from the reference."""
 
 from dataclasses import dataclass
 
 from labkit.algorithms.reduction import Number
 
-# The error is cut to +-20 %, so that one odd batch can't throw the coefficient far (Ziegler et al. 2019).
+# The error is clipped to +-20 %, so that one odd batch cannot move the coefficient far (Ziegler et al. 2019).
 MAX_ERROR = 0.2
 
 
 @dataclass
 class FixedKL:
-    """A coefficient that stays what it is.
+    """A coefficient that never changes.
 
     >>> controller = FixedKL(0.1)
     >>> controller.update(kl=50.0, samples=64)
@@ -20,25 +20,25 @@ class FixedKL:
     coef: Number
 
     def update(self, kl: Number, samples: Number = 1) -> Number:
-        """Told what was measured; returns the coefficient for the next batch."""
+        """Ignores the measured KL and the number of samples; returns the coefficient for the next batch."""
         return self.coef
 
 
 @dataclass
 class AdaptiveKL:
-    """A coefficient that grows while the measured KL is above `target`, and shrinks while it is below.
+    """A coefficient that grows while the measured KL is above `target`, and shrinks while the KL is below it.
 
     Ziegler et al. 2019, "Fine-tuning language models from human preferences", section 2.2:
 
         coef <- coef (1 + clip(kl / target - 1, -0.2, 0.2) samples / horizon)
 
-    `target` in nats, of the same kind as the `kl` that is measured: a sequence's KL in the paper, a token's mean
-    in some systems. `horizon` in samples: after so many, an error of 20 % or more has changed the coefficient by
-    about 20 %. `coef` is all of its state. Raises ValueError unless target and horizon are positive and coef is
-    not negative.
+    `target`: nats, of the same kind as the measured `kl`, which is the KL per sequence in the paper and the mean KL per
+    token in some systems. `horizon`: a number of samples, over which an error of 20 % or more changes the coefficient
+    by about 20 %. `coef` is the whole state. Raises ValueError unless target and horizon are above 0 and coef is at
+    least 0.
 
     >>> controller = AdaptiveKL(coef=0.1, target=6.0, horizon=1000)
-    >>> round(controller.update(kl=12.0, samples=100), 6)  # twice the target, cut to +20 %, a tenth of the horizon
+    >>> round(controller.update(kl=12.0, samples=100), 6)  # twice the target, clipped to +20 %, a tenth of the horizon
     0.102
     >>> round(controller.update(kl=5.4, samples=100), 6)  # 10 % below
     0.10098
@@ -53,9 +53,9 @@ class AdaptiveKL:
             raise ValueError(f"target={self.target} and horizon={self.horizon} must be > 0, coef={self.coef} >= 0")
 
     def update(self, kl: Number, samples: Number = 1) -> Number:
-        """Told the mean KL of a batch and the number of its samples; returns the coefficient for the next batch.
+        """Takes the mean KL of a batch (nats) and its number of samples; returns the coefficient for the next batch.
 
-        A KL that is NaN or infinite raises ValueError, and the coefficient stays.
+        Raises ValueError for a KL that is NaN or infinite, and then leaves the coefficient as it is.
         """
         if not float("-inf") < kl < float("inf"):
             raise ValueError(f"kl={kl} is not a number to steer by")

@@ -1,7 +1,7 @@
-"""Credit by token: generalized advantage estimation, and the return from each token on.
+"""Credit per token: generalized advantage estimation, and the return from each token on.
 
-With one reward at the end, every token of an answer shares its fate. A value function (the critic) says how
-good the text looked before each token; the change of that opinion is the token's own credit.
+With a single reward at the end, all tokens of an answer have the same credit. A value function (the critic) estimates
+the return that can be expected before each token. The change of this estimate is the credit of the token.
 """
 
 import torch
@@ -26,17 +26,17 @@ def gae(
 
         A_t = delta_t + gamma lam A_{t+1},    return_t = A_t + V_t
 
-    `values[:, t]` = V_t is the critic's opinion of the text BEFORE token t, so that A_t judges the choice of
-    token t. lam=1: A is the return from t on minus V_t (unbiased, noisy); lam=0: A is delta alone (quiet, as
-    wrong as the critic).
+    `rewards`, `values`, `mask` and both results are [batch, time], in the unit of the reward. `values[:, t]` = V_t is
+    the critic's estimate before token t is chosen, so A_t judges the choice of token t. With lam=1, A_t is the return
+    from t on minus V_t (unbiased, but noisy). With lam=0, A_t is delta_t alone (quiet, but as wrong as the critic).
 
-    `mask` [batch, time] is True for the tokens that the policy chose. Others (padding, but also holes such as
-    the output of a tool) are skipped: t+1 means the NEXT CHOSEN token, no discount is taken for the hole, and
-    rewards and values there are never read, NaN included. Results are 0 outside the mask.
+    `mask` is True for the tokens that the policy chose. Other tokens (padding, but also holes such as the output of a
+    tool) are skipped: t + 1 means the next chosen token, a hole is not discounted, and rewards and values there are
+    never read, even if they are NaN. The results are 0 outside the mask.
 
-    After the last chosen token the answer is over and its value is 0, for a truncated answer too: right where
-    truncation is a failure that the reward already punishes. To treat it as a mere interruption instead, give
-    `bootstrap` [batch]: the value of the text after the last token, 0 for the answers that did end.
+    After the last chosen token the value is 0, even for a truncated answer: this is right where truncation is a failure
+    that the reward already punishes. To treat truncation as an interruption instead, give `bootstrap` [batch]: the
+    value of the text after the last token, and 0 for the answers that did end.
 
     >>> rewards = torch.tensor([[0.0, 0.0, 1.0]])
     >>> values = torch.tensor([[0.5, 0.25, 0.75]])
@@ -52,8 +52,9 @@ def gae(
     """
     rewards = torch.where(mask, rewards.detach(), 0.0)
     values = torch.where(mask, values.detach(), 0.0)
+    # Going backwards over the columns, both [batch]: V_{t+1} and A_{t+1}, where t + 1 is the next chosen token.
     next_value = torch.zeros_like(values.sum(1)) if bootstrap is None else bootstrap.detach().to(values.dtype)
-    later = torch.zeros_like(next_value)  # the advantage of the next chosen token
+    later = torch.zeros_like(next_value)
     columns = []
     for t in reversed(range(mask.shape[1])):
         delta = rewards[:, t] + gamma * next_value - values[:, t]
@@ -67,9 +68,11 @@ def gae(
 def returns_to_go(
     rewards: Float[Tensor, "batch time"], mask: Bool[Tensor, "batch time"], gamma: Number = 1.0
 ) -> Float[Tensor, "batch time"]:
-    """Sum of the (discounted) rewards from each token on: what a token can still influence. No gradient.
+    """Sum of the discounted rewards from each token on: the rewards that the token can influence. No gradient.
 
-    It is `gae` with a critic that knows nothing (V = 0) and lam=1; masks mean the same there.
+    `rewards`, `mask` and the result are [batch, time], in the unit of the reward. It is `gae` without a critic (V = 0)
+    and with lam=1, and the mask means the same. Source: Sutton and Barto 2018, "Reinforcement learning: an
+    introduction", eq. 3.8.
 
     >>> returns_to_go(torch.tensor([[-0.25, -0.5, 2.0]]), torch.tensor([[True, True, True]])).tolist()
     [[1.25, 1.5, 2.0]]

@@ -1,8 +1,9 @@
-"""PRIME: a process reward for every token, learnt from outcomes alone (Cui et al. 2025, arXiv:2502.01456).
+"""PRIME: a process reward for every token, learned from outcomes alone (Cui et al. 2025, arXiv:2502.01456).
 
-A language model that is trained as a reward model in the form r(answer) = beta log(p_model / p_reference) gives the
-reward of each token for free: its own share of the log-ratio. The model's opinion of a text so far is then the sum
-of the shares: beta log E[exp(r / beta)] over how the reference would go on, minus the same at the beginning.
+Train a language model as a reward model of the form r(answer) = beta log(p_model / p_reference). Its log-ratio is a sum
+over tokens, so every token has a reward for free: its term of the sum. The sum up to a token is the model's estimate
+for the text so far: beta log E[exp(r / beta)] over the ways in which the reference would continue, minus the same
+quantity before the first token.
 """
 
 import torch
@@ -23,9 +24,10 @@ def implicit_rewards(
 ) -> Float[Tensor, "batch time"]:
     """Reward of each token: beta (log p_model - log p_reference); 0 outside the mask. No gradient.
 
-    With the beta that the model was trained with (0.05 in the paper, eq. 3) the unit is nats of the log-odds of
-    success, which each token adds to; beta then also decides how much the process rewards weigh beside the outcome's
-    in `prime_advantages`. (The authors' code divides them by the batch's largest return before.)
+    `model_logprobs`, `ref_logprobs`, `mask` and the result are [batch, time]; log-probs in nats. With the beta of the
+    model's training (0.05 in the paper, eq. 3), each reward is what the token adds to the log-odds of success. Beta
+    then also sets the weight of the process rewards relative to the outcome in `prime_advantages`. (The authors' code
+    first divides the process rewards by the largest return of the batch.)
 
     >>> model, ref = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[-2.0, -1.5, 0.0]])
     >>> implicit_rewards(model, ref, torch.tensor([[True, True, False]])).tolist()
@@ -43,10 +45,11 @@ def implicit_reward_loss(
     *,
     normalizer: Number | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Binary cross-entropy of sigmoid(beta sum_t (log p_model - log p_reference)) and the outcome; eq. 5.
+    """Binary cross-entropy of sigmoid(beta sum_t (log p_model - log p_reference)) and the outcome, mean over answers.
 
-    `outcomes` [batch]: True or 1.0 where the answer was right. The gradient flows through `model_logprobs` alone.
-    What stands outside the mask never matters. Statistics as in `outcome_loss`.
+    Cui et al. 2025, eq. 5. Log-probs and `mask` [batch, time], in nats; `outcomes` [batch]: True or 1.0 where the
+    answer was right. The gradient flows through `model_logprobs` alone. Values outside the mask never matter.
+    `normalizer` and the statistics: see `outcome_loss`.
 
     >>> model, ref = torch.tensor([[-1.0, -2.0]]).requires_grad_(), torch.tensor([[-2.0, -3.0]])
     >>> loss, _ = implicit_reward_loss(model, ref, torch.tensor([True]), torch.tensor([[True, True]]), beta=0.5)
@@ -64,15 +67,19 @@ def prime_advantages(
     mask: Bool[Tensor, "batch time"],
     gamma: Number = 1.0,
 ) -> Float[Tensor, "batch time"]:
-    """Advantage of each token from process rewards and outcomes, both against the group's others, then whitened.
+    """Advantage of each token from process rewards and outcomes, each minus the mean of the other rows of the group.
 
-    A_t = sum over s >= t of gamma^(s - t) (process_s - mean process reward a token of the others)
-          + outcome - mean outcome of the others   (eq. 6)
+    Cui et al. 2025, eq. 6; the result [batch, time] is then whitened over the batch, has no gradient, and is 0 outside
+    the mask:
+
+        A_t = sum over s >= t of gamma^(s - t) (process_s - mean process reward per token of the others)
+              + outcome - mean outcome of the others
 
     `process` [batch, time] from `implicit_rewards`, `outcomes` [batch] rewards, `groups` [batch] as in `advantages`.
-    The outcome's baseline is free, as in RLOO. That of the process part is subtracted once a TOKEN, so that it also
-    says whether a longer answer pays: where the others' mean is above 0, length costs. (The authors' code scales the
-    process part by n / (n - 1) instead of leaving the answer itself out.)
+    The baseline of the outcome adds no bias, as in RLOO. The baseline of the process part is subtracted at every token,
+    so it changes with the length of the answer: where the mean of the others is above 0, a longer answer loses more.
+    (The authors' code scales the process part by n / (n - 1) instead of leaving the answer itself out.) Raises
+    ValueError for an outcome that is NaN or infinite.
 
     >>> process = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     >>> mask, groups = torch.tensor([[True, True], [True, True]]), torch.tensor([0, 0])

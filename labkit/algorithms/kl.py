@@ -14,23 +14,21 @@ KLKind = Literal["k1", "k2", "k3"]
 def kl_estimate(
     logprobs: Float[Tensor, "*shape"], ref_logprobs: Float[Tensor, "*shape"], kind: KLKind = "k3"
 ) -> Float[Tensor, "*shape"]:
-    """Estimate KL(policy || reference) at each token that was SAMPLED FROM THE POLICY.
+    """Estimate of KL(policy || reference) in nats, for each token that was sampled from the policy.
 
-    With x = logprobs - ref_logprobs (Schulman 2020, "Approximating KL divergence"; k3 is eq. 4 of Shao et
-    al. 2024):
+    With x = logprobs - ref_logprobs (Schulman 2020, "Approximating KL divergence"; k3 is eq. 4 of Shao et al. 2024):
 
-    - `k1` = x: unbiased, noisy, negative for half of the tokens.
-    - `k2` = x^2 / 2: biased, but small when the two policies are close.
+    - `k1` = x: unbiased, noisy, and negative for many tokens.
+    - `k2` = x^2 / 2: biased, but the bias is small when the two policies are close.
     - `k3` = exp(-x) - 1 + x: unbiased, never negative.
 
-    As a PENALTY INSIDE THE REWARD use k1. As a LOSS what counts is the gradient, and there the order is
-    another: on-policy, at each token with its prefix held fixed, the expected gradient of k1 is zero (it adds
-    noise alone), that of k2 is exactly the gradient of the KL, that of k3 is the gradient of the REVERSE
-    divergence KL(reference || policy).
+    Inside the reward, use k1. In the loss the gradient counts, and there the estimators rank differently. On-policy, at
+    each token with its prefix held fixed, the expected gradient of k1 is zero (k1 adds noise alone), that of k2 is
+    exactly the gradient of the KL, and that of k3 is the gradient of the reverse divergence KL(reference || policy).
 
-    Shapes: any, the same for both. exp is not clamped: k3 overflows in float32 where the reference finds a
-    token more than e^88 times likelier than the policy that sampled it. Raises ValueError for an unknown
-    kind.
+    Shapes: any, the same for both and for the result; log-probs in nats. exp is not clamped: in float32, k3 overflows
+    where the reference gives a token more than e^88 times the probability that the policy gave it. Raises ValueError
+    for an unknown kind.
 
     >>> x = torch.tensor([0.5, -0.5])
     >>> zero = torch.zeros(2)
@@ -47,5 +45,5 @@ def kl_estimate(
         return x
     if kind == "k2":
         return x.square() / 2
-    # expm1 keeps the digits that exp(-x) - 1 loses for small x, which is where most tokens are.
+    # For small x, as at most tokens, exp(-x) - 1 loses digits that expm1 keeps.
     return torch.expm1(-x) + x

@@ -1,20 +1,20 @@
-"""KTO: learning from single answers marked good or bad, after Kahneman and Tversky's prospect theory."""
+"""KTO: learning from single answers labelled good or bad, after Kahneman and Tversky's prospect theory."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labkit.algorithms.reduction import Number
+from labkit.algorithms.reduction import Number, above_zero, batch_mean
 
 
 def kto_reference_point(
     policy_logprobs: Float[Tensor, " batch"], ref_logprobs: Float[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
-    """z = max(mean(policy - reference), 0): what an answer's log-ratio is compared with. No gradient.
+    """z = max(mean(policy - reference), 0), in nats: the log-ratio of an answer is compared with it. No gradient.
 
-    The log-probs (sums over the completion, nats) are those of MISMATCHED pairs: the completion of another
-    prompt of the batch put behind each prompt (Ethayarajh et al. 2024, section 4.1), a rough and biased stand-in
-    for KL(policy || reference). Compute it on the whole batch, and give it to every micro-batch.
+    `policy_logprobs`, `ref_logprobs` [batch]: sums over the completion, in nats, of mismatched pairs: each prompt is
+    followed by the completion of another prompt of the batch (Ethayarajh et al. 2024, section 4.1). It is a rough and
+    biased estimate of KL(policy || reference). Compute it on the whole batch, and pass it to every micro-batch.
 
     >>> kto_reference_point(torch.tensor([-8.0, -9.0]), torch.tensor([-9.0, -9.0])).item()
     0.5
@@ -37,21 +37,21 @@ def kto_loss(
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """Mean KTO loss of the answers (to minimise) and statistics; the gradient flows through `policy_logprobs` alone.
 
-    `policy_logprobs`, `ref_logprobs` [batch]: log-prob in nats of each whole completion, SUMMED over its tokens,
-    prompt left out. `desirable` [batch]: the answer was marked good. `reference_point`: `kto_reference_point`.
-    With d = policy - reference and z the reference point (Ethayarajh et al. 2024, eq. 8):
+    `policy_logprobs`, `ref_logprobs` [batch]: log-prob of each whole completion, in nats, summed over its tokens
+    without the prompt. `desirable` [batch]: True where the answer was labelled good. `reference_point`: see
+    `kto_reference_point`. With d = policy - reference and z the reference point (Ethayarajh et al. 2024, eq. 8):
 
     - desirable: weight (1 - sigmoid(beta (d - z)))
     - undesirable: weight (1 - sigmoid(beta (z - d)))
 
-    The gain flattens out on both sides: an answer that is hopelessly far on the wrong side is given up, too.
-    Choose the weights so that desirable_weight n_desirable / (undesirable_weight n_undesirable) lies between 1
-    and 4/3 (their section 4.2) where one kind is rare.
+    The gradient vanishes on both sides: the loss also gives up an answer that is very far on the wrong side. Where one
+    kind is rare, choose the weights so that desirable_weight n_desirable / (undesirable_weight n_undesirable) lies
+    between 1 and 4/3 (their section 4.2).
 
-    `normalizer` replaces the number of answers, for a micro-batch of a larger batch. Statistics without gradient:
-    `answers` (their number; weigh by it), `reward_desirable`, `reward_undesirable` (mean of beta d, 0 where there
-    are none), `margin` (their difference), `accuracy` (share of the answers on their side of z, a tie counts one
-    half), `reference_point`. Raises ValueError for beta <= 0.
+    `normalizer`: see `batch_mean`. Statistics: 0-d tensors without gradient: `answers` (their number, the weight for an
+    average over micro-batches), `reward_desirable`, `reward_undesirable` (mean of beta d, 0 where there are none),
+    `margin` (their difference), `accuracy` (share of the answers on their side of z; a tie counts one half),
+    `reference_point`. Raises ValueError for beta <= 0.
 
     >>> policy, reference = torch.tensor([-9.0, -9.0]).requires_grad_(), torch.tensor([-10.0, -10.0])
     >>> loss, stats = kto_loss(policy, reference, torch.tensor([True, False]), reference_point=0.5, beta=1.0)
@@ -66,19 +66,17 @@ def kto_loss(
     d = policy_logprobs - ref_logprobs.detach()
     side = torch.where(desirable, d - z, z - d)
     weight = torch.where(desirable, float(desirable_weight), float(undesirable_weight)).to(d.dtype)
-    losses = weight * torch.sigmoid(-beta * side)  # 1 - sigmoid(x) = sigmoid(-x), without the loss of digits
-    loss = losses.sum() / max(len(losses) if normalizer is None else normalizer, 1)
+    losses = weight * torch.sigmoid(-beta * side)  # 1 - sigmoid(x) = sigmoid(-x), without loss of digits
 
     with torch.no_grad():
-        count = torch.tensor(len(d), device=d.device)
         good = torch.where(desirable, beta * d, 0.0).sum() / desirable.sum().clamp(min=1)
         bad = torch.where(desirable, 0.0, beta * d).sum() / (~desirable).sum().clamp(min=1)
         stats = {
-            "answers": count,
+            "answers": torch.tensor(len(d), device=d.device),
             "reward_desirable": good,
             "reward_undesirable": bad,
             "margin": good - bad,
-            "accuracy": ((1 + side.sign()) / 2).sum() / count.clamp(min=1),
+            "accuracy": batch_mean(above_zero(side)),
             "reference_point": torch.as_tensor(z, dtype=d.dtype, device=d.device),
         }
-    return loss, stats
+    return batch_mean(losses, normalizer), stats

@@ -1,4 +1,7 @@
-"""When the policy that is trained is not quite the one that sampled: other precision, other kernels, older weights."""
+"""Importance weights, for a sampler that differs a little from the trained policy.
+
+Causes of such a difference: another precision, other kernels, or weights from an earlier step.
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,13 +18,14 @@ def importance_weights(
     mask: Bool[Tensor, "batch time"],
     cap: Number | None = None,
 ) -> Float[Tensor, "batch time"]:
-    """min(p / p_sampler, cap) of each token, without gradient; 1 outside the mask.
+    """min(p / p_sampler, cap) of each token [batch, time], without gradient; 1 outside the mask.
 
-    `logprobs` are the trainer's own BEFORE the update, `sampler_logprobs` those that the tokens were drawn with, in
-    nats. Multiplied into the advantages, they turn an average over the sampler's tokens into one over the trainer's
-    (importance sampling); the cap bounds what a single token can do, at the price of a bias (truncated importance
-    sampling: Ionides 2008; for the mismatch of engines Yao et al. 2025, who cap at 2). Each token is weighed by
-    itself, given the text before it: that text still comes as often as the sampler writes it.
+    `logprobs` [batch, time] are the trainer's before the update, and `sampler_logprobs` [batch, time] those of the
+    distribution that the tokens were drawn from, both in nats. Multiply the advantages by the weights: an average over
+    the sampler's tokens then becomes one over the trainer's (importance sampling). The cap bounds the influence of a
+    single token and adds a bias (truncated importance sampling: Ionides 2008; for differences between engines Yao et
+    al. 2025, who cap at 2). Each token is weighted given the text before it; how often that text occurs still depends
+    on the sampler. Log ratios are clamped to +-LOG_RATIO_LIMIT, as in `policy_loss`.
 
     >>> now, drawn = torch.log(torch.tensor([[0.5, 0.8, 0.1]])), torch.log(torch.tensor([[0.5, 0.2, 0.2]]))
     >>> importance_weights(now, drawn, torch.tensor([[True, True, True]]), cap=2.0)

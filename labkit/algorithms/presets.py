@@ -1,10 +1,10 @@
 """Algorithms by name: each is a choice of options of the same pure functions, and nothing else.
 
-What the presets leave out of the papers: the KL term is there (`kl_kind`, `kl_placement`) but its coefficient
-is 0, and so is that of the entropy bonus; DAPO's dynamic SAMPLING is reduced to dropping the groups without
-variance, with no sampling of new ones.
+Differences from the papers: the KL term is there (`kl_kind`, `kl_placement`) but its coefficient is 0, and so is the
+coefficient of the entropy bonus. Of DAPO's dynamic sampling, the first half is there: groups without variance are
+dropped, but no new groups are sampled in their place.
 
-To vary one, `dataclasses.replace(PRESETS["grpo"], clip_high=0.28)`.
+To vary a preset: `dataclasses.replace(PRESETS["grpo"], clip_high=0.28)`.
 """
 
 from labkit.algorithms.preset import Preset
@@ -62,9 +62,22 @@ _PRESETS = (
         name="cispo",
         source="Chen et al. 2025, MiniMax-M1, arXiv:2506.13585, eq. 4",
         objective="cispo",
-        clip_low=1.0,  # a lower bound of 0, so none, as in the paper
-        clip_high=4.0,  # the paper tunes it and names no number
+        clip_low=1.0,  # a lower bound of 0 is none, as in the paper
+        clip_high=4.0,  # the paper tunes it and gives no number
         aggregate="token_mean",
+    ),
+    Preset(
+        name="sapo",
+        source="Gao et al. 2025, Soft adaptive policy optimization, arXiv:2511.20347",
+        objective="sapo",  # with the paper's temperatures, the defaults of tau_pos and tau_neg
+        aggregate="sequence_mean",
+    ),
+    Preset(
+        name="maxrl",
+        source="Tajwar et al. 2026, Maximum likelihood reinforcement learning, arXiv:2602.02710",
+        scale="group_mean",
+        objective="reinforce",
+        aggregate="sequence_sum",
     ),
     Preset(
         name="ppo",
@@ -108,7 +121,7 @@ _PRESETS = (
         scale="none",
         aggregate="token_mean",
         credit="token",
-        process_coef=1.0,  # at 0 the outcome alone is left, with the same baseline and whitening
+        process_coef=1.0,  # with 0, only the outcome is left, with the same baseline and whitening
         whiten=True,
     ),
 )

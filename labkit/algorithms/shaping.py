@@ -1,4 +1,4 @@
-"""Rewards before advantages are computed: length, distance from the reference, and the reward of each token."""
+"""Changes to the rewards before advantages are computed: by length, by KL to the reference, and per token."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,11 +9,11 @@ from labkit.algorithms.reduction import Number
 
 
 def overlong_penalty(lengths: Int[Tensor, " batch"], max_length: Number, buffer: Number) -> Float[Tensor, " batch"]:
-    """Soft penalty, from 0 down to -1, for an answer that comes near the longest length allowed.
+    """Penalty [batch] from 0 down to -1 for an answer whose length comes near the longest length allowed.
 
-    DAPO's overlong shaping (Yu et al. 2025, eq. 13): 0 up to max_length - buffer tokens, then falling
-    linearly to -1 at max_length and beyond. Add it to the reward. All in tokens; `lengths` [batch] of the
-    answers. Raises ValueError unless 0 < buffer <= max_length.
+    DAPO's overlong shaping (Yu et al. 2025, eq. 13): 0 up to max_length - buffer tokens, then a straight line down to
+    -1 at max_length, and -1 beyond it. Add it to the reward. `lengths` [batch] of the answers, `max_length` and
+    `buffer` are numbers of tokens. Raises ValueError unless 0 < buffer <= max_length.
 
     >>> overlong_penalty(torch.tensor([50, 80, 90, 100, 120]), max_length=100, buffer=20).tolist()
     [0.0, 0.0, -0.5, -1.0, -1.0]
@@ -28,9 +28,11 @@ def kl_penalty(
     ref_logprobs: Float[Tensor, "batch time"],
     mask: Bool[Tensor, "batch time"],
 ) -> Float[Tensor, " batch"]:
-    """Sum over each sequence of log p_policy - log p_reference: "KL in the reward" subtracts beta times this.
+    """Sum over each sequence [batch] of log p_policy - log p_reference, in nats. No gradient.
 
-    Ziegler et al. 2019, eq. 2; it is the k1 estimate of the sequence's KL(policy || reference). No gradient.
+    A penalty in the reward subtracts beta times this sum (Ziegler et al. 2019, eq. 2). The sum is the k1 estimate of
+    KL(policy || reference) of the whole answer. Log-probs and `mask` [batch, time]; values outside the mask never
+    matter.
 
     >>> logprobs, ref_logprobs = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[-1.5, -2.5, 9.0]])
     >>> kl_penalty(logprobs, ref_logprobs, torch.tensor([[True, True, False]])).tolist()
@@ -46,17 +48,18 @@ def token_rewards(
     kl: Float[Tensor, "batch time"] | None = None,
     kl_coef: Number = 0.0,
 ) -> Float[Tensor, "batch time"]:
-    """The reward of each token: the answer's score at its last token, minus kl_coef * kl at every one.
+    """Reward of each token [batch, time]: the score of the answer at its last token, minus kl_coef * kl at every token.
 
-    "KL in the reward" of PPO and REINFORCE++ (Ouyang et al. 2022, eq. 2; Ziegler et al. 2019, eq. 2). `scores`
-    [batch]; `kl` [batch, time] = log p_policy - log p_reference of the sampled tokens, the k1 estimate
-    (`kl_estimate`). Its sum over a row is score - kl_coef * `kl_penalty`. 0 outside the mask, where nothing is
-    read; a row without a token gets nothing. No gradient. Raises ValueError for a coefficient without `kl`.
+    This is the KL penalty in the reward of PPO and REINFORCE++ (Ouyang et al. 2022, eq. 2; Ziegler et al. 2019, eq. 2).
+    `scores` [batch]; `kl` [batch, time], in nats: log p_policy - log p_reference of the sampled tokens, the k1 estimate
+    of `kl_estimate`. The sum over a row is score - kl_coef * `kl_penalty`. Outside the mask the result is 0 and nothing
+    is read; a row without a token has no reward. No gradient. Raises ValueError for a coefficient without `kl`.
 
     >>> mask = torch.tensor([[True, True, False]])
     >>> token_rewards(torch.tensor([2.0]), mask, torch.tensor([[1.0, -0.5, 9.0]]), kl_coef=0.5).tolist()
     [[-0.5, 2.25, 0.0]]
     """
+    # The last token of the mask: counted from the end [batch, time], it is the first True.
     last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)
     rewards = torch.where(last, scores.detach()[:, None], 0.0)
     if kl_coef == 0:

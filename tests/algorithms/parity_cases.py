@@ -1,4 +1,4 @@
-"""Every loss of labkit beside TRL's and veRL's, and the test that proves it against exact enumeration.
+"""Every loss of labkit next to TRL's and veRL's, and the test that proves it against exact enumeration.
 
 One row is one claim: `ours(x)` equals `trl(x)` and `verl(x)` on the same inputs, and so do the gradients with respect
 to `wrt`. `test_trl_parity.py` and `test_verl_parity.py` assert it, `parity_table.py` measures it.
@@ -48,8 +48,32 @@ def _preset(name: str, *, advantage: str = "advantage", ref: bool = False, **cha
     return loss
 
 
+def entropies(x: Inputs) -> Tensor:
+    """Of the batch's logits [rows, time]; rounded to float32, in which TRL computes their quantile."""
+    return lka.entropy(x["logits"]).detach().float().double()
+
+
+def _masked(name: str, keep: Side) -> Side:
+    """The loss of a preset whose advantages are 0 outside a mask, on the batch."""
+
+    def loss(x: Inputs) -> Tensor:
+        return _preset(name)({**x, "advantage": x["advantage"][:, None] * keep(x)})
+
+    return loss
+
+
+def top_entropy(x: Inputs) -> Tensor:
+    """The tokens of the batch with the highest entropy, a share of 0.3."""
+    return lka.top_entropy_mask(entropies(x), x["mask"], 0.3)
+
+
+def on_policy(x: Inputs) -> Tensor:
+    """The tokens of the batch outside bad sequences that are more than 0.02 nats per token off-policy."""
+    return lka.off_policy_sequence_mask(x["now"], x["old"], x["advantage"], x["mask"], 0.02)
+
+
 def _token_advantages(name: str, kl_coef: float = 0.0, **changes: object) -> Side:
-    """What a preset makes of the rewards [rows, time]; of ppo also the returns, beside the advantages."""
+    """What a preset makes of the rewards [rows, time]; of ppo also the returns, next to the advantages."""
     preset = dataclasses.replace(PRESETS[name], kl_coef=kl_coef, **changes)
 
     def advantages(x: Inputs) -> Tensor:
@@ -191,6 +215,31 @@ ROWS = [
         trl=lambda x: peer_trl.grpo(x, "cispo", high=1.2),
         verl=lambda x: peer_verl.policy(x, "cispo", "token-mean", low=1.0, high=0.2),
         note="TRL's bound is absolute: 1.2 there is clip_high=0.2 here and in veRL",
+    ),
+    Row(
+        "SAPO loss",
+        f"{ENUMERATION}::test_sapo_off_policy_climbs_its_gated_surrogate",
+        _preset("sapo", tau_pos=1.0, tau_neg=1.25),
+        NOW,
+        trl=lambda x: peer_trl.grpo(x, "sapo", taus=(1.0, 1.25)),
+        verl=lambda x: peer_verl.policy(x, "sapo", "seq-mean-token-mean", taus=(1.0, 1.25)),
+        note="tau_neg=1.25, which float32 holds exactly: TRL keeps its temperatures in float32",
+    ),
+    Row(
+        "DAPO loss, 30 % of the tokens by entropy",
+        f"{ENUMERATION}::test_the_entropy_mask_keeps_the_exact_gradient_of_the_prefixes_that_it_keeps",
+        _masked("dapo", top_entropy),
+        NOW,
+        trl=lambda x: peer_trl.grpo(x, "dapo", high=0.28, entropies=entropies(x), top_entropy=0.3),
+        note="TRL: top_entropy_quantile=0.3",
+    ),
+    Row(
+        "GRPO loss, off-policy sequences masked",
+        f"{ENUMERATION}::test_the_off_policy_mask_leaves_out_the_bad_answers_that_the_policy_hardly_writes_any_more",
+        _masked("grpo", on_policy),
+        NOW,
+        trl=lambda x: peer_trl.grpo(x, "grpo", off_policy=0.02),
+        note="TRL: off_policy_mask_threshold=0.02",
     ),
     Row(
         "PPO loss, advantages by token",
@@ -353,7 +402,7 @@ ROWS = [
         trl=lambda x: peer_trl.dpo(x, "sigmoid", beta=0.3),
     ),
     Row(
-        "DPO, mean a token",
+        "DPO, mean per token",
         f"{BY_HAND}[dpo]",
         _preference("dpo", beta=0.3, average=True),
         PAIR,
@@ -376,7 +425,7 @@ ROWS = [
         trl=lambda x: peer_trl.dpo(x, "robust", beta=0.3, label_smoothing=0.2),
     ),
     Row(
-        "IPO, mean a token",
+        "IPO, mean per token",
         f"{PREFERENCE}::test_ipo_is_least_at_a_finite_difference",
         _preference("ipo", beta=0.3, average=True),
         PAIR,

@@ -19,6 +19,7 @@ def _stub(**attributes: Any) -> SimpleNamespace:
         num_processes=1,
         sync_gradients=False,
         gather=lambda x: x,
+        pad_across_processes=lambda x, dim, pad_index: x,
         gather_for_metrics=lambda x: x,
         reduce=lambda x, reduction: x,
         unwrap_model=lambda x: x,
@@ -47,14 +48,26 @@ def grpo(
     advantage: str = "advantage",
     entropies: Tensor | None = None,
     entropy_coef: float = 0.0,
+    taus: tuple[float, float] = (1.0, 1.05),
+    top_entropy: float = 1.0,
+    off_policy: float | None = None,
 ) -> Tensor:
-    """`GRPOTrainer._compute_loss`. `tokens`: those of the whole batch, where it is larger than this one."""
+    """`GRPOTrainer._compute_loss`. `tokens`: those of the whole batch, where it is larger than this one.
+
+    `taus`: SAPO's temperatures for positive and for negative advantages; TRL keeps them in float32.
+    """
     from trl import GRPOTrainer
 
     now, mask = x["now"], x["mask"]
     entropies = torch.zeros_like(now) if entropies is None else entropies
     stub = _stub(
-        args=SimpleNamespace(delta=delta, use_bias_correction_kl=False, steps_per_generation=1),
+        args=SimpleNamespace(
+            delta=delta,
+            use_bias_correction_kl=False,
+            steps_per_generation=1,
+            sapo_temperature_pos=taus[0],
+            sapo_temperature_neg=taus[1],
+        ),
         loss_type=loss_type,
         importance_sampling_level=level,
         epsilon_low=low,
@@ -62,14 +75,16 @@ def grpo(
         beta=beta,
         max_completion_length=MAX_LENGTH,
         current_gradient_accumulation_steps=1,
-        top_entropy_quantile=1.0,
-        off_policy_mask_threshold=None,
+        top_entropy_quantile=top_entropy,
+        off_policy_mask_threshold=off_policy,
+        get_off_policy_mask=GRPOTrainer.get_off_policy_mask,
         use_vllm=False,
         use_adaptive_entropy=False,
         entropy_coef=entropy_coef,
         _entropy_bonus_enabled=entropy_coef != 0,
         _get_per_token_logps_and_entropies=lambda *args, **kwargs: (now, entropies, None),
     )
+    stub.get_high_entropy_mask = lambda *args: GRPOTrainer.get_high_entropy_mask(stub, *args)
     ids = torch.zeros(now.shape, dtype=torch.long)
     inputs = {
         "prompt_ids": ids,

@@ -28,9 +28,10 @@ def policy(
     low: float = 0.2,
     high: float = 0.2,
     dual: float = NEVER,
+    taus: tuple[float, float] = (1.0, 1.05),
     advantage: str = "advantage",
 ) -> Tensor:
-    """A policy loss by its registered name: vanilla, gspo, cispo, reinforce."""
+    """A policy loss by its registered name: vanilla, gspo, cispo, sapo, reinforce."""
     from verl.workers.config import ActorConfig
 
     config = ActorConfig(
@@ -40,6 +41,8 @@ def policy(
         clip_ratio_low=low,
         clip_ratio_high=high,
         clip_ratio_c=dual,
+        tau_pos=taus[0],
+        tau_neg=taus[1],
         global_batch_info={"loss_scale_factor": MAX_LENGTH},
     )
     a = x[advantage]
@@ -55,7 +58,7 @@ def aggregated_kl(x: Inputs, kind: str, aggregate: str) -> Tensor:
 
 
 def kl(x: Inputs, kind: str) -> Tensor:
-    """`kl_penalty`, a value a token, 0 outside the mask."""
+    """`kl_penalty`, one value per token, 0 outside the mask."""
     return _core().kl_penalty(x["now"], x["ref"], kind) * x["mask"]
 
 

@@ -49,6 +49,30 @@ def test_scales(ddof):
     close(advantages(REWARDS, GROUPS, scale="batch_std", ddof=ddof, eps=0.01), centred / (batch_std + 0.01))
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_the_scale_by_the_mean_of_the_group(baseline):
+    mean = torch.where(GROUPS == -3, d(11 / 3), d(1.0))
+    centred = advantages(REWARDS, GROUPS, baseline=baseline, scale="none")
+    close(advantages(REWARDS, GROUPS, baseline=baseline, scale="group_mean", eps=0.01), centred / (mean + 0.01))
+
+
+def test_maxrl_divides_by_the_share_of_right_answers():
+    rewards, groups = d(1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1), torch.tensor([0] * 4 + [1] * 4 + [2] * 2 + [3] * 2)
+    # One of four right: +3 and -1. Three of four: +1/3 and -1. None right, and all right: nothing to learn.
+    expected = d(3, -1, -1, -1, 1 / 3, 1 / 3, 1 / 3, -1, 0, 0, 0, 0)
+    close(advantages(rewards, groups, scale="group_mean", eps=0.0), expected)
+    # Without a baseline the successes share 1 / K: with all right each has 1, with none right all have 0.
+    none = advantages(rewards, groups, baseline="none", scale="group_mean", eps=0.0)
+    close(none, d(4, 0, 0, 0, 4 / 3, 4 / 3, 4 / 3, 0, 0, 0, 1, 1))
+    assert advantages(d(0.1, 0.1, 0.1), torch.zeros(3, dtype=torch.long), scale="group_mean").tolist() == [0, 0, 0]
+    assert advantages(torch.zeros(0), torch.zeros(0, dtype=torch.long), scale="group_mean").shape == (0,)
+    # In MaxRL the unit of the reward cancels; a shift changes the objective.
+    close(
+        advantages(250 * rewards, groups, scale="group_mean", eps=0.0),
+        advantages(rewards, groups, scale="group_mean", eps=0.0),
+    )
+
+
 @pytest.mark.parametrize(
     ("system", "ddof", "eps", "figure"),
     [
@@ -161,6 +185,8 @@ def test_errors():
         advantages(REWARDS, GROUPS, baseline="mean")
     with pytest.raises(ValueError, match=r"scale='std'.*group_std"):
         advantages(REWARDS, GROUPS, scale="std")
+    with pytest.raises(ValueError, match=r"scale='group_mean'.*not be negative"):
+        advantages(d(1, -0.5, 3), torch.tensor([0, 0, 1]), scale="group_mean")
     for broken in (math.nan, math.inf):
         with pytest.raises(ValueError, match="reward is NaN or infinite"):
             advantages(d(0, broken), torch.tensor([0, 0]))

@@ -33,6 +33,8 @@ def test_the_presets_of_the_papers():
         "dapo",
         "gspo",
         "cispo",
+        "sapo",
+        "maxrl",
         "ppo",
         "reinforce_pp",
         "remax",
@@ -48,6 +50,8 @@ def test_the_presets_of_the_papers():
         "dapo": ("group_mean", "group_std", "clip", "token", "token_mean"),
         "gspo": ("group_mean", "group_std", "clip", "sequence", "sequence_mean"),
         "cispo": ("group_mean", "group_std", "cispo", "token", "token_mean"),
+        "sapo": ("group_mean", "group_std", "sapo", "token", "sequence_mean"),
+        "maxrl": ("group_mean", "group_mean", "reinforce", "token", "sequence_sum"),
         "ppo": ("none", "none", "clip", "token", "token_mean"),
         "reinforce_pp": ("none", "none", "clip", "token", "token_mean"),
         "remax": ("none", "none", "reinforce", "token", "sequence_sum"),
@@ -57,6 +61,7 @@ def test_the_presets_of_the_papers():
         p = PRESETS[name]
         assert (p.baseline, p.scale, p.objective, p.ratio, p.aggregate) == row
     assert (PRESETS["dapo"].clip_low, PRESETS["dapo"].clip_high) == (0.2, 0.28)
+    assert (PRESETS["sapo"].tau_pos, PRESETS["sapo"].tau_neg) == (1.0, 1.05)
     assert [p.name for p in PRESETS.values() if p.drop_zero_variance] == ["dapo"]
 
 
@@ -76,6 +81,8 @@ def test_a_preset_calls_the_pure_functions(name, batch):
         ratio=preset.ratio,
         clip_low=preset.clip_low,
         clip_high=preset.clip_high,
+        tau_pos=preset.tau_pos,
+        tau_neg=preset.tau_neg,
         aggregate=preset.aggregate,
         norm_length=6,
     )
@@ -109,6 +116,31 @@ def test_micro_batches_of_a_preset_with_kl(name, batch):
         for i in ([0], [1, 2], [3])
     )
     torch.testing.assert_close(parts, whole)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_loss_of_every_token_of_a_preset(name, batch):
+    now, old, ref, mask = batch
+    preset = dataclasses.replace(PRESETS[name], kl_placement="loss", kl_kind="k2", kl_coef=0.3, entropy_coef=0.2)
+    arguments = now, old, torch.tensor([1.0, -1.0, 0.5, 0.2]).double(), mask
+    given = {"norm_length": 6, "ref_logprobs": ref, "entropy": now.square()}
+    per_token, stats = preset.loss(*arguments, aggregate="none", **given)
+    assert per_token.shape == mask.shape and (per_token[~mask] == 0).all()
+    whole, expected = preset.loss(*arguments, **given)
+    torch.testing.assert_close(aggregate_tokens(per_token, mask, preset.aggregate, norm_length=6), whole)
+    assert stats == expected
+    # Any other aggregate replaces the preset's own, too.
+    other = dataclasses.replace(preset, aggregate="token_mean").loss(*arguments, **given)
+    assert preset.loss(*arguments, aggregate="token_mean", **given)[0] == other[0]
+
+
+def test_sapo_passes_its_temperatures(batch):
+    now, old, _, mask = batch
+    preset = dataclasses.replace(PRESETS["sapo"], tau_pos=0.3, tau_neg=4.0)
+    advantage = torch.tensor([1.0, -1.0, 0.5, 0.2]).double()
+    options = {"objective": "sapo", "tau_pos": 0.3, "tau_neg": 4.0, "aggregate": "sequence_mean"}
+    assert preset.loss(now, old, advantage, mask)[0] == policy_loss(now, old, advantage, mask, **options)[0]
+    assert preset.loss(now, old, advantage, mask)[0] != PRESETS["sapo"].loss(now, old, advantage, mask)[0]
 
 
 def test_junk_outside_the_mask_does_not_reach_the_kl(batch):
@@ -170,6 +202,14 @@ def test_errors(batch):
     now, old, _, mask = batch
     with pytest.raises(ValueError, match=r"aggregate='mean'.*token_mean"):
         dataclasses.replace(PRESETS["grpo"], aggregate="mean")
+    with pytest.raises(ValueError, match=r"aggregate='none'.*token_mean"):  # a loss per token is no algorithm
+        dataclasses.replace(PRESETS["grpo"], aggregate="none")
+    for field in ("tau_pos", "tau_neg"):
+        with pytest.raises(ValueError, match=f"{field}=0"):
+            dataclasses.replace(PRESETS["sapo"], **{field: 0})
+    for changes in ({"overlong_buffer": 0.2}, {"greedy_baseline": True}, {"kl_placement": "reward", "kl_coef": 0.1}):
+        with pytest.raises(ValueError, match=r"scale='group_mean'.*switch off"):
+            dataclasses.replace(PRESETS["maxrl"], **changes)
     with pytest.raises(ValueError, match=r"k1.*no gradient"):
         dataclasses.replace(PRESETS["grpo"], kl_kind="k1", kl_coef=0.1)
     with pytest.raises(ValueError, match="ref_logprobs"):

@@ -26,6 +26,9 @@ POLICY = {
     ("CISPO", -1): {BELOW: 0.8, INSIDE: 1.1, ABOVE: 1.2, FAR: 1.2},
     ("REINFORCE, RLOO, ReMax", +1): {BELOW: -1.0, INSIDE: -1.0, ABOVE: -1.0, FAR: -1.0},
     ("REINFORCE, RLOO, ReMax", -1): {BELOW: 1.0, INSIDE: 1.0, ABOVE: 1.0, FAR: 1.0},
+    # No bound: r sech^2(tau (r - 1) / 2), with tau = 1 for A > 0 and tau = 2 for A < 0.
+    ("SAPO", +1): {r: -r / math.cosh((r - 1) / 2) ** 2 for r in (BELOW, INSIDE, ABOVE, FAR)},
+    ("SAPO", -1): {r: r / math.cosh(r - 1) ** 2 for r in (BELOW, INSIDE, ABOVE, FAR)},
 }
 OPTIONS = {
     "PPO, GRPO, DAPO": {},
@@ -33,6 +36,7 @@ OPTIONS = {
     "GSPO": {"ratio": "sequence"},
     "CISPO": {"objective": "cispo"},
     "REINFORCE, RLOO, ReMax": {"objective": "reinforce"},
+    "SAPO": {"objective": "sapo", "tau_pos": 1.0, "tau_neg": 2.0},
 }
 ROWS = [(name, sign, ratio, pulled) for (name, sign), row in POLICY.items() for ratio, pulled in row.items()]
 
@@ -48,7 +52,9 @@ def test_policy_losses(name, sign, ratio, pulled, size):
     gradient = torch.autograd.grad(loss, now)[0] * 2  # the loss is a mean over two tokens
     torch.testing.assert_close(gradient, torch.full_like(gradient, size * pulled), rtol=1e-12, atol=1e-12)
     left_alone = (stats["clip_fraction"] + stats["dual_clip_fraction"]).item()
-    if name not in ("CISPO", "REINFORCE, RLOO, ReMax"):
+    if name in ("SAPO", "REINFORCE, RLOO, ReMax"):
+        assert left_alone == 0
+    elif name != "CISPO":
         assert left_alone == (1.0 if pulled == 0 else 0.0)
 
 

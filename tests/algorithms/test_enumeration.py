@@ -11,7 +11,14 @@ import pytest
 import torch
 from tabular_world import bandit_world, level_world, ragged_world
 
-from labkit.algorithms import PRESETS, Preset, entropy, policy_loss
+from labkit.algorithms import (
+    PRESETS,
+    Preset,
+    entropy,
+    off_policy_sequence_mask,
+    policy_loss,
+    top_entropy_mask,
+)
 
 NORM_LENGTH = 3
 
@@ -150,6 +157,41 @@ def test_dapo_that_drops_groups_without_variance_divides_by_their_share(ragged):
     assert (gradients[~kept] == 0).all()
     conditional = expectation(gradients[kept], probability[kept]) / probability[kept].sum()
     close(conditional, expectation(gradients, probability) / (2 * p * (1 - p)))
+
+
+def test_sapo_on_policy_is_grpo(ragged):
+    # The gate has slope 1 at a ratio of 1, whatever the temperature.
+    grpo = expectation(*group_gradients(ragged, exact("grpo")))
+    close(expectation(*group_gradients(ragged, exact("sapo"))), grpo)
+    close(expectation(*group_gradients(ragged, exact("sapo", tau_pos=0.3, tau_neg=7.0))), grpo)
+
+
+def sum_of_pass_at_k(world, terms: int):
+    """sum over k from 1 to `terms` of pass@k / k, where pass@k = 1 - (1 - p)^k: the series of log p, cut."""
+    p = (world.probabilities(world.theta) * world.rewards).sum()
+    return sum((1 - (1 - p) ** k) / k for k in range(1, terms + 1))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_maxrl_climbs_the_log_of_the_pass_rate_as_far_as_the_group_allows(level, size):
+    level.rewards = (level.rewards > 0).double()
+    preset = exact("maxrl")
+    close(expectation(*group_gradients(level, preset, size)), level.gradient(sum_of_pass_at_k(level, size - 1)))
+    # Without a baseline there is one term more: the group without a right answer no longer counts.
+    none = dataclasses.replace(preset, baseline="none")
+    close(expectation(*group_gradients(level, none, size)), level.gradient(sum_of_pass_at_k(level, size)))
+
+
+def test_maxrl_comes_closer_to_the_log_of_the_pass_rate_with_more_samples(bandit):
+    bandit.rewards = torch.zeros(3, dtype=torch.float64)
+    bandit.rewards[bandit.probabilities(bandit.theta).argmax()] = 1.0
+    target = bandit.gradient((bandit.probabilities(bandit.theta) * bandit.rewards).sum().log())
+    distances = []
+    for size in (2, 4, 6):
+        found = expectation(*group_gradients(bandit, exact("maxrl"), size))
+        close(found, bandit.gradient(sum_of_pass_at_k(bandit, size - 1)))
+        distances.append((found - target).norm() / target.norm())
+    assert distances[0] > 2 * distances[1] > 4 * distances[2]
 
 
 def variance(gradients, probability):
@@ -296,3 +338,51 @@ def test_the_sequence_ratio_is_the_geometric_mean(level):
     p = level.probabilities(level.theta)
     # sequence_sum adds the same sequence ratio once for each of the two tokens.
     close(gradient, 2 * level.gradient(((p * q).sqrt() * level.rewards).sum()))
+
+
+@pytest.mark.parametrize("world", ["bandit", "ragged"])
+def test_sapo_off_policy_climbs_its_gated_surrogate(world, request):
+    # Samples of the old policy, and each token's ratio through the gate: 4 / tau sigmoid(tau (r - 1)), which is
+    # 2 / tau (1 + tanh(tau (r - 1) / 2)). The temperature depends on the sign of the reward.
+    world = request.getfixturevalue(world)
+    gradient, q = off_policy_gradient(world, objective="sapo", tau_pos=1.0, tau_neg=2.5)
+    assert (world.rewards > 0).any() and (world.rewards < 0).any()
+    tau = torch.where(world.rewards > 0, 1.0, 2.5)[:, None].double()
+    ratio = (world.logprobs(world.theta) - world.logprobs(world.other_theta())).exp()
+    gated = (2 / tau * torch.tanh(tau * (ratio - 1) / 2) * world.mask).sum(1)
+    close(gradient, world.gradient((q * world.rewards * gated).sum()))
+    assert not torch.allclose(gradient, world.exact_gradient(), atol=1e-3)
+
+
+# Masks
+
+
+def test_the_entropy_mask_keeps_the_exact_gradient_of_the_prefixes_that_it_keeps(ragged):
+    # In the table each prefix has logits of its own: the gradient of the others is 0, that of the kept ones is whole.
+    lp, p = ragged.logprobs(ragged.theta), ragged.probabilities(ragged.theta).detach()
+    by_prefix = entropy(ragged.theta.detach())
+    keep = top_entropy_mask(by_prefix[ragged.prefix], ragged.mask, share=0.5)
+    weight = (p * ragged.rewards)[:, None] * keep
+    loss, _ = policy_loss(lp, lp.detach(), weight, ragged.mask, aggregate="sequence_sum", normalizer=1)
+    found, exact_rows = -ragged.gradient(loss), ragged.exact_gradient()
+    kept = torch.zeros(len(ragged.prefixes), dtype=torch.bool)
+    kept[ragged.prefix[keep]] = True
+    assert kept.any() and not kept.all() and by_prefix[kept].min() > by_prefix[~kept].max()
+    close(found[kept], exact_rows[kept])
+    assert (found[~kept] == 0).all()
+
+
+def test_the_off_policy_mask_leaves_out_the_bad_answers_that_the_policy_hardly_writes_any_more(level):
+    old, now = level.logprobs(level.other_theta(size=1.0)), level.logprobs(level.theta)
+    q, threshold = old.sum(1).exp(), 0.2
+    keep = off_policy_sequence_mask(now, old, level.rewards, level.mask, threshold)
+    far = (old - now.detach()).mean(1) > threshold
+    dropped = (level.rewards < 0) & far
+    assert dropped.any() and (far & ~dropped).any() and ((level.rewards < 0) & ~far).any()
+    weight = (level.rewards * q)[:, None] * keep
+    options = {"clip_low": 1.0, "clip_high": math.inf, "aggregate": "sequence_sum", "normalizer": 1}
+    loss, _ = policy_loss(now, old, weight, level.mask, **options)
+    surrogate = (level.rewards * q * (level.logprobs(level.theta) - old).exp().sum(1))[~dropped].sum()
+    close(-level.gradient(loss), level.gradient(surrogate))
+    # On-policy it keeps everything.
+    assert off_policy_sequence_mask(now, now, level.rewards, level.mask, 0.0).all()

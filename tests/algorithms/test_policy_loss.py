@@ -96,6 +96,30 @@ def test_reinforce_knows_no_ratio(ratio):
     assert stats["clip_fraction"] == 0 and stats["ratio_mean"] == pytest.approx(ratio)
 
 
+@pytest.mark.parametrize(("advantage", "tau"), [(2.0, 0.7), (-2.0, 3.0), (0.0, 3.0)])
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 1.3, 20.0])
+def test_sapo_replaces_the_clip_by_a_soft_gate(ratio, advantage, tau):
+    loss, gradient, stats = one_token(ratio, advantage, objective="sapo", tau_pos=0.7, tau_neg=3.0)
+    # 4 / tau sigmoid(tau (r - 1)), by the other formula: 2 / tau (1 + tanh(tau (r - 1) / 2)).
+    assert loss == pytest.approx(-advantage * 2 / tau * (1 + math.tanh(tau * (ratio - 1) / 2)), abs=1e-12)
+    assert gradient == pytest.approx(-advantage / math.cosh(tau * (ratio - 1) / 2) ** 2, abs=1e-12)
+    assert stats["clip_fraction"] == 0 and stats["dual_clip_fraction"] == 0
+
+
+def test_sapo_with_a_flat_gate_is_the_ratio_without_a_clip():
+    now, old, advantage, mask = batch()
+    gradients = []
+    for options in ({"objective": "sapo", "tau_pos": 1e-7, "tau_neg": 1e-7}, {"clip_low": 1.0, "clip_high": math.inf}):
+        gradients.append(loss_and_gradient(now, old, advantage, mask, **options)[1])
+    close(gradients[0], gradients[1])
+
+
+def test_sapo_keeps_its_temperatures_in_float64():
+    # 1.05 has no exact float32: 1.0499999523 there.
+    loss, _, _ = one_token(1.5, -1.0, objective="sapo")
+    assert loss == pytest.approx(4 / 1.05 / (1 + math.exp(-1.05 * 0.5)), abs=1e-14)
+
+
 def test_sequence_ratio_is_shared_by_the_tokens():
     # Ratios 4 and 1: the geometric mean is 2, so both tokens are clipped, although one of them has not moved.
     old = torch.zeros(1, 3, dtype=torch.float64)
@@ -130,7 +154,8 @@ def loss_and_gradient(now, old, advantage, mask, **options):
     return loss.detach(), torch.autograd.grad(loss, now)[0]
 
 
-CASES = list(itertools.product(AGGREGATES, ("clip", "reinforce", "cispo"), ("token", "sequence")))
+OBJECTIVES = ("clip", "reinforce", "cispo", "sapo")
+CASES = list(itertools.product(AGGREGATES, OBJECTIVES, ("token", "sequence")))
 
 
 @pytest.mark.parametrize(("aggregate", "objective", "ratio"), CASES)
@@ -192,6 +217,34 @@ def test_a_batch_without_a_token(aggregate, objective, ratio):
         assert all(value == 0 for value in stats.values())
 
 
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_loss_of_every_token_adds_up_to_each_aggregate(objective, ratio):
+    now, old, advantage, mask = batch()
+    options = {"objective": objective, "ratio": ratio}
+    junk = torch.where(mask, now, math.nan).requires_grad_()
+    per_token, stats = policy_loss(junk, old, advantage, mask, aggregate="none", normalizer=3, **options)
+    assert per_token.shape == mask.shape and (per_token[~mask] == 0).all()
+    slopes = torch.autograd.grad(per_token.sum(), junk)[0]
+    assert (slopes[~mask] == 0).all()
+    token_loss, gradient = loss_and_gradient(now, old, advantage, mask, **options)
+    close(masked_mean(per_token.detach(), mask), token_loss)
+    close(slopes / mask.sum(), gradient)
+    for aggregate, by_hand in {
+        "sequence_mean": masked_mean(per_token, mask, dim=1).mean(),
+        "sequence_sum": per_token.sum(1).mean(),
+        "sequence_sum_norm": per_token.sum(1).mean() / 7,
+    }.items():
+        close(loss_and_gradient(now, old, advantage, mask, aggregate=aggregate, **options)[0], by_hand.detach())
+    _, expected = policy_loss(now, old, advantage, mask, **options)
+    assert stats == expected
+
+
+def test_a_loss_per_token_has_no_normalizer():
+    with pytest.raises(ValueError, match=r"aggregate='none'.*token_mean"):
+        loss_normalizer(torch.ones(2, 3, dtype=torch.bool), "none")
+
+
 def test_a_row_without_a_token_counts_as_a_sequence_and_not_as_tokens():
     values = torch.tensor([[2.0, 4.0], [0.0, 0.0]])
     mask = torch.tensor([[True, True], [False, False]])
@@ -225,10 +278,10 @@ def test_on_policy_all_objectives_have_the_same_gradient():
     now, _, advantage, mask = batch()
     gradients = [
         loss_and_gradient(now, now, advantage, mask, objective=objective, ratio=ratio)[1]
-        for objective, ratio in (("clip", "token"), ("reinforce", "token"), ("cispo", "sequence"))
+        for objective, ratio in (("clip", "token"), ("reinforce", "token"), ("cispo", "sequence"), ("sapo", "token"))
     ]
-    close(gradients[0], gradients[1])
-    close(gradients[0], gradients[2])
+    for other in gradients[1:]:
+        close(gradients[0], other)
     close(gradients[0], -advantage[:, None] * mask / mask.sum())
 
 
@@ -255,12 +308,14 @@ def test_statistics():
     assert on_policy["ess"] == 1 and on_policy["approx_kl"] == 0 and on_policy["ratio_max"] == 1
 
 
+@pytest.mark.parametrize("objective", ["clip", "sapo"])
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
 @pytest.mark.parametrize("log_ratio", [100.0, -100.0])
-def test_a_broken_ratio_is_counted_and_brings_no_nan(log_ratio, advantage):
+def test_a_broken_ratio_is_counted_and_brings_no_nan(log_ratio, advantage, objective):
     old = torch.tensor([[-1.0, -1.0]])
     now = torch.tensor([[-1.0 + log_ratio, -1.0]], requires_grad=True)
-    loss, stats = policy_loss(now, old, torch.tensor([advantage]), torch.ones(1, 2, dtype=torch.bool))
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    loss, stats = policy_loss(now, old, torch.tensor([advantage]), mask, objective=objective)
     gradient = torch.autograd.grad(loss, now)[0]
     assert torch.isfinite(loss) and torch.isfinite(gradient).all()
     assert gradient[0, 0] == 0 and gradient[0, 1] == -advantage / 2
@@ -278,6 +333,15 @@ def test_masked_mean_and_entropy():
     values = torch.tensor([[1.0, math.nan], [math.inf, 3.0]])
     assert masked_mean(values, torch.tensor([[True, False], [False, True]])).item() == 2.0
     assert masked_mean(values, torch.zeros(2, 2, dtype=torch.bool)).item() == 0.0
+    mask = torch.tensor([[True, False], [False, False]])
+    assert masked_mean(values, mask, dim=1).tolist() == [1.0, 0.0]
+    assert masked_mean(values, mask, dim=0).tolist() == [1.0, 0.0]
+    assert masked_mean(values, mask, dim=(0, 1)).item() == masked_mean(values, mask).item() == 1.0
+    random, chosen = torch.rand(3, 4, 5).requires_grad_(), torch.rand(3, 4, 5) < 0.5
+    for dim in (0, 1, -1, (0, 2)):
+        found = masked_mean(random, chosen, dim)
+        close(found, (random * chosen).sum(dim) / chosen.sum(dim).clamp(min=1), atol=1e-6)
+        assert torch.isfinite(torch.autograd.grad(found.sum(), random)[0]).all()
     logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, math.log(3.0), -math.inf]], requires_grad=True)
     h = entropy(logits)
     close(h.detach(), torch.tensor([math.log(3), -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))]), atol=1e-6)
@@ -287,13 +351,15 @@ def test_masked_mean_and_entropy():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "ppo"}, "objective='ppo'.*clip, reinforce, cispo"),
+        ({"objective": "ppo"}, "objective='ppo'.*clip, reinforce, cispo, sapo"),
         ({"ratio": "word"}, "ratio='word'"),
         ({"aggregate": "mean"}, "aggregate='mean'"),
         ({"aggregate": "sequence_sum_norm"}, "norm_length"),
         ({"aggregate": "sequence_sum_norm", "norm_length": 0}, "norm_length"),
         ({"clip_low": -0.1}, "clip_low"),
         ({"dual_clip": 0.9}, "dual_clip"),
+        ({"tau_pos": 0.0}, "tau_pos=0.0"),
+        ({"tau_neg": -1.0}, "tau_neg=-1.0"),
     ],
 )
 def test_errors(options, message):

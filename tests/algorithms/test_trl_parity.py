@@ -8,7 +8,7 @@ import importlib.util
 
 import pytest
 import torch
-from parity_cases import ROWS, TOLERANCE, value_and_gradients
+from parity_cases import ROWS, TOLERANCE, on_policy, top_entropy, value_and_gradients
 from parity_inputs import MAX_LENGTH, make_inputs
 
 from labkit.algorithms import PRESETS, advantages
@@ -40,6 +40,9 @@ def test_both_bounds_are_active_in_what_is_compared():
             advantage = x["token_advantage"] if name == "ppo" else x["advantage"]
             _, stats = PRESETS[name].loss(x["now"], x["old"], advantage, x["mask"], norm_length=MAX_LENGTH)
             assert stats["clip_fraction_low"] > 0 and stats["clip_fraction_high"] > 0
+        assert 1 < top_entropy(x).sum() < x["mask"].sum() / 2
+        left_out = ~on_policy(x).any(1) & x["mask"].any(1)
+        assert left_out.any() and (x["advantage"] < 0)[~left_out].any()
         assert x["desirable"].any() and not x["desirable"].all()
         assert (x["mask"].sum(1) == 0).any()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tabular_world import ragged_world
 
-from labkit.algorithms import loss_normalizer, returns_to_go, token_rewards, value_loss
+from labkit.algorithms import explained_variance, loss_normalizer, returns_to_go, token_rewards, value_loss
 
 
 def close(a, b, atol: float = 1e-12):
@@ -96,7 +96,41 @@ def test_only_values_get_a_gradient_and_an_empty_mask_is_zero(batch):
     assert torch.autograd.grad(loss, [old, returns], allow_unused=True, retain_graph=True) == (None, None)
     assert not any(value.requires_grad for value in stats.values())
     loss, gradient, stats = loss_and_gradient(*batch[:3], torch.zeros_like(mask))
-    assert loss == 0 and (gradient == 0).all() and all(value == 0 for value in stats.values())
+    assert loss == 0 and (gradient == 0).all() and stats.pop("explained_variance").isnan()
+    assert all(value == 0 for value in stats.values())
+
+
+def test_explained_variance(batch):
+    values, _, returns, mask = batch
+    chosen, left = returns[mask], (returns - values)[mask]
+    found = explained_variance(values.requires_grad_(), returns, mask)
+    close(found, 1 - left.var(correction=0) / chosen.var(correction=0))
+    assert not found.requires_grad
+    dirty = (torch.where(mask, x, float("nan")) for x in (values, returns))
+    close(explained_variance(*dirty, mask), found)
+    # It knows no offset: a critic that is wrong by the same amount everywhere explains everything.
+    close(explained_variance(returns + 3.0, returns, mask), torch.tensor(1.0))
+    close(explained_variance(-returns, returns, mask), torch.tensor(-3.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -7.7, 1e6 + 0.3])
+def test_explained_variance_of_equal_returns_is_nan(value, dtype):
+    mask = torch.ones(3, 7, dtype=torch.bool)
+    returns = torch.full((3, 7), value, dtype=dtype)
+    for values in (returns, torch.zeros_like(returns), torch.rand(3, 7, dtype=dtype)):
+        assert explained_variance(values, returns, mask).isnan()
+        _, stats = value_loss(values, values, returns, mask)
+        assert stats["explained_variance"].isnan()
+    assert explained_variance(returns, returns, ~mask).isnan()
+    assert explained_variance(returns[:, :0], returns[:, :0], mask[:, :0]).isnan()
+
+
+def test_the_loss_of_every_token(batch):
+    values, old, returns, mask = batch
+    per_token, _ = value_loss(values, old, returns, mask, aggregate="none")
+    assert per_token.shape == mask.shape and (per_token[~mask] == 0).all()
+    close(per_token[mask].mean(), value_loss(values, old, returns, mask)[0])
 
 
 def test_statistics(batch):
