@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from labkit.exercises import check, hint, solution, spec
     from labkit.intervals import bootstrap_interval, t_interval
     from labkit.lab import train
-    from labkit.models import Policy, RewardModel, load_policy, load_reward_model, token_logprobs
+    from labkit.models import (
+        Policy,
+        RewardModel,
+        concatenate_and_cut,
+        load_policy,
+        load_reward_model,
+        token_logprobs,
+        token_logprobs_and_entropy,
+        tokens_and_mask,
+    )
     from labkit.recipes import Recipe, list_recipes, load_recipe
     from labkit.rollouts import Rollouts, score
     from labkit.runs import Run, open_run
@@ -34,7 +43,16 @@ _ROOMS = {
     "exercises": ("check", "hint", "solution", "spec"),
     "intervals": ("bootstrap_interval", "t_interval"),
     "lab": ("train",),
-    "models": ("Policy", "RewardModel", "load_policy", "load_reward_model", "token_logprobs"),
+    "models": (
+        "Policy",
+        "RewardModel",
+        "concatenate_and_cut",
+        "load_policy",
+        "load_reward_model",
+        "token_logprobs",
+        "token_logprobs_and_entropy",
+        "tokens_and_mask",
+    ),
     "recipes": ("Recipe", "list_recipes", "load_recipe"),
     "rollouts": ("Rollouts", "score"),
     "runs": ("Run", "open_run"),
@@ -65,6 +83,7 @@ __all__ = [
     "browse",
     "check",
     "compare",
+    "concatenate_and_cut",
     "evaluate",
     "hint",
     "kl_of_best_of_n",
@@ -86,6 +105,8 @@ __all__ = [
     "task_from_file",
     "task_from_function",
     "token_logprobs",
+    "token_logprobs_and_entropy",
+    "tokens_and_mask",
     "train",
     "verifiers",
 ]

@@ -24,6 +24,7 @@ BATCHING = "tests/sampling/test_batching.py"
 LOGPROBS = "tests/models/test_logprobs.py"
 CHUNKS = f"{LOGPROBS}::test_in_chunks_equals_plain_gradients_too[llama-recomputed]"
 MEMORY = "tests/training/test_memory.py"
+MASKS = "tests/algorithms/test_masks.py"
 MISMATCH = "tests/training/test_mismatch.py"
 POLICY = "tests/models/test_policy.py"
 PPO = "tests/training/test_ppo.py"
@@ -134,6 +135,62 @@ MUTANTS = [
         "loss = loss - self.entropy_coef * aggregate_tokens(",
         "loss = loss + self.entropy_coef * aggregate_tokens(",
         f"{EXACT}::test_the_entropy_bonus_climbs_the_entropy",
+    ),
+    _mutant(
+        "SAPO: temperatures swapped",
+        "algorithms/policy.py",
+        "advantage > 0, weight.new_full((), tau_pos)",
+        "advantage < 0, weight.new_full((), tau_pos)",
+        CLIP,
+    ),
+    _mutant(
+        "SAPO without its normaliser",
+        "algorithms/policy.py",
+        "torch.sigmoid(tau * (weight - 1)) * 4 / tau",
+        "torch.sigmoid(tau * (weight - 1))",
+        CLIP,
+    ),
+    _mutant(
+        "a loss per token that keeps the padding",
+        "algorithms/reduction.py",
+        'if aggregate == "none":\n        return torch.where(mask, values, 0.0)',
+        'if aggregate == "none":\n        return values',
+        PRESETS,
+    ),
+    _mutant(
+        "MaxRL by the standard deviation",
+        "algorithms/presets.py",
+        'scale="group_mean"',
+        'scale="group_std"',
+        f"{EXACT}::test_maxrl_climbs_the_log_of_the_pass_rate_as_far_as_the_group_allows",
+    ),
+    _mutant(
+        "explained variance around zero",
+        "algorithms/value.py",
+        "(x - masked_mean(x, mask)).square()",
+        "x.square()",
+        VALUE,
+    ),
+    _mutant(
+        "the tokens of lowest entropy",
+        "algorithms/masks.py",
+        "sort(descending=True).values[kept - 1]",
+        "sort().values[kept - 1]",
+        MASKS,
+    ),
+    _mutant(
+        "good answers masked as off-policy, too",
+        "algorithms/masks.py",
+        "mask & ((advantage >= 0) | (gap <= threshold)[:, None])",
+        "mask & (gap <= threshold)[:, None]",
+        MASKS,
+    ),
+    _mutant(
+        "the off-policy gap upside down",
+        "algorithms/masks.py",
+        "masked_mean(sampler_logprobs - logprobs, mask, dim=1)",
+        "masked_mean(logprobs - sampler_logprobs, mask, dim=1)",
+        MASKS,
     ),
     # Presets
     _mutant(

@@ -117,7 +117,7 @@ class Preset:
 
     @property
     def _kl_lowers_the_score(self) -> bool:
-        """Whether the KL is subtracted from the reward of the whole answer (and not token by token, nor in the loss)."""
+        """Whether the KL is subtracted from the reward of the whole answer: neither token by token nor in the loss."""
         return self.kl_coef != 0 and self.kl_placement == "reward" and self.credit == "sequence"
 
     def shape_rewards(

@@ -1,6 +1,13 @@
 """Models: loading a policy or a reward model, and log-probabilities of tokens under a policy."""
 
-from labkit.models.encoding import Encoded, encode_reply, pad, step_ends
+from labkit.models.encoding import (
+    Encoded,
+    concatenate_and_cut,
+    encode_reply,
+    pad,
+    step_ends,
+    tokens_and_mask,
+)
 from labkit.models.heads import ScalarHead, hidden_width
 from labkit.models.logprobs import (
     head_logprobs,
@@ -26,6 +33,7 @@ __all__ = [
     "add_lora",
     "autocast",
     "chosen_logprobs",
+    "concatenate_and_cut",
     "encode_reply",
     "head_logprobs",
     "hidden_states",
@@ -40,6 +48,7 @@ __all__ = [
     "step_ends",
     "token_logprobs",
     "token_logprobs_and_entropy",
+    "tokens_and_mask",
     "train_with",
     "without_adapters",
 ]

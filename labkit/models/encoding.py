@@ -1,10 +1,13 @@
 """Prompt and reply as token ids: the template once, the eos at the end, and where the reply begins."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from labkit.errors import UserError
 from labkit.models.policy import Policy
@@ -69,3 +72,68 @@ def pad(
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = torch.tensor(row)
     return tokens.to(device), lengths.to(device)
+
+
+def tokens_and_mask(
+    prompts: Sequence[Sequence[int]],
+    replies: Sequence[Sequence[int]],
+    pad_with: int | PreTrainedTokenizerBase,
+    device: torch.device | str = "cpu",
+) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
+    """Ids of prompts and of replies as right-padded tokens, and a mask that is True for the tokens of the replies.
+
+    `prompts[i]` and `replies[i]` are token ids. Put the eos at the end of a reply that is finished. `pad_with` is the
+    id to pad with, or a tokenizer: then its pad token, or its eos if it has no pad token. Both results are
+    [batch, time], where time is the largest sum of the lengths of a prompt and its reply.
+
+    Column t of both is about token t itself. `token_logprobs` takes them and gives the log-prob of `tokens[:, t]` in
+    column t, so there is nothing to shift. Raises UserError unless there is one reply per prompt and at least one
+    prompt, for a prompt without a token (nothing would predict the first token of its reply: begin the prompt with the
+    bos), and for a tokenizer that has neither a pad token nor an eos.
+
+    >>> tokens, mask = tokens_and_mask([[5, 6, 7], [8]], [[1, 2], [3]], pad_with=0)
+    >>> tokens.tolist()
+    [[5, 6, 7, 1, 2], [8, 3, 0, 0, 0]]
+    >>> mask.int().tolist()
+    [[0, 0, 0, 1, 1], [0, 1, 0, 0, 0]]
+    """
+    if len(prompts) != len(replies):
+        raise UserError(f"{len(prompts)} prompts and {len(replies)} replies: give one reply per prompt")
+    if not len(prompts):
+        raise UserError("there is no prompt and no reply: give at least one of each")
+    for i, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise UserError(f"prompt {i} has no token: begin it with the tokenizer's bos")
+    if isinstance(pad_with, PreTrainedTokenizerBase):
+        found = pad_with.eos_token_id if pad_with.pad_token_id is None else pad_with.pad_token_id
+        if not isinstance(found, int):
+            raise UserError("the tokenizer has neither a pad token nor an eos: give the id to pad with")
+        pad_with = found
+    rows = [[int(token) for token in (*prompt, *reply)] for prompt, reply in zip(prompts, replies, strict=True)]
+    tokens, ends = pad(rows, pad_with, torch.device(device))
+    starts = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    column = torch.arange(tokens.shape[1], device=device)  # [time]
+    return tokens, (column >= starts[:, None]) & (column < ends[:, None])
+
+
+def concatenate_and_cut(documents: Iterable[Sequence[int]], length: int, *, drop_last: bool = True) -> list[list[int]]:
+    """All documents as one stream of ids, cut into rows of `length` tokens: packing without padding.
+
+    Pretraining packs in this way (Brown et al. 2020, "Language models are few-shot learners", appendix B); TRL calls it
+    `wrapped`. There is no padding, but a document may be cut at any token, and a token sees the documents that precede
+    its own in the row. Put the bos or eos of each document into its ids. The SFT trainer packs in another way: it keeps
+    documents whole, and no document sees another.
+
+    `drop_last` leaves out a last row that is shorter than the others. To pack a mask of the same lengths, call the
+    function a second time with it. Raises UserError for a length below 1.
+
+    >>> concatenate_and_cut([[1, 2, 3, 0], [4, 0], [5, 6, 0]], 4)
+    [[1, 2, 3, 0], [4, 0, 5, 6]]
+    >>> concatenate_and_cut([[1, 2, 3, 0], [4, 0], [5, 6, 0]], 4, drop_last=False)
+    [[1, 2, 3, 0], [4, 0, 5, 6], [0]]
+    """
+    if length < 1:
+        raise UserError(f"length={length} must be at least 1 token")
+    stream = list(chain.from_iterable(documents))
+    end = len(stream) - len(stream) % length if drop_last else len(stream)
+    return [stream[at : at + length] for at in range(0, end, length)]
