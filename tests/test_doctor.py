@@ -13,8 +13,8 @@ from mini_run import save_random_model
 
 import labkit.models.policy
 from labkit.cli import main
-from labkit.doctor.machine import Finding, examine, models_at_hand, traps
 from labkit.doctor import machine as doctor
+from labkit.doctor.machine import Finding, examine, models_at_hand, traps
 from labkit.errors import UserError
 from labkit.models import MODELS
 

@@ -39,13 +39,14 @@ def check_exercise(exercise: Exercise, fn: Any, timeout: float | None = TIME_LIM
         names = ", ".join(exercise.arguments)
         return wrong(f"The function cannot be called with the {len(exercise.arguments)} arguments ({names}).")
     fn, reference = exercise.with_verdict(fn), exercise.with_verdict(exercise.reference)
+    # The reference goes first: what it imports must not count as the student's time.
+    expected = [call(reference, case) for case in cases]
     first = run_cases(fn, cases[:1], timeout)
     if _unattempted(first[0]):
         return _not_attempted(exercise)
     outcomes = first if first[0].timed_out else first + run_cases(fn, cases[1:], timeout)
     if outcomes[-1].timed_out:
         return wrong(_timeout_message(exercise, cases[len(outcomes) - 1], timeout))
-    expected = [call(reference, case) for case in cases]
     failing = [i for i in range(len(cases)) if _trouble(exercise, expected[i], outcomes[i]) is not None]
     if not failing:
         literal = len(exercise.literal)

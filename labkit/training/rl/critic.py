@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from labkit.algorithms import value_loss
+from labkit.algorithms import explained_variance, value_loss
 from labkit.models import (
     Policy,
     ScalarHead,
@@ -149,22 +149,9 @@ class Values(Helper):
         """How much of the returns' variance the values had explained before the update."""
         values, returns = experience.values, experience.returns
         assert values is not None
-        return {"explained_variance": explained_variance(values, returns, experience.rollouts.mask)}
+        return {"explained_variance": float(explained_variance(values, returns, experience.rollouts.mask))}
 
     @property
     def state(self) -> Mapping[str, Stateful]:
         """The critic's weights."""
         return {"critic": self.critic}
-
-
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - Var(return - value) / Var(return) over the tokens of the mask: 1 perfect, 0 no better than a constant.
-
-    NaN where all returns are equal.
-
-    >>> mask = torch.tensor([[True, True]])
-    >>> explained_variance(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 2.0]]), mask)
-    0.75
-    """
-    spread = returns[mask].var(correction=0)
-    return float(1 - (returns - values)[mask].var(correction=0) / spread) if spread > 0 else float("nan")
