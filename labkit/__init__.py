@@ -27,10 +27,7 @@ if TYPE_CHECKING:
         token_logprobs_and_entropy,
         tokens_and_mask,
     )
-<<<<<<< HEAD
     from labkit.plots.comparison import compare
-=======
->>>>>>> algs
     from labkit.recipes import Recipe, list_recipes, load_recipe
     from labkit.rollouts import Rollouts, score
     from labkit.runs import Run, open_run
@@ -55,10 +52,7 @@ _ROOMS = {
         "token_logprobs_and_entropy",
         "tokens_and_mask",
     ),
-<<<<<<< HEAD
     "plots.comparison": ("compare",),
-=======
->>>>>>> algs
     "recipes": ("Recipe", "list_recipes", "load_recipe"),
     "rollouts": ("Rollouts", "score"),
     "runs": ("Run", "open_run"),
