@@ -1,7 +1,6 @@
 """`labkit doctor`: what it finds, what it calls a trap, and the mend for each thing missing."""
 
 import json
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -161,10 +160,6 @@ def test_what_programs_are_kept_in_by(monkeypatch: pytest.MonkeyPatch, level: st
     monkeypatch.setattr(doctor, "isolation", lambda: level)
     finding = doctor.sandboxing()
     assert finding.status == status and words in finding.found and (finding.mend is None) == (status == "ok")
-
-
-def test_cores_are_those_that_may_be_used():
-    assert 1 <= doctor.usable_cores() <= (os.cpu_count() or 1)
 
 
 def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch):

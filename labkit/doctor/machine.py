@@ -24,6 +24,7 @@ from labkit.paths import PACKAGE, data_folder
 from labkit.recipes import list_recipes
 from labkit.runs import processor
 from labkit.sampling import sample
+from labkit.system import cores as usable_cores
 from labkit.tasks import TASKS, availability, load_task
 from labkit.verifiers.code.sandbox import isolation
 
@@ -165,18 +166,6 @@ def devices() -> list[Finding]:
         mend = "install the build of torch for your driver's CUDA version (`nvidia-smi` shows it)"
         return [Finding("device", "cuda", "warning", told, mend)]
     return [Finding("device", "cpu", "ok", f"{processor()} (no GPU is needed for the notebooks)")]
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        share, period = quota.read_text().split()
-        if share != "max":
-            cores = min(cores, max(1, round(int(share) / int(period))))
-    return cores
 
 
 def machine(cores: int, threads: int) -> list[Finding]:
