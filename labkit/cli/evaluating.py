@@ -75,7 +75,7 @@ def sample_command(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Shows what a model answers, and the score of each answer with its reason.
+    """Shows answers of a model, each with its score and the reason.
 
     Example: `labkit sample tiny countdown -n 4 --samples 2`
 
@@ -103,9 +103,12 @@ def compare_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the learning curves into this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compares runs: a table, the first run with each of the others problem by problem, and runs over seeds.
+    """Compares runs: numbers, paired differences, seeds, curves.
 
     Example: `labkit compare runs/a runs/b --plot curves.png`
+
+    The first run is compared with each of the others, problem by problem; runs that differ in nothing but the
+    seed are summarised.
 
     Look at: whether a difference's interval excludes 0; the warnings, since runs that differ in data or budget
     answer no question; and the interval over seeds, since one seed of each proves little.
@@ -164,7 +167,9 @@ def bench(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Measures speed next to a peer in the same process: same weights, prompts, lengths, dtype.
+    """Measures speed, next to a peer in the same process.
+
+    Both sides get the same weights, prompts, lengths and dtype.
 
     Examples: `labkit bench rollout --against transformers`, `labkit bench verify`,
     `labkit bench rollout --workload fixed --batches 1,16,64,256,1024`

@@ -35,7 +35,7 @@ def recipes(as_json: Json = False) -> None:
 
 
 def tasks(as_json: Json = False) -> None:
-    """Lists the tasks: prompts with a verifier, and where they come from.
+    """Lists the tasks, each a source of prompts with a verifier.
 
     Look at: the example, then `labkit sample tiny TASK` for what the base model answers.
     """
@@ -86,7 +86,7 @@ def doctor(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Checks whether everything is at hand, and says how to fix what is not.
+    """Checks that all is at hand, and says how to fix the rest.
 
     Look at: lines marked missing (fix them first) and warning (known traps); the smoke test's tokens per
     second. The exit status is 1 where something that is needed is missing.
@@ -111,7 +111,7 @@ def doctor(
 
 
 def version() -> None:
-    """Prints the version of labkit, and of what it is built on."""
+    """Prints the versions of labkit and of what it is built on."""
     from labkit.doctor.packages import versions
 
     found = versions()

@@ -26,7 +26,7 @@ def traces(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Writes a model's right answers to training problems, for a student to be fine-tuned on.
+    """Writes right answers of a model as data for fine-tuning.
 
     Example: `labkit traces tiny-r1-zero countdown --out traces.jsonl`, then `labkit train distill-sft-micro`
 

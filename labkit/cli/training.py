@@ -106,7 +106,9 @@ def pretrain(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The seed; the same as --set seed=N.")] = None,
 ) -> None:
-    """Pretrains a base model from random weights on its small world (tiny: about 20 minutes, micro: about 8).
+    """Pretrains a base model (tiny: 20 minutes, micro: 8).
+
+    It begins with random weights and learns the texts of the lab's small world; times are for two CPU cores.
 
     Look at: pretraining_loss.jsonl for how the loss falls, then `labkit eval FOLDER countdown` for what the
     base can do. The last line of standard output is the folder.

@@ -1,6 +1,6 @@
 """Is everything at hand? Versions, device, machine, models, optional packages, known traps, a smoke test.
 
-Each finding says what is there, and for what is not, the mend: a command to type.
+Each finding says what is there; for what is missing, its `mend` says how to fix that: a command to type.
 """
 
 import os
@@ -162,8 +162,8 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
     """
     found = []
     if threads > 1 and load > cores - 0.5:
-        # Measured on 2 cores: beside one busy process two threads sample 7 times slower, since each waits for the
-        # other by spinning; one thread hardly feels it.
+        # Measured on 2 cores: next to one busy process two threads sample 7 times slower, since each waits for the
+        # other by spinning; one thread is hardly slower.
         told = (
             f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down"
         )
@@ -223,7 +223,7 @@ def smoke_test() -> tuple[list[Finding], dict[str, float] | None]:
         rollouts = sample(policy, prompts, max_new_tokens=64)
         seconds = time.perf_counter() - started
     except UserError as error:
-        return [Finding("smoke test", "sampling", "missing", str(error), "mend what is missing above")], None
+        return [Finding("smoke test", "sampling", "missing", str(error), "fix what is missing above")], None
     except Exception as error:  # a broken installation may raise anything, and the report must go on
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         return [Finding("smoke test", "sampling", "missing", told, "reinstall torch and transformers")], None

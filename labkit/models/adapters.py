@@ -17,7 +17,7 @@ def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def merged_adapters(model: nn.Module) -> Iterator[None]:
-    """Inside, the adapters are part of the weights, so that whoever reads the weights computes with them.
+    """Inside, the adapters are part of the weights, so that code that reads the weights computes with them.
 
     Afterwards the weights are what they were, to the last bit: adding and taking off again would round.
     """

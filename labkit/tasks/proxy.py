@@ -1,59 +1,59 @@
-"""A task whose answers are scored by something in its verifier's place (a reward model, another verifier), with the
-task's own score kept beside it: what is trained on is a proxy, what is meant is gold.
+"""Scoring answers by something in the verifier's place (a reward model, another verifier), with the task's own score
+next to it: what is trained on is a proxy, what is meant is gold.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from labkit.tasks.problem import Problem
 from labkit.verifiers import Score, run_verifier
 
-if TYPE_CHECKING:
-    from labkit.tasks.base import Problem, Task
+BatchScorer = Callable[[list[str], list[Problem]], list[Score]]
+"""The scores of completions, in order; the i-th answers the i-th problem."""
 
 
 class Scorer(Protocol):
     """What scores replies: `labkit.models.RewardModel`, or an object of your own."""
 
     def score(self, prompts: list[str], completions: list[str]) -> Any:
-        """One real number a row: a tensor or a list."""
+        """One real number per row: a tensor or a list."""
         ...
 
 
-def with_reward_model(task: "Task", reward_model: Scorer) -> "Task":
-    """The task with the reward model's number as reward, and its own score as `parts["gold"]`.
+def by_reward_model(gold: BatchScorer, reward_model: Scorer) -> BatchScorer:
+    """Scores with the reward model's number as reward, and the gold score as `parts["gold"]`.
 
     A number that is not finite becomes a score of 0 with `parts["not_finite"]`: training ends there.
     """
 
-    def score(completions: list[str], problems: "list[Problem]") -> list[Score]:
-        golds = task.score_all(completions, problems)
+    def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+        golds = gold(completions, problems)
         proxies = reward_model.score([problem.prompt for problem in problems], completions)
-        return [_score(gold, float(proxy)) for gold, proxy in zip(golds, proxies, strict=True)]
+        return [_number_beside(one, float(proxy)) for one, proxy in zip(golds, proxies, strict=True)]
 
-    return replace(task, batch_scorer=score)
+    return score
 
 
-def _score(gold: Score, proxy: float) -> Score:
+def by_verifier(gold: BatchScorer, verifier: Callable[[str, Any], Any]) -> BatchScorer:
+    """Scores of another verifier on the same references, with the gold score as `parts["gold"]`."""
+
+    def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+        golds = gold(completions, problems)
+        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
+        return [_score_beside(one, proxy) for one, proxy in zip(golds, proxies, strict=True)]
+
+    return score
+
+
+def _number_beside(gold: Score, proxy: float) -> Score:
     parts = {**gold.parts, "gold": gold.reward}
     if not math.isfinite(proxy):
         return Score(0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0})
     return Score(proxy, f"reward model {proxy:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
 
 
-def with_verifier(task: "Task", verifier: Callable[[str, Any], Any]) -> "Task":
-    """The task scored by another verifier, on the same references; its own score is `parts["gold"]`."""
-
-    def score(completions: list[str], problems: "list[Problem]") -> list[Score]:
-        golds = task.score_all(completions, problems)
-        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
-        return [_beside(gold, proxy) for gold, proxy in zip(golds, proxies, strict=True)]
-
-    return replace(task, batch_scorer=score)
-
-
-def _beside(gold: Score, proxy: Score) -> Score:
+def _score_beside(gold: Score, proxy: Score) -> Score:
     errors = {"verifier_error": 1.0} if "verifier_error" in gold.parts | proxy.parts else {}
     reason = f"proxy {proxy.reward:g}: {proxy.reason}; gold {gold.reward:g}: {gold.reason}"
     return Score(proxy.reward, reason, proxy.extracted, {**proxy.parts, **errors, "gold": gold.reward})

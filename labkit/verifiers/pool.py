@@ -248,7 +248,6 @@ class _Batch:
         self.error: BaseException | None = None
         self._todo = deque(range(len(items)))
         self._late = 0
-        self._answered = 0
         self._watched: set[Worker] = set()
         self._lock = threading.Lock()
 
