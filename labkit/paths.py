@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder() -> Path:
-    """The folder with `models/tiny` in it: `data/` beside the package in a checkout, else `labkit/_data`."""
+    """The folder with `models/tiny` in it: `data/` next to the package in a checkout, else `labkit/_data`."""
     for folder in (PACKAGE.parent / "data", PACKAGE / "_data"):
         if (folder / "models" / "tiny" / "config.json").exists():
             return folder

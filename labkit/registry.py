@@ -4,7 +4,7 @@ A room adds its own names. The small worlds are looked up in the folder `labkit/
 and needs no line elsewhere.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Generic, TypeVar, cast
@@ -12,10 +12,11 @@ from typing import Generic, TypeVar, cast
 Entry = TypeVar("Entry")
 
 
-class Registry(Mapping[str, Entry], Generic[Entry]):
-    """A mapping from names to objects, which the rooms fill. It has no hidden names; only `find` returns these.
+class Registry(MutableMapping[str, Entry], Generic[Entry]):
+    """A mapping from names to things, which rooms fill. Hidden names are no part of it: only `find` knows them.
 
-    An entry may be given as "module:name"; the module is imported when the entry is first used.
+    `add` refuses a name that is taken; `registry[name] = thing` replaces what has that name. An entry may be given to
+    `add` as "module:name"; the module is imported when the entry is first asked for.
 
     >>> shapes = Registry[object]()
     >>> shapes.add("pi", "math:pi"); shapes.add("e", 2.718, hidden=True)
@@ -45,6 +46,14 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if name not in self:
             raise KeyError(name)
         return self._resolve(name)
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        self._ask_the_worlds()
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        self._ask_the_worlds()
+        del self._entries[name]
 
     def _resolve(self, name: str) -> Entry:
         entry = self._entries[name]

@@ -5,7 +5,6 @@ scores), `checkpoints/step-N/`, `result.json`.
 """
 
 import json
-import math
 import platform
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import torch
 import yaml
 
 from labkit.errors import UserError
+from labkit.jsonl import finite
 from labkit.models import Policy, load_policy
 from labkit.paths import PACKAGE
 
@@ -167,17 +167,6 @@ def write_aside(file: Path, text: str) -> None:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps(finite(row)) + "\n"
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN: numbers that are not finite become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return value
 
 
 def _version(package: str) -> str:

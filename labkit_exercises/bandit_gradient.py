@@ -48,8 +48,8 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def bandit_gradient(\n"
-        '    logits: Float[Tensor, "v"], rewards: Float[Tensor, "v"]\n'
-        ') -> Float[Tensor, "v"]:\n'
+        '    logits: Float[Tensor, " v"], rewards: Float[Tensor, " v"]\n'
+        ') -> Float[Tensor, " v"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=bandit_gradient,

@@ -46,7 +46,7 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def bradley_terry_loss(\n"
-        '    chosen: Float[Tensor, "pairs"], rejected: Float[Tensor, "pairs"]\n'
+        '    chosen: Float[Tensor, " pairs"], rejected: Float[Tensor, " pairs"]\n'
         ') -> Float[Tensor, ""]:\n'
         "    raise NotImplementedError\n"
     ),

@@ -62,7 +62,7 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def calibration_error(\n"
-        '    said: Float[Tensor, "cases"], right: Bool[Tensor, "cases"], bins: int\n'
+        '    said: Float[Tensor, " cases"], right: Bool[Tensor, " cases"], bins: int\n'
         ") -> float:\n"
         "    raise NotImplementedError\n"
     ),

@@ -92,7 +92,7 @@ EXERCISE = Exercise(
         "def clipped_policy_loss(\n"
         '    logprobs: Float[Tensor, "b t"],\n'
         '    old_logprobs: Float[Tensor, "b t"],\n'
-        '    advantages: Float[Tensor, "b"],\n'
+        '    advantages: Float[Tensor, " b"],\n'
         '    mask: Bool[Tensor, "b t"],\n'
         "    clip: float = 0.2,\n"
         ') -> Float[Tensor, ""]:\n'

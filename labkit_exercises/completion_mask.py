@@ -69,7 +69,7 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def completion_mask(\n"
-        '    tokens: Int[Tensor, "b t"], prompt_lengths: Int[Tensor, "b"], eos_id: int\n'
+        '    tokens: Int[Tensor, "b t"], prompt_lengths: Int[Tensor, " b"], eos_id: int\n'
         ') -> Bool[Tensor, "b t"]:\n'
         "    raise NotImplementedError\n"
     ),

@@ -50,7 +50,7 @@ EXERCISE = Exercise(
     stub=(
         "def conservative_reward(\n"
         '    scores: Float[Tensor, "models answers"], coef: float\n'
-        ') -> Float[Tensor, "answers"]:\n'
+        ') -> Float[Tensor, " answers"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=conservative_reward,

@@ -56,10 +56,10 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def dpo_loss(\n"
-        '    policy_chosen: Float[Tensor, "n"],\n'
-        '    policy_rejected: Float[Tensor, "n"],\n'
-        '    ref_chosen: Float[Tensor, "n"],\n'
-        '    ref_rejected: Float[Tensor, "n"],\n'
+        '    policy_chosen: Float[Tensor, " n"],\n'
+        '    policy_rejected: Float[Tensor, " n"],\n'
+        '    ref_chosen: Float[Tensor, " n"],\n'
+        '    ref_rejected: Float[Tensor, " n"],\n'
         "    beta: float,\n"
         ') -> Float[Tensor, ""]:\n'
         "    raise NotImplementedError\n"

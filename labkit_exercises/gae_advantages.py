@@ -68,8 +68,8 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def gae_advantages(\n"
-        '    rewards: Float[Tensor, "t"], values: Float[Tensor, "t"], gamma: float, lam: float\n'
-        ') -> Float[Tensor, "t"]:\n'
+        '    rewards: Float[Tensor, " t"], values: Float[Tensor, " t"], gamma: float, lam: float\n'
+        ') -> Float[Tensor, " t"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=gae_advantages,

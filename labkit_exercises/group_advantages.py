@@ -73,7 +73,7 @@ EXERCISE = Exercise(
         "- A group of equal rewards has advantage 0."
     ),
     stub=(
-        'def group_advantages(rewards: Float[Tensor, "b"], groups: Int[Tensor, "b"]) -> Float[Tensor, "b"]:\n'
+        'def group_advantages(rewards: Float[Tensor, " b"], groups: Int[Tensor, " b"]) -> Float[Tensor, " b"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=group_advantages,

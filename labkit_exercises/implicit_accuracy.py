@@ -51,10 +51,10 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def implicit_accuracy(\n"
-        '    policy_chosen: Float[Tensor, "n"],\n'
-        '    policy_rejected: Float[Tensor, "n"],\n'
-        '    ref_chosen: Float[Tensor, "n"],\n'
-        '    ref_rejected: Float[Tensor, "n"],\n'
+        '    policy_chosen: Float[Tensor, " n"],\n'
+        '    policy_rejected: Float[Tensor, " n"],\n'
+        '    ref_chosen: Float[Tensor, " n"],\n'
+        '    ref_rejected: Float[Tensor, " n"],\n'
         ") -> float:\n"
         "    raise NotImplementedError\n"
     ),

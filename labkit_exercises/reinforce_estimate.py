@@ -53,8 +53,8 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def reinforce_estimate(\n"
-        '    logits: Float[Tensor, "v"], samples: Int[Tensor, "n"], rewards: Float[Tensor, "n"]\n'
-        ') -> Float[Tensor, "v"]:\n'
+        '    logits: Float[Tensor, " v"], samples: Int[Tensor, " n"], rewards: Float[Tensor, " n"]\n'
+        ') -> Float[Tensor, " v"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=reinforce_estimate,

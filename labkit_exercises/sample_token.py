@@ -50,7 +50,7 @@ EXERCISE = Exercise(
         "whose stretch `u` falls is drawn. A stretch contains its left end, not its right one."
     ),
     stub=(
-        'def sample_token(logits: Float[Tensor, "v"], u: float, temperature: float) -> int:\n'
+        'def sample_token(logits: Float[Tensor, " v"], u: float, temperature: float) -> int:\n'
         "    raise NotImplementedError\n"
     ),
     reference=sample_token,

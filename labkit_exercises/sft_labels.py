@@ -58,7 +58,7 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def sft_labels(\n"
-        '    tokens: Int[Tensor, "b t"], prompt_lengths: Int[Tensor, "b"], lengths: Int[Tensor, "b"]\n'
+        '    tokens: Int[Tensor, "b t"], prompt_lengths: Int[Tensor, " b"], lengths: Int[Tensor, " b"]\n'
         ') -> Int[Tensor, "b t"]:\n'
         "    raise NotImplementedError\n"
     ),

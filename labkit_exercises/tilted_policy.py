@@ -46,8 +46,8 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def tilted_policy(\n"
-        '    probs: Float[Tensor, "answers"], rewards: Float[Tensor, "answers"], beta: float\n'
-        ') -> Float[Tensor, "answers"]:\n'
+        '    probs: Float[Tensor, " answers"], rewards: Float[Tensor, " answers"], beta: float\n'
+        ') -> Float[Tensor, " answers"]:\n'
         "    raise NotImplementedError\n"
     ),
     reference=tilted_policy,

@@ -85,7 +85,7 @@ EXERCISE = Exercise(
     ),
     stub=(
         "def token_kl_reward(\n"
-        '    scores: Float[Tensor, "b"],\n'
+        '    scores: Float[Tensor, " b"],\n'
         '    logprobs: Float[Tensor, "b t"],\n'
         '    ref_logprobs: Float[Tensor, "b t"],\n'
         '    mask: Bool[Tensor, "b t"],\n'

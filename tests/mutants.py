@@ -495,15 +495,15 @@ MUTANTS = [
     _mutant(
         "the gradient forgets the temperature",
         "models/output.py",
-        "by_logits.div_(temperature)",
+        "by_logits.div_(self.temperature)",
         "by_logits.div_(1.0)",
         CHUNKS,
     ),
     _mutant(
         "the entropy's gradient upside down",
         "models/output.py",
-        "slope = slope - by_entropy[part, None] * (logp + entropy[part, None])",
-        "slope = slope + by_entropy[part, None] * (logp + entropy[part, None])",
+        "slope = slope - by_entropy * (logp + self._entropy(logp)[:, None])",
+        "slope = slope + by_entropy * (logp + self._entropy(logp)[:, None])",
         CHUNKS,
     ),
     _mutant(

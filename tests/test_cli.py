@@ -95,6 +95,10 @@ def test_without_arguments_it_says_what_there_is(labkit_command: Callable[..., S
     assert all(re.search(rf"\b{command}\b", said.out) for command in COMMANDS)
 
 
+def test_the_list_of_commands_says_each_in_a_whole_line(labkit_command: Callable[..., Said]):
+    assert "..." not in labkit_command("--help").out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_says_what_to_look_at(labkit_command: Callable[..., Said], command: str):
     said = labkit_command(command, "--help")

@@ -1,7 +1,6 @@
-"""`labkit doctor`: what it finds, what it calls a trap, and the mend for each thing missing."""
+"""`labkit doctor`: what it finds, what it calls a trap, and the fix for each thing missing."""
 
 import json
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -11,12 +10,16 @@ import pytest
 import torch
 from mini_run import save_random_model
 
+import labkit.doctor.machine as doctor
+import labkit.doctor.packages as packages
+import labkit.models.at_hand
 import labkit.models.policy
 from labkit.cli import main
-from labkit.doctor import machine as doctor
-from labkit.doctor.machine import Finding, examine, models_at_hand, traps
+from labkit.doctor.machine import examine, traps
+from labkit.doctor.packages import Finding
 from labkit.errors import UserError
 from labkit.models import MODELS
+from labkit.models.at_hand import models_at_hand
 
 if TYPE_CHECKING:
     from labkit.models import Policy
@@ -35,7 +38,7 @@ def named(findings: list[Finding], name: str) -> Finding:
 def with_random_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder in which tiny is a random model."""
     save_random_model(tmp_path / "models" / "tiny")
-    for module in (doctor, labkit.models.policy):
+    for module in (labkit.models.at_hand, labkit.models.policy):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
     return tmp_path
 
@@ -45,7 +48,7 @@ def without_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Path:
         raise UserError("labkit's data folder is missing")
 
-    for module in (doctor, labkit.models.policy):
+    for module in (labkit.models.at_hand, labkit.models.policy):
         monkeypatch.setattr(module, "data_folder", missing)
 
 
@@ -89,7 +92,7 @@ def test_what_is_needed_and_missing_has_a_mend_and_status_1(
         main()
     plain = capsys.readouterr().out
     assert end.value.code == 1
-    assert "missing" in plain and "mend: reinstall labkit" in plain
+    assert "missing" in plain and "fix: reinstall labkit" in plain
 
 
 def test_a_broken_installation_is_a_finding_and_no_exception(monkeypatch: pytest.MonkeyPatch):
@@ -106,7 +109,7 @@ def test_it_looks_at_every_package_that_is_declared():
     extras = project["optional-dependencies"]
     needed = {text.split(">")[0] for text in project["dependencies"]}
     optional = {text.split(">")[0] for extra in ("lab", "bench", "peft", "smollm2") for text in extras[extra]}
-    names = [finding.name for finding in doctor.packages()]
+    names = [finding.name for finding in packages.packages()]
     assert set(names) == needed | optional | {"python"}
     assert len(names) == len(set(names))
 
@@ -121,9 +124,9 @@ def test_it_looks_at_every_package_that_is_declared():
     ],
 )
 def test_packages(monkeypatch: pytest.MonkeyPatch, package: str, installed: str | None, status: str, mend: str | None):
-    version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: installed if name == package else version(name))
-    finding = named(doctor.packages(), package)
+    version = packages._version
+    monkeypatch.setattr(packages, "_version", lambda name: installed if name == package else version(name))
+    finding = named(packages.packages(), package)
     assert (finding.status, finding.mend) == (status, mend)
 
 
@@ -163,10 +166,6 @@ def test_what_programs_are_kept_in_by(monkeypatch: pytest.MonkeyPatch, level: st
     assert finding.status == status and words in finding.found and (finding.mend is None) == (status == "ok")
 
 
-def test_cores_are_those_that_may_be_used():
-    assert 1 <= doctor.usable_cores() <= (os.cpu_count() or 1)
-
-
 def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
@@ -186,9 +185,9 @@ def test_models_of_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cut_off = cache / "models--someone--partial" / "snapshots" / ("1" * 40)
     cut_off.mkdir(parents=True)
     (cut_off / "config.json").write_text("{")
-    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     found = {model["name"]: model["at_hand"] for model in models_at_hand() if model["name"] != "smollm2-135m"}
     shipped = dict.fromkeys(MODELS.keys() - {"smollm2-135m"}, False)  # this data folder has tiny alone
     assert found == {**shipped, "tiny": True, "someone/chat": True}
-    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
     assert [model["name"] for model in models_at_hand()] == list(MODELS)

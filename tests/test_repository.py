@@ -197,7 +197,7 @@ def test_code_cells_fit_on_a_screen(notebook: nbformat.NotebookNode):
 
 # DESIGN in one table: a module imports from rooms on its own floor or on floors below it, never from above.
 FLOORS = {
-    **dict.fromkeys(["errors", "paths", "registry", "algorithms", "verifiers"], 0),
+    **dict.fromkeys(["errors", "paths", "registry", "system", "jsonl", "tables", "algorithms", "verifiers"], 0),
     **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "data"], 1),
     **dict.fromkeys(["sampling", "evaluation", "runs", "inference", "worlds"], 2),
     **dict.fromkeys(["training", "pipeline"], 3),
@@ -216,11 +216,12 @@ KNOWN = {_dotted(path) for path in MODULES}
 
 
 def _imports(path: Path) -> set[str]:
-    """The modules of labkit that a file imports anywhere, inside functions too, type checking left out."""
+    """The modules of labkit that a file imports anywhere: inside functions, for type checking, lazily by its stub."""
     here = _dotted(path)
     package = here if path.name == "__init__.py" else here.rpartition(".")[0]
+    sources = [path, path.with_suffix(".pyi")] if path.with_suffix(".pyi").exists() else [path]
     found = set()
-    for node in _run_time_nodes(ast.parse(path.read_text())):
+    for node in (node for source in sources for node in ast.walk(ast.parse(source.read_text()))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -234,20 +235,19 @@ def _imports(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "labkit"} - {here}
 
 
-def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from _run_time_nodes(node)
-
-
 def _room(module: str) -> str:
     return module.removeprefix("labkit").strip(".").split(".")[0]
 
 
-def test_every_room_has_its_floor():
-    assert {_room(module) for module in KNOWN} - set(FLOORS) == set(), "give the new room a floor in FLOORS"
+def test_the_table_of_floors_in_the_readme_is_whole():
+    told: dict[str, int] = {}
+    for floor, rooms in re.findall(r"^\| (\d) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE):
+        told |= dict.fromkeys((name for name in re.findall(r"`([\w.]+)`", rooms) if name != "lk.train"), int(floor))
+    assert told == {room: floor for room, floor in FLOORS.items() if room not in ("", "__main__")}
+
+
+def test_every_room_has_its_floor_and_every_floor_its_rooms():
+    assert set(FLOORS) == {_room(module) for module in KNOWN}, "FLOORS and the README name each room, and no other"
 
 
 def test_modules_import_only_from_their_floor_or_below():
@@ -349,7 +349,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_every_module_the_recipes_and_the_small_data(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {path.relative_to(ROOT).as_posix() for path in MODULES} <= names
-    assert {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.yaml")} <= names
+    others = [path for pattern in ("*.yaml", "*.pyi", "py.typed") for path in PACKAGE.rglob(pattern)]
+    assert {".yaml", ".pyi", ".typed"} == {path.suffix for path in others}
+    assert {path.relative_to(ROOT).as_posix() for path in others} <= names
     model = {path.name for path in (ROOT / "data/models/tiny").iterdir() if path.is_file()}
     assert {"config.json", "tokenizer.json", "model.safetensors"} <= model
     assert {f"labkit/_data/models/tiny/{name}" for name in model} <= names

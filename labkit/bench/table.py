@@ -1,6 +1,7 @@
 """Rows of a benchmark as text."""
 
 from labkit.bench.race import Row
+from labkit.tables import table
 
 HEAD = (
     "what",
@@ -16,12 +17,8 @@ HEAD = (
 
 def format_table(rows: list[Row]) -> str:
     """The rows as an aligned table, with notes, the parts of a turn and the device below it."""
-    lines = [HEAD, *map(_cells, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
-    texts = [_justify(line, widths) for line in lines]
-    texts.insert(1, "  ".join("-" * width for width in widths))
     below = [*_notes(rows), *_breakdowns(rows), *_device(rows)]
-    return "\n".join([*texts, *([""] if below else []), *below])
+    return "\n".join([table(HEAD, list(map(_cells, rows))), *([""] if below else []), *below])
 
 
 def _notes(rows: list[Row]) -> list[str]:
@@ -67,12 +64,3 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row['ceiling_fraction']:.3f}",
         ratios,
     )
-
-
-def _justify(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Text to the left, numbers to the right."""
-    padded = [
-        cell.rjust(width) if 2 <= i <= 6 else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(padded).rstrip()

@@ -14,6 +14,7 @@ from typing import Any
 
 from labkit.bench.verify_cases import KINDS, Case, make_cases
 from labkit.errors import UserError
+from labkit.tables import table
 from labkit.verifiers import VERIFIERS, run_verifier
 
 PEER = "math-verify"
@@ -118,23 +119,14 @@ def _silence(name: str) -> Iterator[None]:
 def format_verify(rows: list[Row]) -> str:
     """The rows as an aligned table."""
     head = ("side", "answers", "answers/s", "seconds", "fastest..slowest", "right", "labkit is faster by")
-    lines = [head]
+    cells = []
     for row in rows:
         low, high = row["spread"]
         ratios = ", ".join(f"{value:.1f}x {peer}" for peer, value in row["ratio"].items())
-        cells = (f"{row['answers_per_second']:,.0f}", f"{row['seconds']:.4f}", f"{low:.4f}..{high:.4f}")
-        lines.append((row["side"], str(row["batch"]), *cells, f"{row['right']:.0%}", ratios))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    texts = [
-        "  ".join(
-            cell.rjust(width) if 1 <= i <= 5 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    texts.insert(1, "  ".join("-" * width for width in widths))
+        times = (f"{row['answers_per_second']:,.0f}", f"{row['seconds']:.4f}", f"{low:.4f}..{high:.4f}")
+        cells.append((row["side"], str(row["batch"]), *times, f"{row['right']:.0%}", ratios))
     notes = [f"{row['side']}: {row['notes']}" for row in rows if row["notes"]]
-    return "\n".join([*texts, *([""] if notes else []), *notes])
+    return "\n".join([table(head, cells), *([""] if notes else []), *notes])
 
 
 __all__ = ["bench_verify", "format_verify"]

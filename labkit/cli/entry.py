@@ -1,13 +1,15 @@
-"""The commands put together, and what is said when one of them fails."""
+"""The commands put together, and what is said when one of them fails.
+
+A command imports the rooms that it needs when it is called: so help and lists come at once, without torch.
+"""
 
 import os
 import sys
 import traceback
 from typing import Any
 
-import torch
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from labkit.cli import evaluating, looking, tracing, training, verifying
 from labkit.errors import RunError, UserError
@@ -26,7 +28,21 @@ class _Interrupted(Exception):
     """Ctrl-C."""
 
 
-class _Group(TyperGroup):
+class _QuickHelp:
+    """A command whose `--help` is off by default and not None, which typer would import pydantic to read."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+
+class _Command(_QuickHelp, TyperCommand):
+    pass
+
+
+class _Group(_QuickHelp, TyperGroup):
     """Typer would answer a closed pipe and Ctrl-C by itself, with other exit statuses than ours."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -40,7 +56,7 @@ class _Group(TyperGroup):
         return returned
 
 
-app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode="markdown")
+app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode=None)
 for command in (
     training.train,
     evaluating.eval_command,
@@ -56,7 +72,7 @@ for command in (
     looking.doctor,
     looking.version,
 ):
-    app.command(command.__name__.removesuffix("_command"))(command)
+    app.command(command.__name__.removesuffix("_command"), cls=_Command)(command)
 
 
 def main() -> None:
@@ -81,16 +97,22 @@ def _run(arguments: list[str]) -> int:
         return _fail(str(error), 1, error)
     except UserError as error:
         return _fail(str(error), 2, error)
-    except torch.OutOfMemoryError as error:
-        mend = "lower optimizer.microbatch_tokens, sampling.prompts or sampling.max_new_tokens with --set"
-        return _fail(f"the device is out of memory: {mend}", 1, error)
     except Exception as error:
         usage = _usage(error)
         if usage is not None:
             return _fail(usage, 2)
+        if _out_of_memory(error):
+            fix = "lower optimizer.microbatch_tokens, sampling.prompts or sampling.max_new_tokens with --set"
+            return _fail(f"the device is out of memory: {fix}", 1, error)
         told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "this is a bug in labkit or in your verifier: run with LABKIT_TRACEBACK=1 to see where"
         return _fail(f"{told} ({hint})", 1, error)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory; where torch is not imported, it did not."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _usage(error: Any) -> str | None:
@@ -106,7 +128,7 @@ def _fail(message: str, status: int, error: BaseException | None = None) -> int:
     if error is not None and os.environ.get("LABKIT_TRACEBACK", "0") not in ("", "0"):
         traceback.print_exception(error)
     while error is not None:
-        # A progress bar lives on in the frames of the exception: letting go of it ends its line.
+        # The frames of the exception keep a progress bar alive: without them it ends its line.
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
     print(f"labkit: {' '.join(message.split())}", file=sys.stderr)

@@ -1,20 +1,16 @@
 """Commands that measure: `eval`, `sample`, `compare`, `bench`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
-from labkit.cli.output import announce, console, note, print_json, quietly, reports_table
+from labkit.cli.output import announce, console, note, print_json, quietly
 from labkit.errors import UserError
-from labkit.evaluation.report import evaluate
-from labkit.plots.comparison import compare
-from labkit.rollouts import Rollouts, score
-from labkit.sampling import sample
-from labkit.tasks import load_task
+
+if TYPE_CHECKING:
+    from labkit.rollouts import Rollouts
 
 REPORTED = (
     "model",
@@ -29,17 +25,17 @@ REPORTED = (
     "well_formed",
     "seconds",
 )
+MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens. Default: the task's.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the most probable token.")]
 
 
 def eval_command(
     model: Model,
     task: TaskName,
-    samples: Annotated[int, typer.Option(min=1, help="Samples a problem.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 16,
     limit: Annotated[int, typer.Option(min=1, help="Held-out problems.")] = 128,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Longest answer in tokens. Default: the task's.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = 1.0,
     seed: Annotated[int, typer.Option(help="Chooses the problems and the random numbers.")] = 1234,
     device: Device = None,
     as_json: Json = False,
@@ -51,6 +47,10 @@ def eval_command(
     Look at: pass@1 with its interval (over problems); how far pass@k lies above it, which is what RL can
     still sharpen; the share of truncated answers.
     """
+    from labkit.cli.reports import reports_table
+    from labkit.evaluation.report import evaluate
+    from labkit.tasks import load_task
+
     world, policy = load_task(task), quietly(lambda: find_policy(model, device))
     announce(f"evaluating {policy.name} on {world.name}: {limit} problems x {samples} samples ...")
     options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
@@ -58,65 +58,44 @@ def eval_command(
     if as_json:
         print_json({key: report[key] for key in REPORTED})
         return
-    title = f"{report['model']} on {report['task']}: {report['problems']} problems x {samples} samples"
-    out = console()
-    out.print(reports_table({"held out": report}, title))
-    out.print(f"[dim]95 % intervals over problems; {report['tokens_per_second']:,.0f} tokens/s[/dim]")
+    print(f"{report['model']} on {report['task']}: {report['problems']} problems x {samples} samples")
+    print(reports_table({"held out": report}))
+    print(f"95 % intervals over problems; {report['tokens_per_second']:,.0f} tokens/s")
 
 
 def sample_command(
     model: Model,
     task: TaskName,
     n: Annotated[int, typer.Option("-n", min=1, help="Problems.")] = 4,
-    samples: Annotated[int, typer.Option(min=1, help="Samples a problem.")] = 1,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Longest answer in tokens. Default: the task's.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    samples: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = 1.0,
     split: Annotated[Literal["train", "test"], typer.Option(help="Which problems.")] = "test",
     seed: Annotated[int, typer.Option(help="Chooses the problems and the random numbers.")] = 0,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Shows what a model answers, and the score of each answer with its reason.
+    """Shows answers of a model, each with its score and the reason.
 
     Example: `labkit sample tiny countdown -n 4 --samples 2`
 
     Look at: whether the answers that score are right for the right reason, and what the others share.
     """
+    from labkit.rollouts import score
+    from labkit.sampling import sample
+    from labkit.tasks import load_task
+
     world, policy = load_task(task), quietly(lambda: find_policy(model, device))
     problems = world.sample(n, split, seed=seed)
     longest = max_new_tokens or world.max_new_tokens
 
-    def work() -> Rollouts:
+    def work() -> "Rollouts":
         prompts = [problem.prompt for problem in problems]
         options: dict[str, Any] = {"temperature": temperature, "stop": world.stop, "seed": seed}
         return score(sample(policy, prompts, n=samples, max_new_tokens=longest, **options), world, problems)
 
-    rollouts = quietly(work)
-    rows = [
-        {
-            "prompt": prompt,
-            "completion": text,
-            "reward": judged.reward,
-            "reason": judged.reason,
-            "extracted": judged.extracted,
-            "length": int(length),
-            "truncated": bool(cut),
-        }
-        for prompt, text, judged, length, cut in zip(
-            rollouts.prompts,
-            rollouts.completions,
-            rollouts.scores or [],
-            rollouts.lengths,
-            rollouts.truncated,
-            strict=True,
-        )
-    ]
-    if as_json:
-        print_json(rows)
-    else:
-        _show(rows, console())
+    rows = _rows(quietly(work))
+    print_json(rows) if as_json else _show(rows)
 
 
 def compare_command(
@@ -124,13 +103,18 @@ def compare_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the learning curves into this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compares runs: a table, the first run against each other one problem by problem, seeds summarised.
+    """Compares runs: numbers, paired differences, seeds, curves.
 
     Example: `labkit compare runs/a runs/b --plot curves.png`
 
-    Look at: whether a difference's interval excludes 0; the warnings, for runs that differ in data or budget
+    The first run is compared with each of the others, problem by problem; runs that differ in nothing but the
+    seed are summarised.
+
+    Look at: whether a difference's interval excludes 0; the warnings, since runs that differ in data or budget
     answer no question; and the interval over seeds, since one seed of each proves little.
     """
+    from labkit.plots.comparison import compare
+
     comparison = compare(runs)
     if plot is not None:
         comparison.plot(plot)
@@ -149,59 +133,63 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="PEER",
-            help="Who is measured beside labkit; may be given several times. rollout: transformers, "
+            help="What is measured next to labkit; may be given several times. rollout: transformers, "
             "transformers-static, transformers-continuous; train: transformers; step: trl, trl-microbatch, "
-            "trl-static; verify: math-verify; none: nobody.",
+            "trl-static; verify: math-verify; none: labkit alone.",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",
     task: Annotated[str, typer.Option(help="The task whose prompts are used.")] = "countdown",
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts a batch.")] = 32,
-    samples: Annotated[int, typer.Option(min=1, help="Samples a prompt.")] = 8,
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 32,
+    samples: Annotated[int, typer.Option(min=1, help="Samples per prompt.")] = 8,
     batches: Annotated[
-        str | None, typer.Option(metavar="ROWS,ROWS", help="A ladder of batch sizes in place of --prompts: 1,16,64.")
+        str | None, typer.Option(metavar="ROWS,ROWS", help="Several batch sizes in place of --prompts: 1,16,64.")
     ] = None,
     workload: Annotated[
         str,
-        typer.Option(help="rollout: task, or fixed (each prompt --prompt-tokens long, each row run to the limit)."),
+        typer.Option(
+            help="rollout: task, or fixed (each prompt has --prompt-tokens, each answer --max-new-tokens tokens)."
+        ),
     ] = "task",
-    prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each prompt of the workload fixed.")] = 128,
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Workload fixed: tokens of each prompt.")] = 128,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer in tokens. Default: 200; fixed: 256.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed turns a side; the medians are shown.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed turns per side; the medians are shown.")] = 5,
     dtype: Annotated[
         str | None, typer.Option(help="rollout: float32 or bfloat16. Default: bfloat16 on CUDA, else float32.")
     ] = None,
     full_length: Annotated[
         bool, typer.Option("--full-length", help="rollout: no answer ends early, so none leaves the batch.")
     ] = False,
-    answers: Annotated[int, typer.Option(min=1, help="verify: answers a turn.")] = 2000,
+    answers: Annotated[int, typer.Option(min=1, help="verify: answers per turn.")] = 2000,
     seed: Annotated[int, typer.Option(help="Chooses prompts and random numbers.")] = 0,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Measures speed, beside a peer in the same process: same weights, prompts, lengths, dtype.
+    """Measures speed, next to a peer in the same process.
+
+    Both sides get the same weights, prompts, lengths and dtype.
 
     Examples: `labkit bench rollout --against transformers`, `labkit bench verify`,
     `labkit bench rollout --workload fixed --batches 1,16,64,256,1024`
 
     Look at: the ratio; the fraction of the ceiling, which is what this device could do. Close other programs
-    first. `verify` measures answers a second of every verifier; the options of a model do not concern it.
+    first. `verify` measures the answers per second of every verifier; it uses none of the options of a model.
     """
-    from labkit.bench import format_table, run_bench
-
     peers = None if against is None else [peer for peer in against if peer != "none"]
     if what == "verify":
         from labkit.bench.verify import bench_verify, format_verify
 
-        announce(f"measuring {what}: {answers} answers, {repeats} turns a side ...")
-        judged = quietly(lambda: bench_verify(peers, answers, repeats, seed))
-        print_json(judged) if as_json else print(format_verify(judged))
+        announce(f"measuring {what}: {answers} answers, {repeats} turns per side ...")
+        measured = quietly(lambda: bench_verify(peers, answers, repeats, seed))
+        print_json(measured) if as_json else print(format_verify(measured))
         return
+    from labkit.bench import format_table, run_bench
+
     policy, ladder = quietly(lambda: find_policy(model, device)), _whole_numbers(batches)
     size = f"batches of {batches} rows" if ladder else f"{prompts} prompts x {samples} samples"
-    announce(f"measuring {what}: {size}, {repeats} turns a side ...")
+    announce(f"measuring {what}: {size}, {repeats} turns per side ...")
     rows = quietly(
         lambda: run_bench(
             what,
@@ -234,9 +222,34 @@ def _whole_numbers(text: str | None) -> list[int] | None:
         raise UserError(f"--batches takes whole numbers with commas, such as 1,16,64, not {text!r}") from None
 
 
-def _show(rows: list[dict[str, Any]], out: Console) -> None:
-    """Each answer below its prompt, with its verdict in words and in colour."""
-    last = None
+def _rows(rollouts: "Rollouts") -> list[dict[str, Any]]:
+    """A row per answer, with its score."""
+    return [
+        {
+            "prompt": prompt,
+            "completion": text,
+            "reward": score.reward,
+            "reason": score.reason,
+            "extracted": score.extracted,
+            "length": int(length),
+            "truncated": bool(cut),
+        }
+        for prompt, text, score, length, cut in zip(
+            rollouts.prompts,
+            rollouts.completions,
+            rollouts.scores or [],
+            rollouts.lengths,
+            rollouts.truncated,
+            strict=True,
+        )
+    ]
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """Prints each answer below its prompt, with its verdict in words and in colour."""
+    from rich.text import Text
+
+    out, last = console(), None
     for row in rows:
         if row["prompt"] != last:
             out.print(Text(f"\nprompt  {row['prompt']}", style="bold"))

@@ -1,22 +1,18 @@
 """Commands that tell what there is: `recipes`, `tasks`, `models`, `doctor`, `version`."""
 
-from dataclasses import replace
-from textwrap import shorten
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from labkit.cli.options import Device, Json, Settings, check_device, parse_settings
 from labkit.cli.output import console, print_json, print_list, quietly
-from labkit.doctor.estimates import Estimate, estimate
-from labkit.doctor.machine import GIB, Diagnosis, examine, memory_gib, models_at_hand, versions
 from labkit.errors import UserError
-from labkit.recipes import is_pipeline, list_recipes, load_recipe
-from labkit.recipes.pipeline import load_pipeline
-from labkit.tasks import TASKS, availability, load_task
 
-# What is said of tasks that are not loaded to be listed.
+if TYPE_CHECKING:
+    from labkit.doctor.estimates import Estimate
+    from labkit.doctor.machine import Diagnosis
+
+# The descriptions of tasks that are listed without being loaded.
 PLAIN = {
     "gsm8k": "grade-school word problems (GSM8K)",
     "math": "competition problems (MATH)",
@@ -29,34 +25,32 @@ STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "missing": "bold re
 def recipes(as_json: Json = False) -> None:
     """Lists the recipes that come with labkit.
 
-    Look at: the time each takes, then `labkit train RECIPE`. A recipe of your own is a YAML file with the
+    Look at: the time that each takes, then `labkit train RECIPE`. A recipe of your own is a YAML file with the
     same keys.
     """
-    rows = []
-    for name, description in list_recipes().items():
-        if is_pipeline(name):
-            plan = load_pipeline(name)
-            facts = {"model": plan.model, "task": plan.task, "algorithm": "pipeline"}
-            facts |= {"steps": f"{len(plan.stages)} stages"}
-        else:
-            recipe = load_recipe(name)
-            facts = {"model": recipe.model, "task": recipe.task, "algorithm": recipe.algorithm}
-            facts |= {"steps": recipe.steps}
-        rows.append({"name": name, **facts, "description": description})
-    print_list(rows, ["name", "model", "task", "algorithm", "steps", "description"], as_json)
+    from labkit.recipes.files import summaries
+
+    columns = ["name", "model", "task", "trainer", "algorithm", "steps", "description"]
+    print_list(summaries(), columns, as_json)
 
 
 def tasks(as_json: Json = False) -> None:
-    """Lists the tasks: prompts with a verifier, and where they come from.
+    """Lists the tasks, each a source of prompts with a verifier.
 
-    Look at: the example, then `labkit sample tiny TASK` for what the base model makes of it.
+    Look at: the example, then `labkit sample tiny TASK` for what the base model answers.
     """
+    import random
+    from textwrap import shorten
+
+    from labkit.tasks import TASKS, availability, load_task
+
     rows = []
     for row in availability():
         facts = {"example": None, "max_new_tokens": None, "description": PLAIN.get(row["name"], "")}
         if row["at_hand"] and row["name"] in TASKS:
             task = load_task(row["name"])
-            facts = {"description": task.description, "example": task.sample(1, "test")[0].prompt}
+            example = task.draw("test", random.Random(0)).prompt  # `sample` would make every problem of a finite task
+            facts = {"description": task.description, "example": example}
             facts |= {"max_new_tokens": task.max_new_tokens}
         rows.append(row | facts)
     if as_json:
@@ -74,6 +68,8 @@ def models(as_json: Json = False) -> None:
 
     Look at: "at hand"; any other causal language model of the hub works by its id where there is a network.
     """
+    from labkit.models.at_hand import models_at_hand
+
     rows = [{key: model[key] for key in ("name", "at_hand", "where", "description")} for model in models_at_hand()]
     if as_json:
         print_json(rows)
@@ -90,22 +86,21 @@ def doctor(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Looks whether everything is at hand, and says how to mend what is not.
+    """Checks that all is at hand, and says how to fix the rest.
 
-    Look at: lines marked missing (mend them first) and warning (known traps); the smoke test's tokens per
+    Look at: lines marked missing (fix them first) and warning (known traps); the smoke test's tokens per
     second. The exit status is 1 where something that is needed is missing.
 
     Example: `labkit doctor --recipe r1-zero-tiny --set prompts=64` says what a recipe will need on this device.
     """
     if recipe is not None:
-        told = quietly(lambda: estimate(load_recipe(recipe, **parse_settings(settings)), check_device(device)))
-        free = memory_gib() if told.free_bytes is None else None
-        if free is not None:
-            told = replace(told, free_bytes=int(free[1] * GIB))
-        print_json(told.to_dict()) if as_json else _show_estimate(told)
+        needs = quietly(lambda: _estimate(recipe, settings, device))
+        print_json(needs.to_dict()) if as_json else _show_estimate(needs)
         return
     if settings or device:
         raise UserError("--set and --device belong to an estimate: name its recipe with --recipe")
+    from labkit.doctor.machine import examine
+
     diagnosis = quietly(examine)
     if as_json:
         print_json(diagnosis.to_dict())
@@ -116,7 +111,9 @@ def doctor(
 
 
 def version() -> None:
-    """Prints the version of labkit, and of what it stands on."""
+    """Prints the versions of labkit and of what it is built on."""
+    from labkit.doctor.packages import versions
+
     found = versions()
     print(
         f"labkit {found['labkit']} (torch {found['torch']}, transformers {found['transformers']}, "
@@ -124,7 +121,9 @@ def version() -> None:
     )
 
 
-def _show(diagnosis: Diagnosis) -> None:
+def _show(diagnosis: "Diagnosis") -> None:
+    from rich.text import Text
+
     out, section = console(), None
     width = max(len(finding.name) for finding in diagnosis.findings)
     for finding in diagnosis.findings:
@@ -134,34 +133,45 @@ def _show(diagnosis: Diagnosis) -> None:
         line = Text("  ").append(f"{finding.status:8}", style=STYLES[finding.status])
         out.print(line.append(f" {finding.name:{width}}  {finding.found}"))
         if finding.mend is not None and finding.status != "ok":
-            out.print(Text(f"{'':{width + 13}}mend: {finding.mend}", style="cyan"))
+            out.print(Text(f"{'':{width + 13}}fix: {finding.mend}", style="cyan"))
     counts = {kind: sum(f.status == kind for f in diagnosis.findings) for kind in ("missing", "warning")}
     verdict = "Everything that the lab needs is here." if diagnosis.ok else f"{counts['missing']} missing: see above."
     warned = f" Warnings: {counts['warning']}." if counts["warning"] else ""
     out.print(Text(f"\n{verdict}{warned}", style="bold green" if diagnosis.ok else "bold red"))
 
 
-def _show_estimate(told: Estimate) -> None:
-    """Memory by what it is for, the peak of each phase, whether it fits, and time."""
+def _estimate(recipe: str, settings: list[str] | None, device: str | None) -> "Estimate":
+    """What a recipe needs; on a CPU with the memory that is free now."""
+    from dataclasses import replace
+
+    from labkit.doctor.estimates import estimate
+    from labkit.doctor.machine import GIB, memory_gib
+    from labkit.recipes import load_recipe
+
+    needs = estimate(load_recipe(recipe, **parse_settings(settings)), check_device(device))
+    memory = memory_gib() if needs.free_bytes is None else None
+    return needs if memory is None else replace(needs, free_bytes=int(memory[1] * GIB))
+
+
+def _show_estimate(needs: "Estimate") -> None:
+    """Prints memory by what it is for, the peak of each phase, whether it fits, and time."""
+    from rich.text import Text
+
     out = console()
-    out.print(Text(f"\n{told.recipe}: {told.model} on {told.device}", style="bold"))
-    out.print(f"rows of up to {told.longest_row:,} tokens, micro-batches of {told.microbatch_tokens:,} tokens")
-    for name, size in told.parts.items():
+    out.print(Text(f"\n{needs.recipe}: {needs.model} on {needs.device}", style="bold"))
+    out.print(f"rows of up to {needs.longest_row:,} tokens, micro-batches of {needs.microbatch_tokens:,} tokens")
+    for name, size in needs.parts.items():
         out.print(f"  {name:12} {size / 2**20:10,.0f} MiB")
-    phases = f"sampling {told.sampling_bytes / 2**20:,.0f} MiB, update {told.update_bytes / 2**20:,.0f} MiB"
-    out.print(
-        Text(f"peak         {told.peak_bytes / 2**20:10,.0f} MiB  ({phases}; Python itself left out)", style="bold")
-    )
-    if told.fits is False:
-        out.print(Text(f"does not fit: {told.free_bytes / 2**20:,.0f} MiB are free", style="bold red"))
-        mend = (
-            "optimizer.microbatch_tokens lower, optimizer.gradient_checkpointing=true, lora, fewer or shorter samples"
-        )
-        out.print(Text(f"mend: {mend}", style="cyan"))
-    elif told.fits:
-        out.print(Text(f"fits: {told.free_bytes / 2**20:,.0f} MiB are free", style="green"))
-    if told.seconds:
-        step = f"{told.seconds['sample']:.1f} s of sampling and {told.seconds['train']:.1f} s of training a step"
-        out.print(
-            f"time: at most {step}, {told.seconds['run'] / 60:,.0f} min in all, if every answer is of full length"
-        )
+    phases = f"sampling {needs.sampling_bytes / 2**20:,.0f} MiB, update {needs.update_bytes / 2**20:,.0f} MiB"
+    peak = f"peak         {needs.peak_bytes / 2**20:10,.0f} MiB  ({phases}; without Python itself)"
+    out.print(Text(peak, style="bold"))
+    if needs.fits is False:
+        out.print(Text(f"does not fit: {needs.free_bytes / 2**20:,.0f} MiB are free", style="bold red"))
+        fix = "optimizer.microbatch_tokens lower, optimizer.gradient_checkpointing=true, lora, fewer or shorter samples"
+        out.print(Text(f"fix: {fix}", style="cyan"))
+    elif needs.fits:
+        out.print(Text(f"fits: {needs.free_bytes / 2**20:,.0f} MiB are free", style="green"))
+    if needs.seconds:
+        step = f"{needs.seconds['sample']:.1f} s of sampling and {needs.seconds['train']:.1f} s of training per step"
+        total = f"{needs.seconds['run'] / 60:,.0f} min in all"
+        out.print(f"time: at most {step}, {total}, if every answer is of full length")

@@ -2,17 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
-import yaml
-from safetensors import SafetensorError
 
 from labkit.errors import RunError, UserError
-from labkit.models import Policy, load_policy
 from labkit.paths import PACKAGE
-from labkit.runs import open_run
+
+if TYPE_CHECKING:
+    from labkit.models import Policy
 
 MODEL_HELP = "A model by name (`labkit models`), a folder, a checkpoint, or a run folder (its newest checkpoint)."
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
@@ -33,6 +31,8 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     >>> parse_settings(["steps=20", "lr=1e-4", "optimizer.schedule=cosine", "betas=[0.9, 0.99]"])
     {'steps': 20, 'lr': 0.0001, 'optimizer.schedule': 'cosine', 'betas': [0.9, 0.99]}
     """
+    import yaml
+
     found = {}
     for pair in pairs or []:
         key, separator, text = pair.partition("=")
@@ -53,6 +53,8 @@ def check_device(device: str | None) -> str | None:
     """The device's name, if torch can use it. Raises UserError."""
     if device is None:
         return None
+    import torch
+
     try:
         kind = torch.device(device).type
     except RuntimeError:
@@ -62,8 +64,13 @@ def check_device(device: str | None) -> str | None:
     return device
 
 
-def find_policy(name: str, device: str | None) -> Policy:
+def find_policy(name: str, device: str | None) -> "Policy":
     """The policy of a run folder, of any other folder, or by name. Raises UserError, RunError if damaged."""
+    from safetensors import SafetensorError
+
+    from labkit.models import load_policy
+    from labkit.runs import open_run
+
     device, folder = check_device(device), Path(name).expanduser()
     recorded = PACKAGE.parent / "data" / "runs" / name
     try:

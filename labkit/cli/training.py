@@ -1,28 +1,14 @@
 """Commands that make models: `train`, `pretrain`."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.markup import escape
 
-import labkit.training
 from labkit.cli.options import Device, Settings, check_device, parse_settings
-from labkit.cli.output import announce, console, held_out_table, note, reports_table
-from labkit.errors import RunError, UserError
-from labkit.pipeline.run import refuse_stage, run_pipeline
-from labkit.recipes import Recipe, is_pipeline, load_recipe
-from labkit.recipes.pipeline import load_pipeline
-from labkit.runs import Run
-from labkit.training import pretrain as pretraining
-
-CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
-# What is drawn instead, where rewards are real numbers or the policy learned from data.
-GOLD_CURVES = ("reward_mean", "gold_mean", "kl", "response_length", "entropy", "explained_variance")
-DATA_CURVES = ("loss", "accuracy", "margin", "logprob_chosen", "logprob_rejected", "reward_chosen")
+from labkit.cli.output import announce, note
+from labkit.errors import RunError, UserError, first_fault
 
 
 def train(
@@ -41,15 +27,20 @@ def train(
 
     Example: `labkit train r1-zero-tiny --set steps=20 --set lr=1e-4 --seed 1`
 
-    Look at: the summary's change of pass@1 with its interval; the folder's curves.png, for whether the pass
-    rate rises and how length and truncation go with it; rollouts.jsonl, for what the model writes. Ctrl-C
+    Look at: the summary's change of pass@1 with its interval; curves.png in the folder, for whether the pass
+    rate rises and how length and truncation change with it; rollouts.jsonl, for what the model writes. Ctrl-C
     ends the run; `--resume DIR` goes on with it, to the same numbers.
 
-    A recipe of stages (`labkit train r1-pipeline-tiny --set reasoning-rl.steps=5`) writes a run folder a stage
+    A recipe of stages (`labkit train r1-pipeline-tiny --set reasoning-rl.steps=5`) writes a run folder per stage
     below `stages/`, and a table of what each stage's model can do; it is resumed in the same way.
 
     The last line of standard output is the run folder's path.
     """
+    from labkit.cli.summary import announcement, summarize, write_curves
+    from labkit.pipeline.run import refuse_stage
+    from labkit.recipes import is_pipeline
+    from labkit.training import train as run_recipe
+
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
     check_device(device)
     refuse_stage(resume)
@@ -58,16 +49,14 @@ def train(
         return
     plan = None if recipe is None else _plan(recipe, overrides)
     if plan is not None and not quiet:
-        announce(_announcement(plan))
-    # An override beside --resume reaches `train`, which says why that can't be.
+        announce(announcement(plan))
+    # `train` refuses overrides next to --resume, and says why.
     rest = overrides if plan is None else {}
-    run = labkit.training.train(plan, out=out, resume=resume, device=device, progress=not quiet, **rest)
-    _write_curves(run)
+    run = run_recipe(plan, out=out, resume=resume, device=device, progress=not quiet, **rest)
+    write_curves(run)
     if not quiet:
-        _summarize(run)
-    print(run.path)
-    if (run.result or {}).get("status") == "interrupted":
-        raise typer.Exit(130)
+        summarize(run)
+    _end(run)
 
 
 def _train_pipeline(
@@ -79,6 +68,9 @@ def _train_pipeline(
     quiet: bool,
 ) -> None:
     """Runs a pipeline; prints the table of its stages and, last, its folder."""
+    from labkit.pipeline.run import run_pipeline
+    from labkit.recipes.pipeline import load_pipeline
+
     plan = None if recipe is None else load_pipeline(recipe, **overrides)
     if plan is not None and not quiet:
         announce(f"{plan.name}: {plan.model} on {plan.task}, stages {', '.join(stage.name for stage in plan.stages)}")
@@ -89,9 +81,23 @@ def _train_pipeline(
         print(run.report())
         if status != "finished":
             print(f"{status}; go on with it: labkit train --resume {shlex.quote(str(run.path))}")
+    _end(run)
+
+
+def _end(run: Any) -> None:
+    """Prints the folder; a run that Ctrl-C ended has the exit status 130."""
     print(run.path)
-    if status == "interrupted":
+    if (run.result or {}).get("status") == "interrupted":
         raise typer.Exit(130)
+
+
+def _plan(recipe: str, overrides: dict[str, Any]) -> Any:
+    """The recipe with its overrides; a wrong key is found before anything is loaded or written."""
+    from labkit.recipes import load_recipe
+
+    name = overrides.pop("name", None)
+    plan = load_recipe(recipe, **overrides)
+    return plan if name is None else plan.model_copy(update={"name": str(name)})
 
 
 def pretrain(
@@ -100,20 +106,27 @@ def pretrain(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The seed; the same as --set seed=N.")] = None,
 ) -> None:
-    """Pretrains a base model from random weights on its small world (tiny: about 20 minutes, micro: about 8).
+    """Pretrains a base model (tiny: 20 minutes, micro: 8).
+
+    It begins with random weights and learns the texts of the lab's small world; times are for two CPU cores.
 
     Look at: pretraining_loss.jsonl for how the loss falls, then `labkit eval FOLDER countdown` for what the
     base can do. The last line of standard output is the folder.
     """
-    if model not in pretraining.BASES:
-        raise UserError(f"no model {model!r} to pretrain; there is: {', '.join(pretraining.BASES)}")
+    from pydantic import ValidationError
+
+    from labkit.training.pretrain import BASES, PretrainSettings
+    from labkit.training.pretrain import pretrain as run_pretraining
+
+    if model not in BASES:
+        raise UserError(f"no model {model!r} to pretrain; there is: {', '.join(BASES)}")
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
     try:
-        chosen = pretraining.PretrainSettings(**pretraining.BASES[model].model_dump() | overrides)
+        chosen = PretrainSettings(**BASES[model].model_dump() | overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        known = ", ".join(pretraining.PretrainSettings.model_fields)
-        raise UserError(f"pretraining: {'.'.join(map(str, first['loc']))}: {first['msg']} (keys: {known})") from None
+        key, message = first_fault(error)
+        known = ", ".join(PretrainSettings.model_fields)
+        raise UserError(f"pretraining: {key}: {message or 'no such key'} (keys: {known})") from None
     folder = out or Path("runs") / f"{model}-seed{chosen.seed}"
     if (folder / "config.json").exists():
         raise UserError(f"{folder} already holds a model: name another --out")
@@ -122,95 +135,8 @@ def pretrain(
     except OSError as error:
         raise UserError(f"cannot write the folder {folder}: {error.strerror}; name another --out") from None
     try:
-        pretraining.pretrain(chosen, folder, model)
+        run_pretraining(chosen, folder, model)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
     note(f"next: labkit eval {shlex.quote(str(folder))} countdown")
     print(folder)
-
-
-def _plan(recipe: str, overrides: dict[str, Any]) -> Recipe:
-    """The recipe with its overrides; a wrong key is found before anything is loaded or written."""
-    name = overrides.pop("name", None)
-    plan = load_recipe(recipe, **overrides)
-    return plan if name is None else plan.model_copy(update={"name": str(name)})
-
-
-def _announcement(plan: Recipe) -> str:
-    evaluated = f"{plan.evaluation.problems} held-out problems x {plan.evaluation.samples} samples"
-    first = f"; before and after: {evaluated}" if plan.evaluation.problems and plan.trainer != "reward_model" else ""
-    if plan.online:
-        batch, of = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples", plan.task
-    else:
-        batch, of = f"{plan.data.batch} rows", f"{plan.data.source} ({plan.algorithm})"
-    return f"{plan.name}: {plan.model} on {of}, {plan.steps} steps of {batch}{first}"
-
-
-def _write_curves(run: Run) -> None:
-    """Draws curves.png into the run folder, where matplotlib is installed and a step has been logged."""
-    logged = {key for line in run.metrics for key, value in line.items() if value is not None}
-    if not logged:
-        return
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    try:
-        from labkit.plots import learning_curves
-
-        fields = CURVES if "response_length" in logged else DATA_CURVES
-        fields = GOLD_CURVES if "gold_mean" in logged else fields
-        figure = learning_curves([run], [field for field in fields if field in logged])
-        figure.savefig(run.path / "curves.png", dpi=120)
-    except ModuleNotFoundError as error:
-        note(f"no curves.png: that needs {error.name} (pip install {error.name})")
-    except OSError as error:
-        note(f"no curves.png: {error.strerror or error}")
-
-
-def _summarize(run: Run) -> None:
-    """The closing summary: what changed, what to worry about, where things are, what to do next."""
-    out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
-    where, task, trainer = shlex.quote(str(run.path)), recipe["task"], recipe.get("trainer", "rl")
-    steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
-    title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
-    reports = {"before": result.get("before"), "after": result.get("after")}
-    if any(reports.values()):
-        out.print(reports_table(reports, title))
-        out.print("[dim]Intervals: 95 %, over problems (bootstrap).[/dim]")
-    else:
-        why = "" if trainer == "reward_model" else " (no evaluation: evaluation.problems is 0)"
-        out.print(f"[bold]{escape(title)}[/bold]{why}")
-    held_out = result.get("held_out") or {}
-    if any(held_out.values()):
-        out.print(held_out_table(held_out))
-    for line in _worries(run, metrics):
-        out.print(f"[yellow]warning:[/yellow] {escape(line)}")
-    if result.get("status") != "finished":
-        out.print(f"go on with it: labkit train --resume {where}")
-    if (run.path / "curves.png").exists():
-        out.print(f"curves:        {where}/curves.png", markup=False)
-    if recipe.get("algorithm") in ("outcome", "process"):
-        out.print(
-            f"ask it:        labkit.load_reward_model({str(run.path)!r}).score(prompts, completions)", markup=False
-        )
-    elif trainer == "reward_model":
-        out.print(f"train on it:   labkit train rloo-assistant-tiny --set reward_model={where}", markup=False)
-    else:
-        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if trainer in ("rl", "ppo") else ""
-        out.print(f"read answers:  labkit sample {where} {task}{browse}", markup=False)
-    out.print(f"compare:       labkit compare {where} OTHER_RUN --plot curves.png", markup=False)
-    out.print("run folder:")
-
-
-def _worries(run: Run, metrics: list[dict[str, Any]]) -> list[str]:
-    """What a reader of the summary must know beside the numbers."""
-    found = []
-    faults, skipped = (sum(line.get(key) or 0 for line in metrics) for key in ("verifier_errors", "skipped"))
-    if faults:
-        judged = [row for row in run.rollouts() if "verifier_error" in (row["parts"] or {})]
-        example = f", for instance: {judged[0]['reason']}" if judged else ""
-        found.append(f"the verifier was at fault for {faults} answers, which scored 0{example}")
-    if skipped:
-        found.append(f"{skipped} optimiser steps were skipped because their gradient was not finite: lower the lr")
-    last = metrics[-1] if metrics else {}
-    if (last.get("truncated") or 0) > 0.2:
-        found.append(f"{last['truncated']:.0%} of the last step's answers were cut off: raise max_new_tokens")
-    return found

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from labkit.cli.output import note
 from labkit.errors import UserError
-from labkit.evaluation.comparison.tables import text_table
-from labkit.runs import finite
-from labkit.verifiers import Score, get, run_verifier
-from labkit.verifiers.score import quote
+from labkit.jsonl import finite
+
+if TYPE_CHECKING:
+    from labkit.verifiers import Score
 
 AT_ONCE = 2048
 WIDEST = 60
@@ -28,20 +28,22 @@ def verify(
         typer.Option(
             "--file",
             metavar="CASES.jsonl",
-            help='A line a case: {"completion": ..., "reference": ...}; - is standard input.',
+            help='A line per case: {"completion": ..., "reference": ...}; - is standard input.',
             show_default=False,
         ),
     ],
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds that one case may take.")] = 5.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line a case and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per case and nothing else.")] = False,
 ) -> None:
     """Scores completions with a verifier, and says why.
 
     Example: `labkit verify number --file cases.jsonl`
 
-    Look at: the reasons of the answers that you would have judged otherwise. A line that cannot be read is
+    Look at: the reasons of the answers that you would have scored otherwise. A line that cannot be read is
     reported with its number on standard error, the others are scored, and the exit status is 2.
     """
+    from labkit.verifiers import get, run_verifier
+
     verifier = get(name)
     malformed, rewards = 0, []
     with _opened(file) as stream:
@@ -94,27 +96,24 @@ def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
             yield number, f"no JSON ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
             continue
         if not isinstance(case, dict) or not isinstance(case.get("completion"), str):
-            found = quote(raw[:60].decode("utf-8", "replace").strip())
-            yield number, f'no {{"completion": text, "reference": ...}}: {found}'
+            line = ascii(raw[:60].decode("utf-8", "replace").strip())
+            yield number, f'no {{"completion": text, "reference": ...}}: {line}'
             continue
         yield number, (case["completion"], case.get("reference"))
 
 
-def _print(numbers: list[int], scores: list[Score], as_json: bool) -> None:
+def _print(numbers: list[int], scores: "list[Score]", as_json: bool) -> None:
+    """Prints the scores of some lines; `numbers` are the numbers of the lines."""
     if as_json:
         for number, score in zip(numbers, scores, strict=True):
             row = {"reward": score.reward, "reason": score.reason, "extracted": score.extracted}
             print(json.dumps(finite(row | {"parts": score.parts, "line": number})))
-        return
-    columns = ["line", "reward", "extracted", "reason"]
-    rows = [
-        [
-            str(number),
-            f"{score.reward:g}",
-            "" if score.extracted is None else quote(score.extracted, WIDEST),
-            score.reason,
-        ]
-        for number, score in zip(numbers, scores, strict=True)
-    ]
-    if rows:
-        print(text_table(columns, rows))
+    elif scores:
+        from labkit.tables import table
+        from labkit.verifiers.score import quote
+
+        rows = []
+        for number, score in zip(numbers, scores, strict=True):
+            extracted = "" if score.extracted is None else quote(score.extracted, WIDEST)
+            rows.append([str(number), f"{score.reward:g}", extracted, score.reason])
+        print(table(["line", "reward", "extracted", "reason"], rows))

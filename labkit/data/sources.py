@@ -1,13 +1,14 @@
 """Preference data by name: the lab's own, a JSON lines file, or a set of the hub, in the field's column names."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from labkit.data.columns import Kind, standard_row
 from labkit.errors import UserError
+from labkit.jsonl import read_json_lines
 from labkit.paths import data_path
 
 __all__ = ["load_preferences"]
@@ -41,9 +42,9 @@ def load_preferences(
     if text == "assistant":
         if split not in ("train", "test"):
             raise UserError(f"no split {split!r} of the assistant world; choose train or test")
-        rows: Iterable[Any] = _json_lines(data_path("preferences", f"{kind}-{split}.jsonl"), limit)
+        rows: Iterable[Any] = _lines(data_path("preferences", f"{kind}-{split}.jsonl"), limit)
     elif text.endswith(".jsonl"):
-        rows = _json_lines(Path(text).expanduser(), limit)
+        rows = _lines(Path(text).expanduser(), limit)
     elif isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         rows = _hub_rows(text, split, limit, dict(options or {}))
     else:
@@ -51,24 +52,8 @@ def load_preferences(
     return [standard_row(row, kind, f"{text}, row {number}") for number, row in enumerate(rows, 1)]
 
 
-def _json_lines(path: Path, limit: int | None) -> list[Any]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"cannot read {path}: it is not UTF-8 text") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if limit is not None and len(rows) == limit:
-            break
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
-    return rows
+def _lines(file: Path, limit: int | None) -> list[Any]:
+    return [row for _, row in islice(read_json_lines(file), limit)]
 
 
 def _hub_rows(name: str, split: str, limit: int | None, options: dict[str, Any]) -> Iterable[Any]:

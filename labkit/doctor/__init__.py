@@ -1,1 +1,1 @@
-"""What this machine has (`machine`), and what a recipe will need of it (`estimates`)."""
+"""What is installed (`packages`), what this machine has (`machine`), and what a recipe will need (`estimates`)."""

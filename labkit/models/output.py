@@ -1,13 +1,15 @@
-"""Log-probs and entropy from hidden states, without ever holding batch x time x vocabulary.
+"""From hidden states to what a loss needs of their logits, without ever holding batch x time x vocabulary.
 
-The logits of a batch are by far its largest tensor (SmolLM2: 49,152 numbers a token, a hidden state 576). What
-the loss needs of them are two numbers a token. So they are computed chunk by chunk, reduced, thrown away, and computed
-again in the backward pass: one matrix product more, and memory for one chunk.
+The logits of a batch are by far its largest tensor (SmolLM2: 49,152 numbers per token, a hidden state 576). A loss
+needs a number or two per token of them: the log-prob of one token, the entropy, a divergence. So logits are computed
+chunk by chunk, reduced to these numbers, thrown away, and computed again in the backward pass: one matrix product
+more, and memory for one chunk. `reduce_logits` does this for any such number, `chosen_logprobs` for log-probs.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,7 +19,7 @@ from transformers import PreTrainedModel
 
 from labkit.models.trunk import autocast, hidden_states, touched
 
-# Most logits that are held at once. What fits at once is kept for the backward pass instead of being computed again.
+# Most logits that are held at once.
 MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
 
 
@@ -34,86 +36,93 @@ class Head:
         return _logits(hidden, self.weight, self.bias, self.softcap)
 
 
-def chosen_logprobs(
+class Reduction(Protocol):
+    """What is kept of logits: some numbers per token. `rows`: which tokens the logits at hand belong to.
+
+    `fixed`: for each number, whether it has no gradient.
+    """
+
+    @property
+    def fixed(self) -> tuple[bool, ...]: ...
+
+    def prepare(self, logits: Float[Tensor, "rows vocab"], rows: slice, gradient: bool) -> Any:
+        """What the numbers, and with `gradient` the slope, are made of."""
+        ...
+
+    def numbers(self, prepared: Any) -> Sequence[Tensor | None]:
+        """One number per token for each output, [rows]; None where it was not asked for, and stays 0."""
+        ...
+
+    def slope(self, prepared: Any, rows: slice, by_numbers: Sequence[Tensor]) -> Float[Tensor, "rows vocab"]:
+        """The gradient by the logits, from the gradients by the numbers."""
+        ...
+
+
+def reduce_logits(
     hidden: Float[Tensor, "tokens width"],
-    head: Head,
-    targets: Int[Tensor, " tokens"],
-    temperature: float = 1.0,
-    with_entropy: bool = True,
-    entropy_gradient: bool = False,
+    head: Head | None,
+    reduction: Reduction,
     chunk: int | None = None,
-) -> tuple[Float[Tensor, " tokens"], Float[Tensor, " tokens"]]:
-    """log p(target) in nats from the hidden state BEFORE each target, and the entropy of the distribution (0 without
-    `with_entropy`). Of the softmax of logits / temperature. Differentiable in hidden states, weight and bias; the
-    entropy only with `entropy_gradient`.
+) -> tuple[Float[Tensor, " tokens"], ...]:
+    """The reduction's numbers for each token, from hidden states and the output layer.
 
-    `chunk`: tokens whose logits are held at once; default: by `MOST_LOGITS` of the device.
-
-    >>> hidden, head = torch.tensor([[1.0, 0.0]]), Head(torch.tensor([[0.0, 5.0], [1.0, 5.0]]))
-    >>> [round(x.item(), 4) for x in chosen_logprobs(hidden, head, torch.tensor([0]))]  # of logits 0 and 1
-    [-1.3133, 0.5822]
+    Without a `head`, `hidden` holds the logits themselves. Differentiable in hidden states, weight and bias. `chunk`:
+    tokens whose logits are held at once; default: by `MOST_LOGITS` of the device.
     """
+    weight, bias, softcap = (None, None, None) if head is None else (head.weight, head.bias, head.softcap)
     if chunk is None:
-        chunk = max(1, MOST_LOGITS.get(hidden.device.type, 2**24) // len(head.weight))
-    options = (targets, temperature, head.softcap, chunk, with_entropy, entropy_gradient)
-    return ChosenLogprobs.apply(hidden, head.weight, head.bias, *options)
+        vocabulary = hidden.shape[-1] if weight is None else len(weight)
+        chunk = max(1, MOST_LOGITS.get(hidden.device.type, 2**24) // vocabulary)
+    return _Reduced.apply(hidden, weight, bias, softcap, reduction, chunk)
 
 
-class ChosenLogprobs(torch.autograd.Function):
-    """See `chosen_logprobs`. With z = logits / temperature, p = softmax(z), y the target and H the entropy:
-
-    d log p_y / dz = onehot(y) - p          dH / dz = -p (log p + H)
-    """
+class _Reduced(torch.autograd.Function):
+    """See `reduce_logits`. What fits into one chunk is kept for the backward pass instead of being computed again."""
 
     @staticmethod
     def forward(
         ctx: Any,
         hidden: Tensor,
-        weight: Tensor,
+        weight: Tensor | None,
         bias: Tensor | None,
-        targets: Tensor,
-        temperature: float,
         softcap: float | None,
+        reduction: Reduction,
         chunk: int,
-        with_entropy: bool,
-        entropy_gradient: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Log-probs and entropies, [tokens] each."""
-        found = torch.zeros(2, len(hidden), dtype=_at_least_float32(weight.dtype), device=hidden.device)
-        logprobs, entropy = found.unbind()
-        kept = None
+    ) -> tuple[Tensor, ...]:
+        dtype = _at_least_float32(hidden.dtype if weight is None else weight.dtype)
+        found = torch.zeros(len(reduction.fixed), len(hidden), dtype=dtype, device=hidden.device).unbind()
+        once = len(hidden) <= chunk and softcap is None and any(ctx.needs_input_grad[:3])
+        prepared = None
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            kept = _log_softmax(hidden[part], weight, bias, temperature, softcap)
-            logprobs[part] = kept.gather(-1, targets[part, None]).squeeze(-1)
-            if with_entropy:
-                entropy[part] = -(kept.exp() * kept).sum(-1)
-        once = len(hidden) <= chunk and softcap is None and any(ctx.needs_input_grad[:3])
-        ctx.save_for_backward(hidden, weight, bias, targets, entropy, kept if once else None)
-        ctx.options = temperature, softcap, chunk, entropy_gradient
-        if not entropy_gradient:
-            ctx.mark_non_differentiable(entropy)
-        return logprobs, entropy
+            prepared = reduction.prepare(_logits(hidden[part], weight, bias, softcap), part, once)
+            for whole, numbers in zip(found, reduction.numbers(prepared), strict=True):
+                if numbers is not None:
+                    whole[part] = numbers
+        ctx.save_for_backward(hidden, weight, bias)
+        ctx.reduction, ctx.softcap, ctx.chunk, ctx.prepared = reduction, softcap, chunk, prepared if once else None
+        ctx.mark_non_differentiable(*(one for one, fixed in zip(found, reduction.fixed, strict=True) if fixed))
+        return found
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, by_logprob: Tensor, by_entropy: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of hidden states, weight and bias, as far as they are asked for."""
-        hidden, weight, bias, targets, entropy, kept = ctx.saved_tensors
-        temperature, softcap, chunk, entropy_gradient = ctx.options
+    def backward(ctx: Any, *by_numbers: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias = ctx.saved_tensors
+        softcap, chunk = ctx.softcap, ctx.chunk
+        kept, ctx.prepared = ctx.prepared, None  # let go of: the graph may live on for longer than this call
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         of_hidden = torch.empty_like(hidden) if wants_hidden else None
         of_weight = torch.zeros_like(weight) if wants_weight else None
         of_bias = torch.zeros_like(bias) if wants_bias else None
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            logp = kept if kept is not None else _log_softmax(hidden[part], weight, bias, temperature, softcap)
-            slope = -by_logprob[part, None]
-            if entropy_gradient:
-                slope = slope - by_entropy[part, None] * (logp + entropy[part, None])
-            by_logits = logp.exp().mul_(slope)
-            by_logits.scatter_add_(1, targets[part, None], by_logprob[part, None])
-            by_logits.div_(temperature)
+            prepared = kept
+            if prepared is None:
+                prepared = ctx.reduction.prepare(_logits(hidden[part], weight, bias, softcap), part, True)
+            by_logits = ctx.reduction.slope(prepared, part, [one[part] for one in by_numbers])
+            if weight is None:
+                of_hidden[part] = by_logits
+                continue
             if softcap is not None:  # d (c tanh(x / c)) / dx = 1 - tanh(x / c)^2
                 capped = _logits(hidden[part], weight, bias, softcap) / softcap
                 by_logits.mul_(1 - capped.square())
@@ -124,7 +133,72 @@ class ChosenLogprobs(torch.autograd.Function):
                 of_weight += by_logits.T @ hidden[part].to(by_logits.dtype)
             if of_bias is not None:
                 of_bias += by_logits.sum(0)
-        return of_hidden, of_weight, of_bias, *[None] * 6
+        return of_hidden, of_weight, of_bias, *[None] * 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The log-probs of given tokens, and the entropies: with z = logits / temperature, p = softmax(z), y the token and
+    H the entropy
+
+        d log p_y / dz = onehot(y) - p          dH / dz = -p (log p + H)
+    """
+
+    targets: Int[Tensor, " tokens"]
+    temperature: float
+    with_entropy: bool
+    entropy_gradient: bool
+
+    @property
+    def fixed(self) -> tuple[bool, ...]:
+        """Log-probs have a gradient, entropies where it is asked for."""
+        return False, not self.entropy_gradient
+
+    def prepare(self, logits: Tensor, rows: slice, gradient: bool) -> tuple[Tensor, Tensor]:
+        """Log-probs of all tokens, and the targets."""
+        temperature = self.temperature
+        return (logits if temperature == 1.0 else logits / temperature).log_softmax(-1), self.targets[rows, None]
+
+    def numbers(self, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Log-probs and entropies."""
+        logp, targets = prepared
+        return logp.gather(-1, targets).squeeze(-1), self._entropy(logp) if self.with_entropy else None
+
+    def slope(self, prepared: tuple[Tensor, Tensor], rows: slice, by_numbers: Sequence[Tensor]) -> Tensor:
+        """The formulas above."""
+        (logp, targets), (by_logprob, by_entropy) = prepared, (one[:, None] for one in by_numbers)
+        slope = -by_logprob
+        if self.entropy_gradient:
+            slope = slope - by_entropy * (logp + self._entropy(logp)[:, None])
+        by_logits = logp.exp().mul_(slope)
+        by_logits.scatter_add_(1, targets, by_logprob)
+        return by_logits.div_(self.temperature)
+
+    @staticmethod
+    def _entropy(logp: Tensor) -> Tensor:
+        return -(logp.exp() * logp).sum(-1)
+
+
+def chosen_logprobs(
+    hidden: Float[Tensor, "tokens width"],
+    head: Head,
+    targets: Int[Tensor, " tokens"],
+    temperature: float = 1.0,
+    with_entropy: bool = True,
+    entropy_gradient: bool = False,
+    chunk: int | None = None,
+) -> tuple[Float[Tensor, " tokens"], Float[Tensor, " tokens"]]:
+    """log p(target) in nats from the hidden state BEFORE each target, and the entropy of the distribution (0 without
+    `with_entropy`). Of the softmax of logits / temperature. Differentiable as `reduce_logits` is; the entropy only with
+    `entropy_gradient`.
+
+    >>> hidden, head = torch.tensor([[1.0, 0.0]]), Head(torch.tensor([[0.0, 5.0], [1.0, 5.0]]))
+    >>> [round(x.item(), 4) for x in chosen_logprobs(hidden, head, torch.tensor([0]))]  # of logits 0 and 1
+    [-1.3133, 0.5822]
+    """
+    chosen = Chosen(targets, temperature, with_entropy, entropy_gradient)
+    logprobs, entropy = reduce_logits(hidden, head, chosen, chunk)
+    return logprobs, entropy
 
 
 def compute_dtype(weight: Tensor) -> torch.dtype:
@@ -136,18 +210,13 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, softcap: float | None) -> Tensor:
+def _logits(hidden: Tensor, weight: Tensor | None, bias: Tensor | None, softcap: float | None) -> Tensor:
+    if weight is None:
+        return hidden
     dtype = compute_dtype(weight)
     bias = None if bias is None else bias.to(dtype)
     logits = nn.functional.linear(hidden.to(dtype), weight.to(dtype), bias).to(_at_least_float32(dtype))
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
-
-
-def _log_softmax(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, softcap: float | None
-) -> Tensor:
-    logits = _logits(hidden, weight, bias, softcap)
-    return (logits if temperature == 1.0 else logits / temperature).log_softmax(-1)
 
 
 _PLAIN: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()

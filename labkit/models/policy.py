@@ -12,18 +12,9 @@ from transformers.utils import logging as transformers_logging
 
 from labkit.errors import RunError, UserError
 from labkit.models import smollm2
-from labkit.models.lora import without_adapters
+from labkit.models.adapters import without_adapters
+from labkit.models.at_hand import MODELS
 from labkit.paths import data_folder
-
-MODELS = {
-    "tiny": "0.8 M-parameter base model of the lab, pretrained on a small world of arithmetic and chat; runs anywhere",
-    "micro": "0.16 M-parameter base model, pretrained as tiny was but shorter: the student of distillation",
-    "micro-distilled": "micro after on-policy distillation from tiny-r1-zero on countdown, weights in float16",
-    "tiny-sft": "tiny after SFT on 200 curated traces (stage sft-alone of r1-pipeline-tiny, seed 0), in float16",
-    "tiny-r1-zero": "tiny after RL on countdown (recipe r1-zero-tiny, seed 0), weights in float16",
-    smollm2.NAME: "SmolLM2-135M-Instruct: a chat model of 135 M parameters, for a GPU (a CPU can try it out)",
-}
-"""Named models. All but SmolLM2 lie in the data folder, under `models/NAME`."""
 
 
 @dataclass

@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from huggingface_hub import constants
 
 from labkit.errors import RunError, UserError
+from labkit.models.hub import snapshot
 
 NAME = "smollm2-135m"
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -147,17 +147,12 @@ def package_file() -> Path | None:
 
 
 def hub_snapshot() -> Path | None:
-    """The model's folder in the hub's cache, where all of it is there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    files = [try_to_load_from_cache(HUB, name) for name in ("config.json", "tokenizer.json", "model.safetensors")]
-    return Path(files[0]).parent if all(isinstance(file, str) for file in files) else None
+    """The model's folder in the hub's cache, at its newest revision, where all of it is there."""
+    return snapshot(HUB, ("config.json", "tokenizer.json", "model.safetensors"))
 
 
 def hub_answers() -> bool:
     """Whether it makes sense to ask the hub: not switched off, and its name can be resolved."""
-    from huggingface_hub import constants
-
     if constants.HF_HUB_OFFLINE:
         return False
     try:
@@ -211,6 +206,9 @@ def converted(source: Gguf) -> Path:
 
 def convert(file: Path, folder: Path) -> None:
     """Writes the model of a GGUF file as safetensors, with its tokenizer and chat template; values in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     print(f"labkit: converting the weights of {NAME}, this once", file=sys.stderr)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)

@@ -16,11 +16,13 @@ import numpy as np
 from labkit.errors import UserError
 from labkit.evaluation.intervals import bootstrap_interval, t_interval
 from labkit.evaluation.report import pass_at_k
+from labkit.jsonl import finite
 from labkit.models import Policy
 from labkit.recipes.pipeline import BASE, Measure, Pipeline, Stage, validate_pipeline
 from labkit.rollouts import Rollouts, score
-from labkit.runs import Run, finite, open_run
+from labkit.runs import Run, open_run
 from labkit.sampling import sample
+from labkit.tables import markdown_table, table, with_interval
 from labkit.tasks import Task, load_task
 from labkit.worlds.countdown import trace
 
@@ -163,16 +165,10 @@ class PipelineReport:
         return f"{self.name}: 95 % intervals over {over}"
 
     def __str__(self) -> str:
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [header, ["-" * width for width in widths], *rows]
-        text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-        return "\n".join([self.caption, *text])
+        return f"{self.caption}\n{table(*self.table())}"
 
     def _repr_markdown_(self) -> str:
-        header, rows = self.table()
-        lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-        return "\n".join([f"**{self.caption}**", "", *("| " + " | ".join(line) + " |" for line in lines)])
+        return f"**{self.caption}**\n\n{markdown_table(*self.table())}"
 
 
 def report(runs: str | Path | Run | Sequence[str | Path | Run]) -> PipelineReport:
@@ -251,9 +247,7 @@ def _mean(row: np.ndarray) -> float:
 def _cell(summary: dict[str, Any] | None, key: str) -> str:
     if summary is None or summary["mean"] != summary["mean"]:
         return "-"
-    digits = 0 if key == "length" else 2
-    low, high = summary["interval"]
-    return f"{summary['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return with_interval(summary["mean"], summary["interval"], digits=0 if key == "length" else 2)
 
 
 # ------------------------------------------------------------------------------------------------- cost

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from labkit.errors import UserError
-from labkit.recipes import load_recipe, read_settings, validate
+from labkit.errors import UserError, first_fault
+from labkit.recipes.files import read_settings
+from labkit.recipes.loading import load_recipe, set_at, validate
 from labkit.recipes.schema import Recipe
 from labkit.recipes.settings import Settings
 
@@ -188,12 +189,10 @@ def validate_pipeline(raw: dict[str, Any]) -> Pipeline:
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"pipeline {name!r} has no key {where!r}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"pipeline {name!r}: {where + ': ' if where else ''}{message}") from None
+        key, message = first_fault(error)
+        if message is None:
+            raise UserError(f"pipeline {name!r} has no key {key!r}") from None
+        raise UserError(f"pipeline {name!r}: {key and f'{key}: '}{message}") from None
 
 
 def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
@@ -224,20 +223,11 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
         raw["stages"] = [dict(stage) for stage in raw["stages"]]
         stage, own = raw["stages"][index], rest.split(".")[0]
         if own in Stage.model_fields or own == "from":
-            _set(stage, rest, value)
+            set_at(stage, rest, value)
         else:
             stage["settings"] = {**stage.get("settings", {}), rest: value}
     elif top in Pipeline.model_fields:
-        _set(raw, key, value)
+        set_at(raw, key, value)
     else:
         known = ", ".join([*Pipeline.model_fields, *(f"{name}.KEY" for name in stages)])
         raise UserError(f"no key {key!r} in pipeline {raw.get('name')!r}; there are {known}")
-
-
-def _set(raw: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for parent in parents:
-        inner = raw.get(parent)
-        raw[parent] = dict(inner) if isinstance(inner, dict) else {}
-        raw = raw[parent]
-    raw[last] = value

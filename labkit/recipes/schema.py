@@ -1,7 +1,7 @@
 """What a recipe says: every setting of a run, with its default and its meaning."""
 
 from dataclasses import fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -134,6 +134,3 @@ class Recipe(Settings):
         """The recipe as plain data, without the settings that its trainer does not have."""
         foreign = {key for key, trainers in BELONGS.items() if self.trainer not in trainers}
         return self.model_dump(mode="json", exclude=foreign)
-
-
-TRAINERS: tuple[str, ...] = get_args(Trainer)

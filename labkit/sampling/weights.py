@@ -143,7 +143,7 @@ class Layer:
             self.matrices[name].load(parts, before.folded if before else None)
 
 
-def paired(weight: Float[Tensor, "rows *width"], head_dim: int) -> Float[Tensor, "rows *width"]:
+def paired(weight: Float[Tensor, " rows *width"], head_dim: int) -> Float[Tensor, " rows *width"]:
     """The rows of each head in the order 0, half, 1, half + 1, ...: what turns together stands together.
 
     >>> paired(torch.arange(8.0), 4).int().tolist()

@@ -10,20 +10,17 @@ from labkit.errors import UserError
 from labkit.registry import Registry
 from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.base import SPLITS, Problem, Task
-from labkit.tasks.code import make_code
-from labkit.tasks.instruction_prompts import make_instructions
 from labkit.tasks.own import is_file_name, task_from_file, task_from_function
 from labkit.tasks.procedural import PREFIX, maker
-from labkit.tasks.word_problems import make_word_problems
 
 TASKS: Registry[Callable[..., Task]] = Registry(worlds=True)
 """Tasks by name: functions that make one, with its options as keywords."""
 
-TASKS.add("code", make_code)
+TASKS.add("code", "labkit.tasks.code:make_code")
 TASKS.add("gsm8k", gsm8k.make_gsm8k)
-TASKS.add("instructions", make_instructions)
+TASKS.add("instructions", "labkit.tasks.instruction_prompts:make_instructions")
 TASKS.add("math", math_problems.make_math)
-TASKS.add("word_problems", make_word_problems)
+TASKS.add("word_problems", "labkit.tasks.word_problems:make_word_problems")
 
 STORED = {data.name: data for data in (gsm8k.DATA, math_problems.DATA)}
 """Tasks whose problems are in a folder or on the hub."""

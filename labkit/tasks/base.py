@@ -8,20 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.tasks.proxy import Scorer, proxy_of_reward_model, proxy_of_verifier
+from labkit.tasks.problem import Problem
+from labkit.tasks.proxy import BatchScorer, Scorer, by_reward_model, by_verifier
 from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
 
 SPLITS = ("train", "test")
 TEST_PERCENT = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A prompt, and the reference that the verifier needs to score its answers."""
-
-    prompt: str
-    reference: Any
-    id: str
 
 
 def split_of(key: Any) -> str:
@@ -59,7 +51,7 @@ class Task:
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-    batch_scorer: Callable[[list[str], list[Problem]], list[Score]] | None = None
+    batch_scorer: BatchScorer | None = None
     probe: int = 32
 
     def sample(self, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
@@ -105,24 +97,12 @@ class Task:
         return run_verifier(self.verifier, completions, [problem.reference for problem in problems])
 
     def with_reward_model(self, reward_model: Scorer) -> "Task":
-        """The same task, scored by a reward model; the task's own reward becomes `parts["gold"]` of each score."""
-
-        def score(completions: list[str], problems: list[Problem]) -> list[Score]:
-            golds = self.score_all(completions, problems)
-            return proxy_of_reward_model(
-                golds, reward_model.score([problem.prompt for problem in problems], completions)
-            )
-
-        return replace(self, batch_scorer=score)
+        """The same task, scored by a reward model; what it scored itself is `parts["gold"]` of each score."""
+        return replace(self, batch_scorer=by_reward_model(self.score_all, reward_model))
 
     def with_verifier(self, verifier: Callable[[str, Any], Any]) -> "Task":
-        """The same task, scored by another verifier; the reward of its own becomes `parts["gold"]` of each score."""
-
-        def score(completions: list[str], problems: list[Problem]) -> list[Score]:
-            golds = self.score_all(completions, problems)
-            return proxy_of_verifier(golds, run_verifier(verifier, completions, [p.reference for p in problems]))
-
-        return replace(self, batch_scorer=score)
+        """The same task, scored by another verifier; what its own says is `parts["gold"]` of each score."""
+        return replace(self, batch_scorer=by_verifier(self.score_all, verifier))
 
     def fingerprint(self) -> str:
         """A short hash of the task's options and of its first problems; it is equal if two runs saw the same data."""

@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from labkit.errors import UserError
+from labkit.jsonl import check_row, read_objects
 from labkit.tasks.base import SPLITS, Problem, Task, split_of
 from labkit.verifiers import Score, Verifier, get
 
@@ -41,7 +42,7 @@ def task_from_file(
     Raises UserError, with the number of the line, for a line that can't be used.
     """
     file = Path(str(path).removeprefix(PREFIX)).expanduser()
-    columns = {"prompt": prompt, "reference": reference}
+    columns = (prompt, reference)
     rows = _read_problems(file, columns, verifier)
     if test is not None:
         rows = [(problem, "train", name) for problem, _, name in rows]
@@ -76,71 +77,43 @@ def _draw_row(pools: dict[str, list[Problem]], split: str, rng: random.Random) -
     return rng.choice(pools[split])
 
 
-def read_json_lines(file: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a file of JSON lines with their line numbers; blank lines are passed over.
+@functools.cache
+def _row_of(prompt: str, reference: str) -> Any:
+    """What a line of a file is, as a pydantic model; `prompt` and `reference` are the names of its columns."""
+    from pydantic import Field, create_model  # not needed by the tasks that read no file
 
-    Raises UserError where the file can't be read or a line is no object.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"cannot read {file}: {why}") from None
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            why = getattr(error, "msg", type(error).__name__)
-            raise UserError(f"{file}, line {number}: not JSON ({why}): {line.strip()[:60]!a}") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{file}, line {number}: an object is needed, not a {type(row).__name__}")
-        rows.append((number, row))
-    if not rows:
-        raise UserError(f"{file} is empty: one JSON object a line is needed")
-    return rows
+    text = Annotated[str, Field(alias=prompt, pattern=r"\S", description="a text that is not empty")]
+    split = Annotated[Literal[SPLITS] | None, Field(description=" or ".join(SPLITS))]
+    verifier = Annotated[str | None, Field(description="a verifier by name")]
+    return create_model(
+        "Row",
+        prompt=text,
+        reference=Annotated[Any, Field(alias=reference)],
+        split=(split, None),
+        verifier=(verifier, None),
+    )
 
 
 def _read_problems(
-    file: Path, columns: dict[str, str], verifier: str | Verifier | None
+    file: Path, columns: tuple[str, str], verifier: str | Verifier | None
 ) -> list[tuple[Problem, str | None, str | None]]:
     """(problem, split that the line names, verifier's name where it is no function) of each line."""
     found = []
-    for number, row in read_json_lines(file):
+    for number, raw in read_objects(file):
         where = f"{file}, line {number}"
-        for column in columns.values():
-            if column not in row:
-                raise UserError(f"{where}: no {column!r}; it has {', '.join(map(repr, row)) or 'nothing'}")
-        text, reference, split = row[columns["prompt"]], row[columns["reference"]], row.get("split")
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{where}: {columns['prompt']!r} is a text that is not empty")
-        if split is not None and split not in SPLITS:
-            raise UserError(f"{where}: 'split' is train or test, not {split!a}")
-        name = None if callable(verifier) else _verifier_of(row, verifier, where)
-        _try_reference(name, reference, where)
-        found.append((Problem(text, reference, f"{file.name}:{number}"), split, name))
-    return found
-
-
-def _verifier_of(row: dict[str, Any], default: str | None, where: str) -> str:
-    name = row.get("verifier", default)
-    if name is None:
-        raise UserError(f"{where}: which verifier? Name one for all (verifier='number'), or in a column 'verifier'")
-    try:
-        get(name)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    return name
-
-
-def _try_reference(name: str | None, reference: Any, where: str) -> None:
-    if name in QUICK:
+        row = check_row(_row_of(*columns), raw, where)
+        name = None if callable(verifier) else row.verifier or verifier
+        if name is None and not callable(verifier):
+            raise UserError(f"{where}: which verifier? Name one for all (verifier='number'), or in a column 'verifier'")
         try:
-            get(name)("", reference)
+            if name is not None:
+                check = get(name)
+                if name in QUICK:
+                    check("", row.reference)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
+        found.append((Problem(row.prompt, row.reference, f"{file.name}:{number}"), row.split, name))
+    return found
 
 
 def _split(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list[Problem]]:

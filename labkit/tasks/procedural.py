@@ -12,7 +12,6 @@ import functools
 import json
 import random
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, Literal
 
 from labkit.errors import UserError
@@ -94,6 +93,8 @@ def make_reasoning_gym(
     Raises UserError for an unknown data set, with the closest names, for options that it does not take, and for
     the verifier `number` where answers are no numbers.
     """
+    from importlib.metadata import version
+
     known = data_sets()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -1,43 +1,59 @@
-"""Scores of a proxy (a reward model, another verifier) next to gold: a task's own score, for which the proxy stands."""
+"""Scoring answers by something in the verifier's place (a reward model, another verifier), with the task's own score
+next to it: what is trained on is a proxy, what is meant is gold.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from labkit.verifiers import Score
+from labkit.tasks.problem import Problem
+from labkit.verifiers import Score, run_verifier
 
-__all__ = ["Scorer", "proxy_of_reward_model", "proxy_of_verifier"]
+BatchScorer = Callable[[list[str], list[Problem]], list[Score]]
+"""The scores of completions, in order; the i-th answers the i-th problem."""
 
 
 class Scorer(Protocol):
-    """What gives replies their scores: `labkit.models.RewardModel`, or an object of your own."""
+    """What scores replies: `labkit.models.RewardModel`, or an object of your own."""
 
     def score(self, prompts: list[str], completions: list[str]) -> Any:
         """One real number per row: a tensor or a list."""
         ...
 
 
-def proxy_of_reward_model(golds: Sequence[Score], numbers: Any) -> list[Score]:
-    """Scores whose reward is the number of a reward model; `parts["gold"]` is the reward of the task's own score.
+def by_reward_model(gold: BatchScorer, reward_model: Scorer) -> BatchScorer:
+    """Scores with the reward model's number as reward, and the gold score as `parts["gold"]`.
 
     A number that is not finite becomes a score of 0 with `parts["not_finite"]`: training ends there.
     """
-    return [_with_number(gold, float(number)) for gold, number in zip(golds, numbers, strict=True)]
+
+    def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+        golds = gold(completions, problems)
+        proxies = reward_model.score([problem.prompt for problem in problems], completions)
+        return [_number_beside(one, float(proxy)) for one, proxy in zip(golds, proxies, strict=True)]
+
+    return score
 
 
-def _with_number(gold: Score, number: float) -> Score:
+def by_verifier(gold: BatchScorer, verifier: Callable[[str, Any], Any]) -> BatchScorer:
+    """Scores of another verifier on the same references, with the gold score as `parts["gold"]`."""
+
+    def score(completions: list[str], problems: list[Problem]) -> list[Score]:
+        golds = gold(completions, problems)
+        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
+        return [_score_beside(one, proxy) for one, proxy in zip(golds, proxies, strict=True)]
+
+    return score
+
+
+def _number_beside(gold: Score, proxy: float) -> Score:
     parts = {**gold.parts, "gold": gold.reward}
-    if not math.isfinite(number):
-        return Score(0.0, f"the reward model returned {number}", gold.extracted, {**parts, "not_finite": 1.0})
-    return Score(number, f"reward model {number:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
+    if not math.isfinite(proxy):
+        return Score(0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0})
+    return Score(proxy, f"reward model {proxy:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
 
 
-def proxy_of_verifier(golds: Sequence[Score], proxies: Sequence[Score]) -> list[Score]:
-    """Scores of another verifier; `parts["gold"]` is the reward of the task's own score."""
-    return [_with_score(gold, proxy) for gold, proxy in zip(golds, proxies, strict=True)]
-
-
-def _with_score(gold: Score, proxy: Score) -> Score:
+def _score_beside(gold: Score, proxy: Score) -> Score:
     errors = {"verifier_error": 1.0} if "verifier_error" in gold.parts | proxy.parts else {}
     reason = f"proxy {proxy.reward:g}: {proxy.reason}; gold {gold.reward:g}: {gold.reason}"
     return Score(proxy.reward, reason, proxy.extracted, {**proxy.parts, **errors, "gold": gold.reward})

@@ -9,16 +9,14 @@ import functools
 import hashlib
 import json
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from labkit.errors import UserError
+from labkit.jsonl import read_objects
 from labkit.tasks.base import SPLITS, split_of
-from labkit.tasks.own import read_json_lines
 
 VARIABLE = "LABKIT_DATA"
 Row = dict[str, str]
@@ -102,7 +100,7 @@ def _from_folder(data: Stored, folder: Path, stamp: tuple[tuple[str, int, int], 
 
 def _read_file(data: Stored, file: Path) -> list[Row]:
     rows = []
-    for number, raw in read_json_lines(file):
+    for number, raw in read_objects(file):
         row = data.read(raw)
         if row is None:
             raise UserError(f"{file}, line {number}: {data.needs}")
@@ -132,6 +130,9 @@ def _from_hub(data: Stored) -> dict[str, list[Row]]:
 
 def _resolves() -> bool:
     """Whether the hub's name can be resolved: without a network, `datasets` would try for half a minute."""
+    import socket
+    from urllib.parse import urlsplit
+
     host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
     try:
         return bool(socket.getaddrinfo(host, 443))

@@ -22,9 +22,10 @@ Beside them `leaky_countdown` and other leaky twins, with one hole each, for tea
 
 from __future__ import annotations
 
+import lazy_loader
+
 from labkit.errors import UserError
 from labkit.registry import Registry
-from labkit.verifiers import code, format, instructions, length, math, number
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.runner import run_verifier
@@ -46,15 +47,20 @@ __all__ = [
 VERIFIERS: Registry[Verifier] = Registry(worlds=True)
 """Verifiers by name. Leaky twins and controls are hidden: they can be asked for by name and are in no list."""
 
-VERIFIERS.add("code", code.verify)
-VERIFIERS.add("format", format.verify)
-VERIFIERS.add("instructions", instructions.verify)
-VERIFIERS.add("length", length.verify)
-VERIFIERS.add("math", math.verify)
-VERIFIERS.add("number", number.verify)
+VERIFIERS.add("code", "labkit.verifiers.code:verify")
+VERIFIERS.add("format", "labkit.verifiers.format:verify")
+VERIFIERS.add("instructions", "labkit.verifiers.instructions:verify")
+VERIFIERS.add("length", "labkit.verifiers.length:verify")
+VERIFIERS.add("math", "labkit.verifiers.math:verify")
+VERIFIERS.add("number", "labkit.verifiers.number:verify")
 VERIFIERS.add("coin", "labkit.verifiers.controls:coin", hidden=True)
 VERIFIERS.add("leaky_format", "labkit.verifiers.leaky:leaky_format", hidden=True)
 VERIFIERS.add("leaky_number", "labkit.verifiers.leaky:leaky_number", hidden=True)
+
+# `labkit.verifiers.math` and the others are modules that are imported when they are first used.
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, ["adapters", "code", "combine", "controls", "format", "instructions", "leaky", "length", "math", "number"]
+)
 
 
 def get(name: str) -> Verifier:

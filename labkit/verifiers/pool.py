@@ -23,11 +23,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from labkit.system import cores
 from labkit.verifiers.guard import fault
 from labkit.verifiers.score import Score
 from labkit.verifiers.worker import read_frame, write_frame
 
-__all__ = ["CannotLoad", "Pool", "cores", "shared_pool"]
+__all__ = ["CannotLoad", "Pool", "shared_pool"]
 
 START_SECONDS = 120.0
 """How long a worker may take to start and to load its verifier (which may import a large package)."""
@@ -44,11 +45,6 @@ _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from labkit.v
 
 class CannotLoad(Exception):
     """The verifier does not exist in a worker process: its module, say, cannot be imported there."""
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Worker:
@@ -252,7 +248,6 @@ class _Batch:
         self.error: BaseException | None = None
         self._todo = deque(range(len(items)))
         self._late = 0
-        self._answered = 0
         self._watched: set[Worker] = set()
         self._lock = threading.Lock()
 

@@ -17,7 +17,6 @@ it to have it called here.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import io
 import pickle
@@ -28,8 +27,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from labkit.system import Stopped, cores, stop_thread
 from labkit.verifiers.guard import fault, safe_score
-from labkit.verifiers.pool import GIVE_UP, CannotLoad, cores, shared_pool
+from labkit.verifiers.pool import GIVE_UP, CannotLoad, shared_pool
 from labkit.verifiers.score import Score
 
 __all__ = ["TIMEOUT", "run_verifier"]
@@ -166,10 +166,6 @@ def _pack(verifier: Any) -> bytes:
 # --------------------------------------------------------------------- calling a verifier that cannot be sent
 
 
-class _Stop(BaseException):
-    """Raised inside a verifier's thread from outside."""
-
-
 class _Caller:
     """A thread that calls a verifier, so that this one need not wait for it for ever."""
 
@@ -184,7 +180,7 @@ class _Caller:
         while (pair := self._work.get()) is not None:
             try:
                 self._results.put(safe_score(self._verifier, *pair))
-            except _Stop:
+            except Stopped:
                 return
             except BaseException as error:
                 self._results.put(error)
@@ -198,16 +194,12 @@ class _Caller:
         try:
             result = self._results.get(timeout=timeout)
         except queue.Empty:
-            self._stop()
+            stop_thread(self._thread)
+            self._thread.join(0.5)
             return None
         if isinstance(result, BaseException):
             raise result
         return result
-
-    def _stop(self) -> None:
-        name = ctypes.c_ulong(self._thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(name, ctypes.py_object(_Stop))
-        self._thread.join(0.5)
 
     def close(self) -> None:
         self._work.put(None)

@@ -12,7 +12,7 @@ from toys import fours
 from labkit.algorithms import divergence
 from labkit.errors import UserError
 from labkit.evaluation.cost import step_flops, weights
-from labkit.models import Policy
+from labkit.models import Policy, output, output_head
 from labkit.models.tiny.tokenizer import VOCABULARY
 from labkit.plots.metrics import METRICS
 from labkit.recipes import load_recipe
@@ -53,7 +53,7 @@ def test_the_loss_is_the_sum_over_the_sampled_tokens(chunk, monkeypatch):
     student, teacher = random_policy(0), random_policy(1)
     tokens, mask = batch(student)
     if chunk is not None:
-        monkeypatch.setattr(distillation, "CHUNK", chunk)
+        monkeypatch.setattr(output, "MOST_LOGITS", {"cpu": chunk})
         assert mask.sum() > 2 * 3, "there are several pieces"
     found, gradients = [], []
     for value in (
@@ -69,6 +69,26 @@ def test_the_loss_is_the_sum_over_the_sampled_tokens(chunk, monkeypatch):
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     assert all(p.grad is None for p in teacher.model.parameters())
+
+
+def test_no_tensor_of_all_logits_is_ever_held(monkeypatch):
+    student, teacher = random_policy(0), random_policy(1)
+    tokens, mask = batch(student)
+    rows, vocabulary, sizes = 3, len(VOCABULARY), []
+    monkeypatch.setattr(output, "MOST_LOGITS", {"cpu": rows * vocabulary})
+    for policy in (student, teacher):
+        output_head(policy.model)
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found = func(*args, **(kwargs or {}))
+            leaves = torch.utils._pytree.tree_leaves(found)
+            sizes.extend(x.shape for x in leaves if isinstance(x, torch.Tensor) and x.shape[-1:] == (vocabulary,))
+            return found
+
+    with Watch():
+        distillation.summed_divergence(student.model, teacher.model, tokens, mask).backward()
+    assert max(shape.numel() for shape in sizes) == rows * vocabulary < mask.sum() * vocabulary
 
 
 def test_a_model_that_scales_its_logits_is_taken_by_its_logits():

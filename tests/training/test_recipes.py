@@ -3,13 +3,28 @@
 import pytest
 
 from labkit.errors import UserError
-from labkit.recipes import list_recipes, load_recipe, paths
+from labkit.recipes import is_pipeline, list_recipes, load_recipe, paths
+from labkit.recipes.files import summaries
+from labkit.recipes.pipeline import load_pipeline
 
 
-def test_every_recipe_that_ships_is_valid_and_described():
+def test_every_recipe_that_ships_is_described():
     recipes = list_recipes()
     assert {"r1-zero-tiny", "rlvr-addition-tiny"} <= set(recipes)
     assert all(description for description in recipes.values())
+
+
+@pytest.mark.parametrize("row", summaries(), ids=lambda row: row["name"])
+def test_every_recipe_that_ships_is_valid_and_listed_as_what_it_is(row):
+    """The list reads the files as they are; here they are checked in full."""
+    name = row["name"]
+    plan = load_pipeline(name) if is_pipeline(name) else load_recipe(name)
+    expected = {key: getattr(plan, key) for key in ("name", "model", "task", "description")}
+    if is_pipeline(name):
+        expected |= {"trainer": "pipeline", "algorithm": "pipeline", "steps": f"{len(plan.stages)} stages"}
+    else:
+        expected |= {key: getattr(plan, key) for key in ("trainer", "algorithm", "steps")}
+    assert row == expected
 
 
 def test_overrides_reach_nested_keys():

@@ -17,10 +17,10 @@ import numpy as np
 
 from labkit.errors import UserError
 from labkit.evaluation.comparison.settings import BUDGET, differences, flatten, recipe_labels, run_labels
-from labkit.evaluation.comparison.tables import html_table, joined, number, text_table, with_interval
 from labkit.evaluation.intervals import bootstrap_interval, t_interval
 from labkit.evaluation.plain import graded, interval_of, pass_at_1
 from labkit.runs import Run, open_run
+from labkit.tables import html_table, joined, number, table, with_interval
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Comparison:
         return tables
 
     def __str__(self) -> str:
-        parts = [f"{title}\n{text_table(header, rows)}" for title, header, rows in self.tables()]
+        parts = [f"{title}\n{table(header, rows)}" for title, header, rows in self.tables()]
         return "\n\n".join([*parts, *(f"warning: {line}" for line in self.warnings)])
 
     def _repr_html_(self) -> str:

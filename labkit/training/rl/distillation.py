@@ -11,23 +11,22 @@ moves towards that.
 side.) No reward is needed: the verifier's score is logged, not learnt from. The gradient takes the student's texts as
 given: what a token does to the tokens after it is left out, as in GKD.
 
-Student and teacher must have one vocabulary. Logits are never held for more tokens than `CHUNK` allows: where a
-batch's would be more, they are computed in pieces, and again in the backward pass.
+Student and teacher must have one vocabulary. Their logits are never all held at once (`reduce_logits`).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
 from labkit.models import Policy, hidden_states, train_with
-from labkit.models.output import output_head
+from labkit.models.output import Head, output_head, reduce_logits
 from labkit.models.trunk import autocast
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
@@ -39,8 +38,6 @@ from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rl.step import step_seed
-
-CHUNK = 2**25  # logits of each model that are held at once: 128 MiB in float32
 
 
 def make_distillation(recipe: Recipe, policy: Policy, task: Task, teacher: Policy) -> Learner:
@@ -147,37 +144,57 @@ def summed_divergence(
     Differentiable in the student. Column t of `mask` is about token t, which the text before it predicts; rows are
     right-padded.
     """
-    vocabulary = min(_vocabulary(student), _vocabulary(teacher))
-    chosen = mask[:, 1:]  # those at column t - 1 predict the token at column t
-    ours, our_logits = _before_logits(student, tokens, chosen)
+    chosen = mask[:, 1:]  # column t - 1 of the hidden states predicts the token at column t
+    ours, our_head = _before_logits(student, tokens, chosen)
     with torch.no_grad():
-        theirs, their_logits = _before_logits(teacher, tokens, chosen)
-
-    def piece(our_rows: Tensor, their_rows: Tensor) -> Tensor:
-        with autocast(tokens.device):
-            student_logits = our_logits(our_rows)
-            with torch.no_grad():
-                teacher_logits = their_logits(their_rows)
-        logits = (x[..., :vocabulary].float() / temperature for x in (student_logits, teacher_logits))
-        return divergence(*logits, kind, beta).sum()
-
-    size = max(1, CHUNK // vocabulary)
-    if len(ours) <= size:
-        return piece(ours, theirs)
-    pieces = zip(ours.split(size), theirs.split(size), strict=True)
-    return torch.stack([checkpoint(piece, a, b, use_reentrant=False) for a, b in pieces]).sum()
+        theirs, their_head = _before_logits(teacher, tokens, chosen)
+    vocabulary = min(_vocabulary(student), _vocabulary(teacher))
+    reduction = _Divergence(theirs, their_head, vocabulary, temperature, kind, beta)
+    return reduce_logits(ours, our_head, reduction)[0].sum()
 
 
-def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """What a model's logits are made of, [positions, ...] where `chosen`, and the function that makes them.
+@dataclass(frozen=True)
+class _Divergence:
+    """The divergence of the student's distribution from the teacher's at each token, for `reduce_logits`.
 
-    Hidden states and the output layer; of a model whose logits are something else: the logits themselves.
+    `theirs`: what the teacher's logits are made of, as `_before_logits` gives it, tokens first.
+    """
+
+    theirs: Tensor
+    head: Head | None
+    vocabulary: int
+    temperature: float
+    kind: str
+    beta: float
+    fixed = (False,)
+
+    def prepare(self, logits: Tensor, rows: slice, gradient: bool) -> tuple[Tensor, Tensor]:
+        """The student's logits, and the divergences as a function of them."""
+        theirs = self.theirs[rows]
+        both = logits.detach().requires_grad_(gradient), theirs if self.head is None else self.head.logits(theirs)
+        with torch.set_grad_enabled(gradient):
+            ours, theirs = (x[..., : self.vocabulary].float() / self.temperature for x in both)
+            return both[0], divergence(ours, theirs, self.kind, self.beta)
+
+    def numbers(self, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor]:
+        """The divergences."""
+        return (prepared[1].detach(),)
+
+    def slope(self, prepared: tuple[Tensor, Tensor], rows: slice, by_numbers: Sequence[Tensor]) -> Tensor:
+        """By automatic differentiation of one chunk."""
+        return torch.autograd.grad(prepared[1], prepared[0], by_numbers[0])[0]
+
+
+def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Head | None]:
+    """Hidden states, [tokens, width] where `chosen`, and the output layer that makes logits of them.
+
+    Of a model whose logits are something else: the logits themselves, [tokens, vocab], and None.
     """
     head = output_head(model)
     if head is not None:
-        return hidden_states(model, tokens)[:, :-1][chosen], head.logits
+        return hidden_states(model, tokens)[:, :-1][chosen], head
     with autocast(tokens.device):
-        return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], nn.Identity()
+        return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], None
 
 
 def _vocabulary(model: nn.Module) -> int:

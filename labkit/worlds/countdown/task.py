@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from labkit.errors import UserError
 from labkit.tasks.base import Problem, Task, split_of

@@ -1,0 +1,37 @@
+"""What lies in the hub's cache, read from its folders: `models--OWNER--NAME/snapshots/COMMIT`, `refs/main`.
+
+huggingface_hub has functions for this, which import half a second of other things before they look at a file.
+"""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import constants
+
+
+def cached_models() -> dict[str, str]:
+    """Id and folder of each causal language model in the hub's cache."""
+    found = {}
+    for repo in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
+        for folder in sorted(repo.glob("snapshots/*")):
+            if any("CausalLM" in kind for kind in _architectures(folder / "config.json")):
+                found[repo.name.removeprefix("models--").replace("--", "/")] = str(folder)
+    return found
+
+
+def snapshot(name: str, files: tuple[str, ...]) -> Path | None:
+    """The folder of a model's newest revision in the hub's cache; None where one of these files is missing in it."""
+    repo = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    try:
+        folder = repo / "snapshots" / (repo / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    return folder if all((folder / file).is_file() for file in files) else None
+
+
+def _architectures(file: Path) -> list[str]:
+    """What a config.json says the model is; nothing where it can't be read (a download that was cut off)."""
+    try:
+        return list(json.loads(file.read_text()).get("architectures") or [])
+    except (OSError, ValueError, AttributeError):
+        return []
