@@ -108,5 +108,5 @@ EXERCISE = Exercise(
         "It looks for faults. What kind of answer can it find no fault with, because it cannot even begin?",
         "One character between the tags will do.",
     ),
-    sources=("labkit.verifiers.leaky:leaky_countdown",),
+    sources=("labkit.worlds.countdown.leaky:leaky_countdown",),
 )
