@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from mini_run import mini_recipe, save_random_model
 
+import labkit as lk
 from labkit.errors import UserError
+from labkit.evaluation.comparison import Comparison
 from labkit.evaluation.intervals import bootstrap_interval, t_interval, t_quantile
 from labkit.plots.comparison import compare
 from labkit.recipes import Recipe
@@ -229,6 +231,13 @@ def test_plot_draws_and_writes(tmp_path: Path):
     assert "algorithm=grpo" in labels and "algorithm=rloo" in labels
     with pytest.raises(UserError, match=r"curves\.xyz"):
         compare(runs).plot(tmp_path / "curves.xyz")
+
+
+def test_what_the_lab_compares_can_draw_itself(tmp_path: Path):
+    runs = [make_run(tmp_path / "one", [0.5] * 4), make_run(tmp_path / "two", [0.5] * 4, algorithm="rloo")]
+    comparison = lk.compare(runs)
+    assert comparison.to_dict() == Comparison.of(runs).to_dict() and str(comparison) == str(Comparison.of(runs))
+    assert comparison.plot().legends
 
 
 def test_really_trained_runs(tmp_path: Path):

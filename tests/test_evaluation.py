@@ -2,16 +2,21 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from labkit.evaluation.calibration import calibration_bins, calibration_error, pair_confidence
 from labkit.evaluation.intervals import bootstrap_interval
+from labkit.evaluation.plain import graded
 from labkit.evaluation.report import evaluate, maj_at_k, pass_at_k, summarize
 from labkit.rollouts import Rollouts
 from labkit.tasks import load_task
+from labkit.training.rows.reward import calibration
 from labkit.verifiers import Score
+from labkit.widgets.dashboard import gains
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 7])
@@ -100,3 +105,61 @@ def test_batches_do_not_change_an_evaluation(tiny):
     whole = evaluate(tiny, task, samples=4, limit=10, batch_rows=1000)
     parts = evaluate(tiny, task, samples=4, limit=10, batch_rows=8)
     assert whole.per_problem == parts.per_problem
+
+
+# ------------------------------------------------------------------------------------------------ plain reports
+
+
+def plain(rewards: list[float], passes: list[float], **changes: Any) -> dict[str, Any]:
+    lists = {"rewards_per_problem": rewards, "per_problem": passes}
+    means = {"mean_reward": np.mean(rewards), "pass_at_k": {"1": np.mean(passes)}}
+    return lists | means | changes
+
+
+@pytest.mark.parametrize(
+    ("report", "answer"),
+    [
+        (plain([0.5, 1.0], [0.5, 1.0]), False),
+        (plain([0.25, 1.0], [0.0, 1.0]), True),
+        (plain([0.75, 0.75], [0.5, 1.0]), True),  # the means agree by chance
+        (plain([1.0], [1.0], rewards_per_problem=[], mean_reward=2.0), True),
+        (plain([1.0], [1.0], rewards_per_problem=[None], mean_reward=None), False),  # NaN, as JSON has it
+        (plain([1.0], [1.0], rewards_per_problem=[], mean_reward=float("nan")), False),
+        ({}, False),
+    ],
+)
+def test_rewards_are_graded_where_they_say_more_than_right_and_wrong(report: dict[str, Any], answer: bool):
+    assert graded(report) is answer
+
+
+def test_reports_of_both_kinds_are_shown_accordingly():
+    for rewards, shown in ([1, 0, 1, 1], False), ([0.25, 0, 1, 1], True):
+        rollouts = _rollouts(rewards, [2, 4, 8, 3], ["a", "b", "c", "d"])
+        report = summarize([rollouts], "m", load_task("addition"), samples=2, seconds=1.0)
+        assert ("mean reward" in str(report)) is shown
+        after = report.to_dict()
+        assert ("mean reward" in gains({"before": after, "after": after})) is shown
+
+
+# -------------------------------------------------------------------------------------------------- calibration
+
+
+def test_a_model_that_never_decides_is_calibrated_and_half_right():
+    confidence, right = pair_confidence(np.zeros(40))
+    assert right.mean() == 0.5 and calibration_error(confidence, right) == 0
+
+
+def test_the_trainer_and_the_figure_count_ties_alike():
+    margins = torch.tensor([0.0, 0.0, 0.3, -0.2, 2.0, 2.0])
+    low, high = calibration(margins, bins=2)
+    assert (low["count"], low["observed"]) == (4, 0.5) and high["observed"] == 1.0
+    (row,) = calibration_bins(*pair_confidence(margins.numpy()), bins=1)
+    assert row["observed"] == pytest.approx((4 * low["observed"] + 2 * high["observed"]) / 6)
+
+
+def test_bins_by_edges_hold_each_case_once():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(-0.2, 1.2, 500)  # some lie outside of the edges
+    rows = calibration_bins(predicted, predicted > 0.5, bins=np.linspace(0, 1, 5))
+    assert sum(row["count"] for row in rows) == 500 and len(rows) == 4
+    assert [row["observed"] for row in rows] == [0, 0, 1, 1]
