@@ -175,7 +175,17 @@ IFBENCH: list[Case] = [
         "words:start_verb",
         {},
         ["Run home.", "Does it work?", "Prioritise your goals", "Consider this.", "Let's go", "**Write** it down"],
-        ["The dog runs.", "This is so.", "Quickly run", "Dogs bark", "However, go", "Morning walks help", "I think"],
+        [
+            "The dog runs.",
+            "This is so.",
+            "Quickly run",
+            "Dogs bark",
+            "However, go",
+            "Morning walks help",
+            "I think",
+            "Love is blind",
+            "Books are good",
+        ],
     ),
     (
         "words:repeats",

@@ -120,7 +120,7 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE, ids=short)
 def test_anything_repeated_takes_linear_time(piece: str) -> None:
     text = piece * (20_000 // len(piece))
-    with within(6):  # about 0.5 s; a quadratic check among the 112 would take minutes
+    with within(10):  # about 1 s; a quadratic check among the 112 would take minutes
         for asked in EVERYTHING:
             verify(text, asked)
             verify(f"x{text}x", asked)

@@ -29,9 +29,9 @@ _SEEN = (
 )
 _LEAST = 0.15  # probability below which nothing is said: "yes" and "HELLO" are Hungarian at 0.10, Finnish at 0.13
 # A language is ruled out by another that is this likely, and so many times as likely. Of 4,800 lists of 1 to 30 English
-# words in capitals these two numbers call 7 foreign (asking for the likeliest language alone: about 600), and still
+# words in capitals these two numbers call 3 foreign (asking for the likeliest language alone: about 600), and still
 # every sentence of four words and more in 14 other languages.
-_SURE, _TIMES = 0.3, 20
+_SURE, _TIMES = 0.3, 30
 _CLOSE = 0.1  # probability from which a language may be meant that is not the likeliest
 
 

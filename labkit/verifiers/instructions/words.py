@@ -144,10 +144,10 @@ def odd_even_syllables(response: str) -> str | None:
 @instruction("words:start_verb")
 def start_verb(response: str) -> str | None:
     """The first word can be a verb; see `verbs.is_verb`."""
-    words = text.split_words(response)
+    words = text.split_words(response)[:2]
     if not words:
         return "no word"
-    return None if is_verb(words[0]) else f"{quote(words[0])} is no verb"
+    return None if is_verb(*words) else f"{quote(words[0])} is no verb"
 
 
 # ------------------------------------------------------------------------------------------------ kinds of words
