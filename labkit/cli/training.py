@@ -16,6 +16,7 @@ from labkit.errors import RunError, UserError
 from labkit.pipeline.run import refuse_stage, run_pipeline
 from labkit.recipes import Recipe, is_pipeline, load_recipe
 from labkit.recipes.pipeline import load_pipeline
+from labkit.recipes.trainers import RL, product_of
 from labkit.runs import Run
 from labkit.training import pretrain as pretraining
 
@@ -138,7 +139,7 @@ def _plan(recipe: str, overrides: dict[str, Any]) -> Recipe:
 
 def _announcement(plan: Recipe) -> str:
     evaluated = f"{plan.evaluation.problems} held-out problems x {plan.evaluation.samples} samples"
-    first = f"; before and after: {evaluated}" if plan.evaluation.problems and plan.trainer != "reward_model" else ""
+    first = f"; before and after: {evaluated}" if plan.evaluated else ""
     if plan.online:
         batch, of = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples", plan.task
     else:
@@ -168,7 +169,7 @@ def _write_curves(run: Run) -> None:
 def _summarize(run: Run) -> None:
     """The closing summary: what changed, what to worry about, where things are, what to do next."""
     out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
-    where, task, trainer = shlex.quote(str(run.path)), recipe["task"], recipe.get("trainer", "rl")
+    where, product = shlex.quote(str(run.path)), product_of(recipe.get("algorithm", ""))
     steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
     title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
     reports = {"before": result.get("before"), "after": result.get("after")}
@@ -176,7 +177,7 @@ def _summarize(run: Run) -> None:
         out.print(reports_table(reports, title))
         out.print("[dim]Intervals: 95 %, over problems (bootstrap).[/dim]")
     else:
-        why = "" if trainer == "reward_model" else " (no evaluation: evaluation.problems is 0)"
+        why = " (no evaluation: evaluation.problems is 0)" if product == "policy" else ""
         out.print(f"[bold]{escape(title)}[/bold]{why}")
     held_out = result.get("held_out") or {}
     if any(held_out.values()):
@@ -187,15 +188,15 @@ def _summarize(run: Run) -> None:
         out.print(f"go on with it: labkit train --resume {where}")
     if (run.path / "curves.png").exists():
         out.print(f"curves:        {where}/curves.png", markup=False)
-    if recipe.get("algorithm") in ("outcome", "process"):
+    if product == "outcome model":
         out.print(
             f"ask it:        labkit.load_reward_model({str(run.path)!r}).score(prompts, completions)", markup=False
         )
-    elif trainer == "reward_model":
+    elif product == "reward model":
         out.print(f"train on it:   labkit train rloo-assistant-tiny --set reward_model={where}", markup=False)
     else:
-        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if trainer in ("rl", "ppo") else ""
-        out.print(f"read answers:  labkit sample {where} {task}{browse}", markup=False)
+        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if recipe.get("trainer", "rl") in RL else ""
+        out.print(f"read answers:  labkit sample {where} {recipe['task']}{browse}", markup=False)
     out.print(f"compare:       labkit compare {where} OTHER_RUN --plot curves.png", markup=False)
     out.print("run folder:")
 

@@ -31,6 +31,7 @@ from labkit.sampling.workspace import default_slots, sampler_bytes
 from labkit.tasks import Task, load_task
 from labkit.training.loop.microbatches import token_budget
 from labkit.training.rl.longest import PROMPTS, longest_batch, longest_rollouts
+from labkit.training.rows.learner import row_trainer
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
 RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
@@ -211,8 +212,8 @@ def _copies(recipe: Recipe, weights: int, trained: int) -> dict[str, int]:
         copies += weights * (recipe.reward_model is not None)
         copies += 4 * weights * (preset.critic and recipe.critic.trunk == "separate")  # it has an optimiser too
         copies += 5 * weights * bool(preset.process_coef)  # and so has a process reward model, beside its reference
-    elif recipe.algorithm == "kto" or recipe.reference is not None:
-        copies += weights
+    else:
+        copies += row_trainer(recipe.algorithm).memory(recipe, weights)
     return {"copies": copies}
 
 
