@@ -1,8 +1,10 @@
-"""The one exception that means "the user can fix this".
+"""The exceptions that mean "the user can fix this".
 
-Everything else that is raised is a fault of the package, and is shown with its traceback.
+Everything else that is raised is a fault of the package, and is shown with its traceback. A subclass says by its type
+what happened, and by its fields with what: code reads these, never the message.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +24,20 @@ class UserError(ValueError):
     """
 
 
+class NothingKeptError(UserError):
+    """Rejection sampling kept none of its answers: no score reached the threshold."""
+
+    def __init__(self, answers: int, threshold: float, best: float) -> None:
+        super().__init__(answers, threshold, best)  # the fields, so that the error can be pickled
+        self.answers, self.threshold, self.best = answers, threshold, best
+
+    def __str__(self) -> str:
+        return (
+            f"none of {self.answers} answers has a score of {self.threshold:g} or more (the best has {self.best:g}): "
+            "take easier prompts, more samples a prompt, a policy that was trained further, or a lower threshold"
+        )
+
+
 class RunError(UserError):
     """A run that failed though it was asked for rightly: a full disk, damaged checkpoints.
 
@@ -34,3 +50,18 @@ def first_fault(error: "ValidationError") -> tuple[str, str | None]:
     first = error.errors()[0]
     message = None if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     return ".".join(map(str, first["loc"])), message
+
+
+class RunFolderError(RunError):
+    """A run folder that can't be written any more. `resume`: the folder that `--resume` goes on with, the run's own or
+    that of the pipeline that the run is a stage of."""
+
+    def __init__(self, folder: Path, reason: str, resume: Path | None = None) -> None:
+        super().__init__(folder, reason, resume)
+        self.folder, self.reason, self.resume = folder, reason, resume or folder
+
+    def __str__(self) -> str:
+        return (
+            f"cannot write to {self.folder}: {self.reason}; what was logged is kept, and "
+            f"`labkit train --resume {self.resume}` goes on from the newest checkpoint"
+        )

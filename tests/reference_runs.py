@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import labkit as lk
 
 CLOCK = ("seconds", "elapsed", "tokens_per_second", "time_", "wall_seconds")
@@ -121,10 +123,12 @@ def record() -> dict[str, Any]:
         for number, (name, (recipe, changes)) in enumerate(SETTINGS.items()):
             print(name, file=sys.stderr)
             out = Path(folder) / str(number)
+            torch.manual_seed(0)  # a checkpoint holds the state of torch's own generator too
             lk.train(recipe, out=out, **changes)
             found[name] = numbers_of(out)
         print("pipeline", file=sys.stderr)
         out = Path(folder) / "pipeline"
+        torch.manual_seed(0)
         lk.train("r1-pipeline-tiny", out=out, **PIPELINE)
         found["pipeline"] = numbers_of(out)
     # Paths of the temporary folder are in no file that is read; names of folders below it are.

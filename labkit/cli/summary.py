@@ -9,6 +9,7 @@ from rich.markup import escape
 from labkit.cli.output import console, note
 from labkit.cli.reports import held_out_table, reports_table
 from labkit.recipes import Recipe
+from labkit.recipes.trainers import RL, product_of
 from labkit.runs import Run
 
 CURVES = ("pass_rate", "response_length", "truncated", "entropy", "attempts", "backtracks")
@@ -20,7 +21,7 @@ DATA_CURVES = ("loss", "accuracy", "margin", "logprob_chosen", "logprob_rejected
 def announcement(plan: Recipe) -> str:
     """The run that begins, in a line."""
     evaluated = f"{plan.evaluation.problems} held-out problems x {plan.evaluation.samples} samples"
-    first = f"; before and after: {evaluated}" if plan.evaluation.problems and plan.trainer != "reward_model" else ""
+    first = f"; before and after: {evaluated}" if plan.evaluated else ""
     if plan.online:
         batch, of = f"{plan.sampling.prompts} prompts x {plan.sampling.samples} samples", plan.task
     else:
@@ -50,12 +51,12 @@ def write_curves(run: Run) -> None:
 def summarize(run: Run) -> None:
     """Prints the closing summary."""
     out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
-    where, task, trainer = shlex.quote(str(run.path)), recipe["task"], recipe.get("trainer", "rl")
+    where, product = shlex.quote(str(run.path)), product_of(recipe.get("algorithm", ""))
     steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
     title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
     reports = {"before": result.get("before"), "after": result.get("after")}
     evaluated = any(reports.values())
-    why = "" if evaluated or trainer == "reward_model" else " (no evaluation: evaluation.problems is 0)"
+    why = " (no evaluation: evaluation.problems is 0)" if product == "policy" and not evaluated else ""
     out.print(f"[bold]{escape(title)}[/bold]{why}")
     if evaluated:
         print(reports_table(reports))
@@ -70,13 +71,13 @@ def summarize(run: Run) -> None:
         print(f"go on with it: labkit train --resume {where}")
     if (run.path / "curves.png").exists():
         print(f"curves:        {where}/curves.png")
-    if recipe.get("algorithm") in ("outcome", "process"):
+    if product == "outcome model":
         print(f"ask it:        labkit.load_reward_model({str(run.path)!r}).score(prompts, completions)")
-    elif trainer == "reward_model":
+    elif product == "reward model":
         print(f"train on it:   labkit train rloo-assistant-tiny --set reward_model={where}")
     else:
-        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if trainer in ("rl", "ppo") else ""
-        print(f"read answers:  labkit sample {where} {task}{browse}")
+        browse = f"   (in a notebook: lk.browse({str(run.path)!r}))" if recipe.get("trainer", "rl") in RL else ""
+        print(f"read answers:  labkit sample {where} {recipe['task']}{browse}")
     print(f"compare:       labkit compare {where} OTHER_RUN --plot curves.png")
     print("run folder:")
 

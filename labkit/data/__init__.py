@@ -1,4 +1,4 @@
-"""Rows to learn from, by name: the lab's own, a file, or a set of the hub, brought to the field's column names."""
+"""Rows to learn from, by name: the lab's own, a file, or a data set of the hub, with the column names of the field."""
 
 from labkit.data.sources import load_preferences
 

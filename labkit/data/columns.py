@@ -16,8 +16,11 @@ LABELS = ("label", "labels")
 TURN = "\n\nAssistant:"  # hh-rlhf writes a dialogue as one string: "\n\nHuman: ...\n\nAssistant: ..."
 
 
-def standard_row(row: Any, kind: Kind, where: str) -> dict[str, Any]:
-    r"""One row in the standard columns of its kind; other columns are left out. `where` names it in errors.
+def standard_row(row: Any, kind: Kind, where: str, keep: Sequence[str] = ()) -> dict[str, Any]:
+    r"""One row in the standard columns of its kind; `where` names it in errors.
+
+    Of the row's other columns those in `keep` are handed on as they are, where the row has them; the rest is dropped.
+    Raises UserError for a row that lacks a column of its kind, or has something else in it.
 
     >>> standard_row({"prompt": "a", "chosen": "b", "rejected": "c", "id": 7}, "comparisons", "row 1")
     {'prompt': 'a', 'chosen': 'b', 'rejected': 'c'}
@@ -28,40 +31,46 @@ def standard_row(row: Any, kind: Kind, where: str) -> dict[str, Any]:
     >>> hh = {"chosen": "\n\nHuman: hi\n\nAssistant: hello", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
     >>> standard_row(hh, "comparisons", "row 1")
     {'prompt': '\n\nHuman: hi\n\nAssistant:', 'chosen': ' hello', 'rejected': ' no'}
+    >>> standard_row({"question": "1+1?", "answer": "2", "steps": [1.0]}, "demonstrations", "row 1", keep=["steps"])
+    {'prompt': '1+1?', 'completion': '2', 'steps': [1.0]}
     """
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a row is a table of columns, not {type(row).__name__}")
-    if kind == "comparisons":
-        return _comparison(row, where)
+    standard = _comparison(row, where) if kind == "comparisons" else _reply(row, kind, where)
+    return standard | {name: row[name] for name in keep if name in row and name not in standard}
+
+
+def _reply(row: Mapping[str, Any], kind: Kind, where: str) -> dict[str, Any]:
+    """A demonstration, or (kind `feedback`) a reply with its label."""
     prompt = _first(row, PROMPTS)
     history, reply = _split_messages(_required(row, COMPLETIONS, where), where)
-    found: dict[str, Any] = {"prompt": history if prompt is None else _text(prompt, where), "completion": reply}
-    if found["prompt"] is None:
-        raise UserError(f"{where}: no prompt; expected one of the columns {', '.join(PROMPTS)}")
-    if kind == "feedback":
-        label = _required(row, LABELS, where)
-        if label not in (True, False):  # 1 and 0 are equal to them
-            raise UserError(f"{where}: a label is true or false, not {label!r}")
-        found["label"] = bool(label)
-    return found
-
-
-def _comparison(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    pair = [_required(row, (name,), where) for name in ("chosen", "rejected")]
-    prompt = _first(row, PROMPTS)
-    if prompt is None and all(isinstance(side, str) for side in pair):
-        return _cut_dialogues(*pair, where)
-    (history, chosen), (_, rejected) = (_split_messages(side, where) for side in pair)
     asked = history if prompt is None else _text(prompt, where)
     if asked is None:
         raise UserError(f"{where}: no prompt; expected one of the columns {', '.join(PROMPTS)}")
-    return {"prompt": asked, "chosen": chosen, "rejected": rejected}
+    if kind == "demonstrations":
+        return {"prompt": asked, "completion": reply}
+    label = _required(row, LABELS, where)
+    if label not in (True, False):  # 1 and 0 are equal to them
+        raise UserError(f"{where}: a label is true or false, not {label!r}")
+    return {"prompt": asked, "completion": reply, "label": bool(label)}
+
+
+def _comparison(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    chosen, rejected = (_required(row, (name,), where) for name in ("chosen", "rejected"))
+    prompt = _first(row, PROMPTS)
+    if prompt is None and isinstance(chosen, str) and isinstance(rejected, str):
+        return _cut_dialogues(chosen, rejected, where)
+    (history, preferred), (_, other) = (_split_messages(side, where) for side in (chosen, rejected))
+    asked = history if prompt is None else _text(prompt, where)
+    if asked is None:
+        raise UserError(f"{where}: no prompt; expected one of the columns {', '.join(PROMPTS)}")
+    return {"prompt": asked, "chosen": preferred, "rejected": other}
 
 
 def _cut_dialogues(chosen: str, rejected: str, where: str) -> dict[str, str]:
-    """Two dialogues in one string each, cut after the last `Assistant:` that they share."""
-    pairs = enumerate(zip(chosen, rejected, strict=False))
-    parting = next((i for i, (a, b) in pairs if a != b), min(len(chosen), len(rejected)))
+    """Two dialogues, each in one string, cut behind the last `Assistant:` that they share."""
+    characters = enumerate(zip(chosen, rejected, strict=False))
+    parting = next((i for i, (a, b) in characters if a != b), min(len(chosen), len(rejected)))
     shared = chosen.rfind(TURN, 0, parting)
     if shared < 0:
         raise UserError(f"{where}: no prompt, and the two texts share no 'Assistant:' turn to cut them at")
@@ -70,7 +79,7 @@ def _cut_dialogues(chosen: str, rejected: str, where: str) -> dict[str, str]:
 
 
 def _split_messages(value: Any, where: str) -> tuple[str | None, str]:
-    """What came before, as text (None: nothing did), and the reply, from a string or a list of messages."""
+    """The text before the reply (None: there is none) and the reply, from a string or from a list of messages."""
     if isinstance(value, str):
         return None, value
     if not isinstance(value, Sequence) or not value:
@@ -79,7 +88,7 @@ def _split_messages(value: Any, where: str) -> tuple[str | None, str]:
 
 
 def _text(value: Any, where: str) -> str:
-    """A prompt as text: a string as it is; one message's content; several messages with their roles before them."""
+    """A prompt as text: a string as it is; the content of one message; several messages, each behind its role."""
     if isinstance(value, str):
         return value
     if not isinstance(value, Sequence) or not value:
@@ -96,6 +105,7 @@ def _content(message: Any, where: str) -> str:
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The value of the first of these columns that the row has; None where it has none of them."""
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 

@@ -1,7 +1,7 @@
-"""Preference data by name: the lab's own, a JSON lines file, or a set of the hub, in the field's column names."""
+"""Rows of data by name: the lab's own, a JSON lines file, or a data set of the hub, in the field's column names."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -20,9 +20,10 @@ def load_preferences(
     split: str = "train",
     *,
     limit: int | None = None,
+    keep: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of a preference set, all of them or the first `limit`.
+    """Rows of a data set, all of them or the first `limit`.
 
     - demonstrations: `{"prompt", "completion"}`
     - comparisons: `{"prompt", "chosen", "rejected"}`
@@ -31,8 +32,9 @@ def load_preferences(
     `source` is "assistant" (the lab's own world, in data/preferences), the path of a .jsonl file (which is one split),
     or the id of a set on the Hugging Face hub, read through `datasets` (`options` go to `datasets.load_dataset`; needs
     a network or a filled cache). Prompts and replies may be strings, or message lists as in UltraFeedback; a pair
-    without a prompt of its own, as in hh-rlhf, is cut where its two dialogues part. Those prompts are plain text: a
-    chat model's template is put on by the policy, once. Raises UserError for what is not there or has other columns.
+    without a prompt of its own, as in hh-rlhf, is cut where its two dialogues part. All prompts are returned as plain
+    text: the policy applies a chat model's template, once. Columns named in `keep` are returned too, where a row has
+    them; all others are dropped. Raises UserError for a source that is not there or has other columns.
     """
     if kind not in get_args(Kind):
         raise UserError(f"no kind {kind!r} of preference data; there are {', '.join(get_args(Kind))}")
@@ -49,7 +51,7 @@ def load_preferences(
         rows = _hub_rows(text, split, limit, dict(options or {}))
     else:
         raise UserError(f"no preference data {text!r}: give 'assistant', a .jsonl file, or a hub id like 'owner/name'")
-    return [standard_row(row, kind, f"{text}, row {number}") for number, row in enumerate(rows, 1)]
+    return [standard_row(row, kind, f"{text}, row {number}", keep) for number, row in enumerate(rows, 1)]
 
 
 def _lines(file: Path, limit: int | None) -> list[Any]:
@@ -63,7 +65,7 @@ def _hub_rows(name: str, split: str, limit: int | None, options: dict[str, Any])
         raise UserError(f"{name} is read through the package datasets: pip install datasets") from None
     try:
         table = load_dataset(name, split=split, **options)
-    except Exception as error:  # a hub answers with errors of many libraries; each is a reason why the data is not here
+    except Exception as error:  # the hub's client raises errors of many libraries; each says why the data is not here
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"cannot load {name!r}, split {split!r}, from the hub: {first[:200]}") from error
     return table if limit is None else table.select(range(min(limit, len(table))))

@@ -34,6 +34,7 @@ from labkit.training.rl.build import helper_bytes
 from labkit.training.rl.helper import Sizes
 from labkit.training.rl.longest import PROMPTS, longest_experience, longest_rollouts
 from labkit.training.rl.update import Objective
+from labkit.training.rows.learner import row_trainer
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
 RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
@@ -210,8 +211,8 @@ def _copies(recipe: Recipe, weights: int, trained: int) -> dict[str, int]:
     if recipe.trainer in RL:
         copies += helper_bytes(recipe, Sizes(weights, trained))
         copies += weights * (recipe.reward_model is not None)
-    elif recipe.algorithm == "kto" or recipe.reference is not None:
-        copies += weights
+    else:
+        copies += row_trainer(recipe.algorithm).memory(recipe, weights)
     return {"copies": copies}
 
 

@@ -51,7 +51,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def wilson_interval(successes: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, `successes` of `n` independent cases (Wilson, 1927).
+    """The 95 % interval of a share, `successes` of `n` independent cases (Wilson, 1927); a tie may count one half.
 
     Unlike the textbook's p +- 1.96 s.e. it holds for few cases and near 0 and 1. Raises ValueError unless
     0 <= successes <= n and n >= 1.

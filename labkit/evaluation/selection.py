@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from labkit.errors import UserError
+from labkit.errors import NothingKeptError, UserError
 from labkit.evaluation.intervals import bootstrap_interval
 from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
@@ -263,7 +263,7 @@ def rejection_sample(
     all), and of these the best `top` over all prompts (None: all). `unique`: of equal answers to one prompt only the
     first is a candidate, for the control too. `scorer`, `options`: as for `best_of_n`.
 
-    Raises UserError where nothing passes, instead of leaving nothing to train on.
+    Raises NothingKeptError (a UserError) where nothing passes, instead of leaving nothing to train on.
     """
     if not prompts:
         raise UserError("no prompts to select answers for")
@@ -279,11 +279,8 @@ def rejection_sample(
     scores = _scores(scorer, drawn, prompts, n)
     candidates = _first_of_each(drawn.completions, n) if unique else np.ones(scores.shape, dtype=bool)
     kept = choose_rows(scores, candidates, keep, threshold, top)
-    if not kept.any():
-        raise UserError(
-            f"none of {scores.size} answers has a score of {threshold:g} or more (the best has {scores.max():g}): take "
-            "easier prompts, more samples a prompt, a policy that was trained further, or a lower threshold"
-        )
+    if threshold is not None and not kept.any():  # without a threshold something is always kept
+        raise NothingKeptError(scores.size, threshold, float(scores.max()))
     blind = _blind_rows(kept, candidates, np.random.default_rng(seed))
     return Selection(_rows(drawn, scores, kept), _rows(drawn, scores, blind), scores, kept, drawn)
 

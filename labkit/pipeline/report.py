@@ -1,8 +1,8 @@
-"""What the models of a pipeline's stages can do: one table, one row a stage, with intervals.
+"""What the models of a pipeline's stages can do: one table, one row per stage, with intervals.
 
-Every model answers the same held-out problems with the same random numbers. With one seed intervals are over problems
-(bootstrap); with several they are over seeds (Student's t), and so are those of the differences between two stages,
-which are taken seed by seed.
+Every model answers the same held-out problems with the same random numbers. With one seed the intervals are over
+problems (bootstrap); with several they are over seeds (Student's t). The difference between two stages is taken seed by
+seed, and so is its interval.
 """
 
 import json
@@ -19,6 +19,7 @@ from labkit.evaluation.report import pass_at_k
 from labkit.jsonl import finite
 from labkit.models import Policy
 from labkit.recipes.pipeline import BASE, Measure, Pipeline, Stage, validate_pipeline
+from labkit.recipes.trainers import RL
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run, open_run
 from labkit.sampling import sample
@@ -42,26 +43,27 @@ METRICS = {
 
 
 def stage_folder(folder: Path, pipeline: Pipeline, name: str) -> Path:
-    """The run folder of a stage, by its name; `0-base` holds what was measured of the base."""
+    """The run folder of a stage, by its name; `0-base` holds the evaluation of the base."""
     if name == BASE:
         return folder / "stages" / "0-base"
     return folder / "stages" / f"{[stage.name for stage in pipeline.stages].index(name) + 1}-{name}"
 
 
-# ----------------------------------------------------------------------------------------------- measuring
+# ---------------------------------------------------------------------------------------------- evaluating
 
 
-def measure(policy: Policy, task: Task, settings: Measure) -> dict[str, Any]:
-    """What a policy does on held-out problems, one number a problem and metric, and some answers to read.
+def evaluate_model(policy: Policy, task: Task, settings: Measure) -> dict[str, Any]:
+    """The answers of a policy to held-out problems: one number per problem and metric, and some answers to read.
 
-    `right` counts right samples of `samples`; `readability` is None for a problem without any line of thought. `gold`,
-    where requests are measured, is the mean gold score of the replies to each of them.
+    `right`: how many of `samples` answers are right; `length`: mean tokens; `format` and `readability`: mean shares,
+    the latter None for a problem without any line of thought. With requests to the assistant, `gold`: the mean gold
+    score of the replies to each request.
     """
     problems = task.sample(settings.problems, "test", seed=settings.seed)
     scored = _answers(policy, task, problems, settings.samples, settings.max_new_tokens, settings.seed)
     shape = (len(problems), settings.samples)
     right = np.array([s.reward >= 1.0 for s in scored.scores or []]).reshape(shape)
-    found: dict[str, Any] = {
+    evaluation: dict[str, Any] = {
         "samples": settings.samples,
         "problems": [problem.prompt for problem in problems],
         "right": right.sum(1).tolist(),
@@ -69,11 +71,11 @@ def measure(policy: Policy, task: Task, settings: Measure) -> dict[str, Any]:
     }
     if task.format is not None:
         form = np.array([task.format(text, None).reward for text in scored.completions]).reshape(shape)
-        found["format"] = _rounded(form.mean(1))
+        evaluation["format"] = _rounded(form.mean(1))
     if isinstance(problems[0].reference, dict) and "numbers" in problems[0].reference:
-        found["readability"] = _readability(scored, shape)
+        evaluation["readability"] = _readability(scored, shape)
     keep = settings.samples * settings.examples
-    found["examples"] = [
+    evaluation["examples"] = [
         {"prompt": p, "completion": c, "reward": s.reward, "reason": s.reason}
         for p, c, s in zip(scored.prompts[:keep], scored.completions, scored.scores or [], strict=False)
     ]
@@ -82,12 +84,12 @@ def measure(policy: Policy, task: Task, settings: Measure) -> dict[str, Any]:
         requests = assistant.sample(settings.requests, "test", seed=settings.seed)
         replies = _answers(policy, assistant, requests, settings.request_samples, 48, settings.seed)
         gold = np.array([s.reward for s in replies.scores or []]).reshape(len(requests), -1)
-        found["gold"] = _rounded(gold.mean(1))
-        found["replies"] = [
+        evaluation["gold"] = _rounded(gold.mean(1))
+        evaluation["replies"] = [
             {"prompt": p, "completion": c, "reward": s.reward}
             for p, c, s in zip(replies.prompts, replies.completions, replies.scores or [], strict=True)
         ][:: settings.request_samples][: settings.examples]
-    return found
+    return evaluation
 
 
 def _answers(policy: Policy, task: Task, problems: list[Any], samples: int, longest: int, seed: int) -> Rollouts:
@@ -97,11 +99,12 @@ def _answers(policy: Policy, task: Task, problems: list[Any], samples: int, long
 
 
 def _readability(scored: Rollouts, shape: tuple[int, int]) -> list[float | None]:
-    judged = [
+    """The mean share of clean lines in the thoughts of each problem's answers."""
+    traces = [
         trace.verify(text, problem.reference)
         for text, problem in zip(scored.completions, scored.problems or [], strict=True)
     ]
-    values = np.array([s.reward if s.parts["lines"] else np.nan for s in judged]).reshape(shape)
+    values = np.array([one.reward if one.parts["lines"] else np.nan for one in traces]).reshape(shape)
     return [None if np.isnan(row).all() else round(float(np.nanmean(row)), 4) for row in values]
 
 
@@ -114,10 +117,11 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 @dataclass
 class PipelineReport:
-    """One row a model: the base, each stage, and what one method alone gets.
+    """One row per model: the base, each stage, and each method that stands alone.
 
-    A row: `stage`, `title`, `alone`, `metrics` {name: {"mean", "interval", "seeds": [a value each]}}, and `cost` and
-    `seconds`, means over seeds. `values[stage][metric]`: [seeds, problems], NaN where there is no value.
+    A row: `stage`, `title`, `alone`, `metrics` {name: {"mean", "interval", "seeds": [one value per seed]}}, `cost`
+    (token passes) and `seconds`, means over seeds. `values[stage][metric]`: [seeds, problems], NaN where there is no
+    value.
     """
 
     name: str
@@ -127,9 +131,9 @@ class PipelineReport:
     values: dict[str, dict[str, np.ndarray]]
 
     def change(self, first: str, second: str, metric: str = "pass_at_1") -> dict[str, Any]:
-        """How much more `second` has than `first`, paired by seed and problem: {"mean", "interval", "resolved"}.
+        """The metric of `second` minus that of `first`, paired by seed and problem: {"mean", "interval", "resolved"}.
 
-        `resolved`: the 95 % interval leaves out 0. Raises UserError for a stage or metric that was not measured.
+        `resolved`: the 95 % interval does not hold 0. Raises UserError for a stage or metric that was not measured.
         """
         for stage in (first, second):
             if metric not in self.values.get(stage, {}):
@@ -156,7 +160,7 @@ class PipelineReport:
 
     @property
     def caption(self) -> str:
-        """What the numbers in brackets are."""
+        """Says what the intervals are over."""
         over = (
             f"seeds {', '.join(map(str, self.seeds))} (t; the base: over problems)"
             if len(self.seeds) > 1
@@ -172,10 +176,10 @@ class PipelineReport:
 
 
 def report(runs: str | Path | Run | Sequence[str | Path | Run]) -> PipelineReport:
-    """The table of one pipeline run, or of several seeds of the same pipeline put together.
+    """The table of one pipeline run, or of several seeds of the same pipeline together.
 
-    Stages that are not measured (yet) in every run are left out. Raises UserError for runs of different pipelines, for
-    two runs of one seed, and where nothing was measured.
+    A stage that some run has not evaluated yet is left out. Raises UserError for runs of different pipelines, for two
+    runs of one seed, and where nothing was evaluated.
     """
     several = [runs] if isinstance(runs, str | Path | Run) else list(runs)
     opened = [one if isinstance(one, Run) else open_run(one) for one in several]
@@ -212,14 +216,14 @@ def report(runs: str | Path | Run | Sequence[str | Path | Run]) -> PipelineRepor
     return PipelineReport(first.name, seeds, first.measure.samples, rows, values)
 
 
-def _values(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _values(evaluations: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """[seeds, problems] of every metric that all seeds have."""
-    samples = found[0]["samples"]
-    for one in found:
+    samples = evaluations[0]["samples"]
+    for one in evaluations:
         one["pass_at_1"] = [count / samples for count in one["right"]]
         one["pass_at_k"] = [pass_at_k(samples, count, samples) for count in one["right"]]
-    keys = [key for key in METRICS if all(key in one for one in found)]
-    return {key: np.array([one[key] for one in found], dtype=float) for key in keys}
+    keys = [key for key in METRICS if all(key in one for one in evaluations)]
+    return {key: np.array([one[key] for one in evaluations], dtype=float) for key in keys}
 
 
 def _summary(values: np.ndarray) -> dict[str, Any]:
@@ -230,7 +234,7 @@ def _summary(values: np.ndarray) -> dict[str, Any]:
 def _mean_and_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     """Over seeds where there are several that differ, else over problems; problems without a value are left out.
 
-    The base is the same model for every seed and gives the same answers: the spread of its seeds, 0, says nothing.
+    The base is the same model for every seed and gives the same answers, so that its seeds have no spread.
     """
     means = [_mean(row) for row in values]
     if len(means) > 1 and not all(np.array_equal(row, values[0], equal_nan=True) for row in values):
@@ -254,12 +258,13 @@ def _cell(summary: dict[str, Any] | None, key: str) -> str:
 
 
 def _cost(run: Run, pipeline: Pipeline, name: str) -> dict[str, float]:
-    """What it took to get to a model: the stages that it stands on, and itself.
+    """What it took to make a model, its own stage and the stages that it builds on.
 
-    `passes`, in tokens, counts a forward pass of the model over one token as 1: a token that is generated costs 1, one
-    that is trained on 3 (a backward pass takes about twice a forward pass). Curated traces cost nothing here.
+    `generated` and `trained`: tokens. `passes` counts the forward pass of one token as 1, so that a generated token
+    costs 1, and a token that is trained on costs 3, since a backward pass takes about twice as long as a forward pass.
+    Curated traces cost nothing here. `seconds`: by the clock.
     """
-    total = dict.fromkeys(("generated", "trained", "passes", "seconds"), 0.0)
+    total: dict[str, float] = dict.fromkeys(("generated", "trained", "passes", "seconds"), 0.0)
     for stage in _ancestors(pipeline, name):
         one = Run(stage_folder(run.path, pipeline, stage.name))
         result, metrics = one.result or {}, one.metrics
@@ -267,7 +272,7 @@ def _cost(run: Run, pipeline: Pipeline, name: str) -> dict[str, float]:
         if stage.method == "rejection_sampling":
             generated = float(result.get("tokens", 0))
         for line in metrics:
-            online = stage.method in ("rl", "ppo")
+            online = stage.method in RL
             rows = one.recipe["sampling"] if online else {}
             share = line.get("trained_rows", 0) / (rows["prompts"] * rows["samples"]) if online else 1.0
             generated += line["tokens"] if online else 0
@@ -280,7 +285,7 @@ def _cost(run: Run, pipeline: Pipeline, name: str) -> dict[str, float]:
 
 
 def _ancestors(pipeline: Pipeline, name: str) -> list[Stage]:
-    """The stages whose model, rows or judge a stage's model rests on, itself included."""
+    """The stages whose model, rows or reward model a stage's model builds on, itself included."""
     wanted, stages = {name}, []
     for stage in reversed(pipeline.stages):
         if stage.name in wanted:

@@ -1,37 +1,36 @@
-"""The R1 recipe, and any other that is a list of stages: each is run in its turn, measured, and kept in its folder.
+"""Runs a pipeline, a recipe that is a list of stages: each in its turn, evaluated, and kept in its folder.
 
     for each stage of the pipeline:
         take the model that it begins with             a copy of the base, or of an earlier stage's model
         get its rows, or its task and its rewards      stage_rows, stage_task
         train (labkit.training.train), or harvest      a run folder below stages/
-        measure the model that comes out               evaluation.json, the same problems for every stage
+        evaluate the model that comes out              evaluation.json, the same problems for every stage
 
 The folder of a pipeline: `recipe.yaml`, `environment.json`, `stages/1-cold-start/` (run folders), `report.json`,
-`result.json`. A stage whose result and measurement are there is not done again, and one that was broken off goes on
-from its checkpoint: so a killed pipeline is resumed to the same table.
+`result.json`. A stage that has its result and its evaluation is not done again, and one that was interrupted goes on
+from its checkpoint: so a pipeline that was killed can be resumed, to the same table.
 """
 
 import copy
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from labkit.errors import RunError, UserError
+from labkit.errors import RunFolderError, UserError
 from labkit.models import Policy, RewardModel, load_policy, load_reward_model
-from labkit.pipeline.report import EVALUATION, HARVEST, PipelineReport, measure, report, stage_folder
+from labkit.pipeline.report import EVALUATION, HARVEST, PipelineReport, evaluate_model, report, stage_folder
 from labkit.pipeline.stages import harvest, stage_rows, stage_task
-from labkit.recipes import Recipe, is_pipeline
+from labkit.recipes import is_pipeline
 from labkit.recipes.pipeline import BASE, Pipeline, Stage, load_pipeline, stage_recipe, validate_pipeline
 from labkit.runs import Run, create_run, environment, write_aside
 from labkit.tasks import load_task
 from labkit.training import train
-from labkit.training.loop.loop import Observer
-
-Watcher = Observer | Callable[[Recipe], Observer] | None
+from labkit.training.train import Watcher
 
 
 class PipelineRun(Run):
@@ -49,7 +48,7 @@ class PipelineRun(Run):
 
     @property
     def stages(self) -> dict[str, Run]:
-        """The run folders of the stages begun so far, by name."""
+        """The run folders of the stages that have begun, by name."""
         pipeline = self.pipeline
         folders = {stage.name: stage_folder(self.path, pipeline, stage.name) for stage in pipeline.stages}
         return {name: Run(folder) for name, folder in folders.items() if (folder / "recipe.yaml").exists()}
@@ -66,7 +65,7 @@ class PipelineRun(Run):
         return policy
 
     def report(self) -> PipelineReport:
-        """The table of what every stage was measured at."""
+        """The table of what the model of every stage can do."""
         return report(self)
 
 
@@ -85,20 +84,21 @@ def run_pipeline(
     out: str | Path | None = None,
     resume: str | Path | Run | None = None,
     *,
-    model: str | Path | Policy | None = None,
+    model: str | Path | Run | Policy | None = None,
     observer: Watcher = None,
     progress: bool = True,
     device: str | None = None,
-    **overrides: Any,
+    **overrides: Any,  # keys of the pipeline and of its stages, which `load_pipeline` checks
 ) -> PipelineRun:
     """Runs a pipeline (by name, from a file, or a Pipeline), or goes on with its folder; returns its run.
 
     `model` is the base, by name or as an object, which is copied for each stage that begins with it. Overrides as for
-    `load_pipeline`: `seed=1`, `{"cold-start.steps": 2}`. `observer` and `progress` as for `labkit.train`, for each
-    stage that trains. An interrupt ends the pipeline after what was done; `resume` goes on. Raises UserError for a
-    user's mistake, and where a rejection-sampling stage finds nothing to keep.
+    `load_pipeline`: `seed=1`, `{"cold-start.steps": 2}`. `observer` and `progress` as for `labkit.training.train`, for
+    each stage that trains. An interrupt ends the pipeline; `resume` goes on with what is left. Raises UserError for a
+    user's mistake, and where a rejection-sampling stage keeps no answer.
     """
     base = model if isinstance(model, Policy) else None
+    name = model.path if isinstance(model, Run) else model
     if resume is not None:
         if recipe is not None or out is not None or overrides or (model is not None and base is None):
             raise UserError(
@@ -109,7 +109,7 @@ def run_pipeline(
     elif recipe is None:
         raise UserError("which pipeline? `labkit recipes` lists them")
     else:
-        named = {} if model is None else {"model": base.name if base else str(model)}
+        named = {} if model is None else {"model": base.name if base else str(name)}
         pipeline = load_pipeline(recipe, **overrides | named)
         run = _new_folder(pipeline, out, device)
     work = _Work(pipeline, run, base, device, observer, progress)
@@ -127,7 +127,8 @@ def run_pipeline(
 
 
 def refuse_stage(folder: str | Path | Run | None) -> None:
-    """Raises UserError for the folder of one stage: resumed by itself it would not know its rewards and its judge."""
+    """Raises UserError for the folder of one stage: its recipe names neither its rewards nor its reward model, so that
+    it can't be resumed by itself."""
     if folder is None:
         return
     whole = Path(folder.path if isinstance(folder, Run) else folder).resolve().parent.parent
@@ -155,58 +156,58 @@ class _Work:
         base: Policy | None,
         device: str | None,
         observer: Watcher,
-        bar: bool,
+        progress: bool,
     ) -> None:
-        self.pipeline, self.run, self.device, self.observer, self.progress = pipeline, run, device, observer, bar
+        self.pipeline, self.run, self.device, self.observer, self.progress = pipeline, run, device, observer, progress
         self.base = base if base is not None else load_policy(pipeline.model, device=device)
         self.task = load_task(pipeline.task, **pipeline.task_options)
 
     def everything(self) -> str:
-        """Does what is left; returns the status: finished, or how the stage ended that was broken off."""
-        self._measured(self._folder(BASE), lambda: self.base)
+        """Does what is left; returns the status: finished, or the status of the stage that ended before its end."""
+        self._evaluate(self._folder(BASE), lambda: self.base)
         for stage in self.pipeline.stages:
             folder = self._folder(stage.name)
             if not _finished(folder):
-                status = (
-                    self._harvested(stage, folder) if stage.method == "rejection_sampling" else self._trained(stage)
-                )
+                status = self._harvest(stage) if stage.method == "rejection_sampling" else self._train(stage)
                 if status != "finished":
                     return status
             if stage.gives_model:
-                self._measured(folder, lambda name=stage.name: self._model(name))
+                self._evaluate(folder, partial(self._model, stage.name))
         return "finished"
 
     def _folder(self, name: str) -> Path:
         return stage_folder(self.run.path, self.pipeline, name)
 
     def _model(self, name: str) -> Policy:
-        """A policy of one's own to train: a copy of the base, or an earlier stage's model, which a folder holds."""
+        """A policy that a stage may train in place: a copy of the base, or an earlier stage's model from its folder."""
         if name == BASE:
             return Policy(copy.deepcopy(self.base.model), self.base.tokenizer, self.base.name)
         policy = load_policy(self._folder(name), device=self.device)
         policy.name = f"stages/{self._folder(name).name}"
         return policy
 
-    def _judge(self, stage: Stage) -> RewardModel | None:
+    def _reward_model(self, stage: Stage) -> RewardModel | None:
         return None if stage.judge is None else load_reward_model(self._folder(stage.judge), self.device)
 
-    def _trained(self, stage: Stage) -> str:
+    def _train(self, stage: Stage) -> str:
         """Trains a stage, from its newest checkpoint where it has one; returns the run's status."""
         folder, recipe = self._folder(stage.name), stage_recipe(self.pipeline, stage)
         options: dict[str, Any] = {"model": self._model(stage.start), "device": self.device, "progress": self.progress}
         options["observer"] = self.observer
         if recipe.online:
-            options["task"] = stage_task(self.pipeline, stage, self.task, self._judge(stage))
+            options["task"] = stage_task(self.pipeline, stage, self.task, self._reward_model(stage))
         elif stage.data is not None:
             options["dataset"] = stage_rows(self.run.path, self.pipeline, stage)
         begun = (folder / "recipe.yaml").exists()
         try:
             run = train(resume=folder, **options) if begun else train(recipe, out=folder, **options)
-        except RunError as error:  # what it says about going on is meant for a run that stands alone
-            raise RunError(str(error).replace(f"--resume {folder}", f"--resume {self.run.path}")) from error
+        except RunFolderError as error:  # a stage is resumed with its pipeline, not by itself
+            raise RunFolderError(error.folder, error.reason, resume=self.run.path) from error
         return str((run.result or {}).get("status"))
 
-    def _harvested(self, stage: Stage, folder: Path) -> str:
+    def _harvest(self, stage: Stage) -> str:
+        """Draws a stage's answers and keeps the good ones as rows; returns the status."""
+        folder = self._folder(stage.name)
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"name": stage.name, "method": stage.method, "from": stage.start, "seed": self.pipeline.seed}
         settings |= {"harvest": stage.harvest.model_dump()} if stage.harvest else {}
@@ -219,13 +220,13 @@ class _Work:
         Run(folder).write_result({"recipe": stage.name, "seed": self.pipeline.seed, "status": "finished", **facts})
         return "finished"
 
-    def _measured(self, folder: Path, load: Callable[[], Policy]) -> None:
+    def _evaluate(self, folder: Path, load: Callable[[], Policy]) -> None:
+        """Evaluates a stage's model and keeps the numbers in its folder, where they are not there yet."""
         file = folder / EVALUATION
-        if file.exists():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        found = measure(load(), self.task, self.pipeline.measure)
-        write_aside(file, json.dumps(found) + "\n")
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            evaluation = evaluate_model(load(), self.task, self.pipeline.measure)
+            write_aside(file, json.dumps(evaluation) + "\n")
 
 
 def _finished(folder: Path) -> bool:

@@ -1,11 +1,11 @@
-"""What the stages of a pipeline work on: mixed rows, tasks with mixed rewards, harvested answers."""
+"""What the stages of a pipeline work on: mixed rows, tasks with mixed rewards, answers that rejection sampling kept."""
 
 import random
 from pathlib import Path
 from typing import Any
 
 from labkit.data import load_preferences
-from labkit.errors import UserError
+from labkit.errors import NothingKeptError, UserError
 from labkit.evaluation.selection import rejection_sample
 from labkit.models import Policy, RewardModel
 from labkit.pipeline.report import HARVEST, stage_folder
@@ -20,15 +20,15 @@ from labkit.worlds.countdown import trace
 from labkit.worlds.countdown.curated import curated_rows
 
 Row = dict[str, Any]
-# How many comparisons tell on which scale a reward model scores.
+# The number of comparisons from which the scale of a reward model's numbers is measured.
 SCALE_ROWS = 256
 
 
 def stage_rows(folder: Path, pipeline: Pipeline, stage: Stage) -> dict[str, list[Row]]:
     """The rows that an SFT stage of the pipeline in `folder` learns from: its sources in the stated shares, shuffled.
 
-    Where a source has fewer rows than its share asks for, there are fewer rows in all: the shares stay (to within a
-    row). Raises UserError where a source has none.
+    Where a source has fewer rows than its share asks for, the mixture as a whole gets smaller: the shares stay, to
+    within one row. Raises UserError where a source has no rows.
     """
     if stage.data is None:
         raise UserError(f"stage {stage.name} has no data")
@@ -45,7 +45,7 @@ def stage_rows(folder: Path, pipeline: Pipeline, stage: Stage) -> dict[str, list
     for name, rows in sources.items():
         mixed += rows[: max(1, round(total * shares[name]))]
     random.Random(f"mix/{pipeline.seed}").shuffle(mixed)
-    # All rows are trained on: what is held out is measured on the tasks.
+    # No row is held out: every stage's model is evaluated on the held-out problems of the tasks.
     return {"train": [{"prompt": row["prompt"], "completion": row["completion"]} for row in mixed], "test": []}
 
 
@@ -66,7 +66,7 @@ def _source(folder: Path, pipeline: Pipeline, name: str, count: int, attempts: i
 
 
 def worked_sum(rng: random.Random) -> Row:
-    r"""A sum of two numbers of three digits, worked out in columns: general data of the tiny world.
+    r"""A sum of two numbers of three digits with its worked solution, column by column: general data of the tiny world.
 
     >>> worked_sum(random.Random(0))["completion"].endswith("</answer>")
     True
@@ -79,26 +79,28 @@ def worked_sum(rng: random.Random) -> Row:
     return {"prompt": problem.prompt, "completion": f"<think>{lines}</think><answer>{a + b}</answer>"}
 
 
-def stage_task(pipeline: Pipeline, stage: Stage, task: Task, judge: RewardModel | None) -> Task:
-    """The task of an RL stage: the pipeline's own or several, scored by the stage's rewards and by its reward model.
+def stage_task(pipeline: Pipeline, stage: Stage, task: Task, reward_model: RewardModel | None) -> Task:
+    """The task of an RL stage: the pipeline's own `task`, or several tasks mixed.
 
-    Rewards add up (`labkit.verifiers.combine`); what the task's own verifier says stays beside them as gold.
+    The assistant is scored by the stage's reward model, every other task by the stage's `rewards`, whose weighted sum
+    is the reward (`labkit.verifiers.combine`). The score of the task's own verifier is kept as `parts["gold"]`.
     """
-    weights = stage.tasks or {pipeline.task: 1.0}
-    found = []
-    for name in weights:
+    shares = stage.tasks or {pipeline.task: 1.0}
+    tasks = []
+    for name in shares:
         one = task if name == pipeline.task else load_task(name)
-        if name == "assistant" and judge is not None:
+        if name == "assistant" and reward_model is not None:
             rows = load_preferences("assistant", kind="comparisons", split="test", limit=SCALE_ROWS)
-            one = one.with_reward_model(bounded(judge, rows))
+            one = one.with_reward_model(bounded(reward_model, rows))
         elif stage.rewards:
             one = rewarded(one, stage.rewards)
-        found.append(one)
-    return found[0] if len(found) == 1 else mix_tasks(found, list(weights.values()))
+        tasks.append(one)
+    return tasks[0] if len(tasks) == 1 else mix_tasks(tasks, list(shares.values()))
 
 
 def rewarded(task: Task, weights: dict[str, float]) -> Task:
-    """The task paid for a weighted sum: `accuracy` (its own verifier), `format`, `trace` (how readable a thought is).
+    """The task, scored by a weighted sum of `accuracy` (its own verifier), `format` and `trace` (how readable the
+    thought is).
 
     >>> from labkit.tasks import load_task
     >>> task = rewarded(load_task("countdown"), {"accuracy": 1.0, "format": 0.1, "trace": 0.4})
@@ -115,49 +117,47 @@ def rewarded(task: Task, weights: dict[str, float]) -> Task:
 
 
 def harvest(pipeline: Pipeline, stage: Stage, policy: Policy, task: Task) -> tuple[list[Row], dict[str, Any]]:
-    """The answers that a rejection-sampling stage keeps, and what is to be told of it.
+    """The answers that a rejection-sampling stage keeps, and the numbers of its result.
 
-    Kept is what the task's verifier accepts (a reward of 1) and whose thought is readable enough. Raises UserError,
-    with how to go on, where that is nothing: there would be nothing to train on.
+    An answer is kept if the task's verifier accepts it (a reward of 1) and its thought is readable enough. Raises
+    UserError, which says how to go on, where no answer is kept: there would be nothing to train on.
     """
-    wanted = stage.harvest
-    if wanted is None:
+    settings = stage.harvest
+    if settings is None:
         raise UserError(f"stage {stage.name} has no harvest settings")
-    problems = task.sample(wanted.prompts, "train", seed=pipeline.seed + 1)
-    options = {"max_new_tokens": wanted.max_new_tokens, "temperature": wanted.temperature, "seed": pipeline.seed}
-    judge, passes = task, 1.0
-    if wanted.readable > 0:  # one number for both: 2 for a right answer, and the share of clean lines
-        judge = task.with_verifier(combine(Part("accuracy", task.verifier, 2.0), Part("trace", trace.verify)))
-        passes = 2.0
+    problems = task.sample(settings.prompts, "train", seed=pipeline.seed + 1)
+    scored, right_from = task, 1.0
+    if settings.readable > 0:  # one number for both: 2 for a right answer, and the share of clean lines
+        scored = task.with_verifier(combine(Part("accuracy", task.verifier, 2.0), Part("trace", trace.verify)))
+        right_from = 2.0
     try:
-        chosen = rejection_sample(
+        selection = rejection_sample(
             policy,
             problems,
-            judge,
-            wanted.samples,
-            keep=wanted.keep,
-            threshold=passes + wanted.readable - 1e-9,
+            scored,
+            settings.samples,
+            keep=settings.keep,
+            threshold=right_from + settings.readable - 1e-9,
             unique=True,
-            **options,
+            seed=pipeline.seed,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
         )
-    except UserError as error:
-        if not str(error).startswith("none of"):
-            raise
-        readable = f", with a thought of which {wanted.readable:.0%} is clean" if wanted.readable else ""
+    except NothingKeptError as error:
+        readable = f", with a thought of which {settings.readable:.0%} is clean" if settings.readable else ""
         raise UserError(
-            f"stage {stage.name}: of {wanted.prompts} problems x {wanted.samples} samples from {stage.start} not one "
-            f"answer is right{readable}: nothing to train on. The stages so far are kept: give {stage.name} a harvest "
-            "with more prompts or samples, or with a lower `readable`, in recipe.yaml of the pipeline's folder, and "
-            f"go on with `labkit train --resume`; or train {stage.start} for longer in a new run"
+            f"stage {stage.name}: of {settings.prompts} problems x {settings.samples} samples from {stage.start} not "
+            f"one answer is right{readable}: nothing to train on. The stages so far are kept: give {stage.name} a "
+            "harvest with more prompts or samples, or with a lower `readable`, in recipe.yaml of the pipeline's "
+            f"folder, and go on with `labkit train --resume`; or train {stage.start} for longer in a new run"
         ) from error
-    right = chosen.scores >= passes
-    facts = {
-        "drawn": int(chosen.scores.size),
+    right = selection.scores >= right_from
+    return selection.rows, {
+        "drawn": int(selection.scores.size),
         "right": int(right.sum()),
-        "kept": len(chosen.rows),
-        "problems": wanted.prompts,
-        "problems_kept": int(chosen.kept.any(1).sum()),
-        "tokens": int(chosen.rollouts.lengths.sum()),
-        "blind_right": float(sum(row["score"] >= passes for row in chosen.control) / len(chosen.control)),
+        "kept": len(selection.rows),
+        "problems": settings.prompts,
+        "problems_kept": int(selection.kept.any(1).sum()),
+        "tokens": int(selection.rollouts.lengths.sum()),
+        "blind_right": float(sum(row["score"] >= right_from for row in selection.control) / len(selection.control)),
     }
-    return chosen.rows, facts

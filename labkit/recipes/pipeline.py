@@ -6,17 +6,17 @@ changes in its method's recipe.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from labkit.errors import UserError, first_fault
 from labkit.recipes.files import read_settings
 from labkit.recipes.loading import load_recipe, set_at, validate
 from labkit.recipes.schema import Recipe
 from labkit.recipes.settings import Settings
+from labkit.recipes.trainers import RL, gives_policy, row_trainers
 
-Method = Literal["sft", "rl", "ppo", "reward_model", "preferences", "rejection_sampling"]
 BASE = "base"
 # Rows that need no earlier stage; beside them the names of rejection-sampling stages and .jsonl files.
 SOURCES = ("curated", "assistant", "addition", "gsm8k")
@@ -24,11 +24,16 @@ REWARDS = ("accuracy", "format", "trace")
 # What each method needs, and what only it may have.
 FIELDS = {
     "data": ("sft",),
-    "rewards": ("rl", "ppo"),
-    "tasks": ("rl", "ppo"),
-    "judge": ("rl", "ppo"),
+    "rewards": RL,
+    "tasks": RL,
+    "judge": RL,
     "harvest": ("rejection_sampling",),
 }
+
+
+def methods() -> tuple[str, ...]:
+    """Every value of a stage's `method`: the trainers but distillation, which needs two models, and the harvest."""
+    return (*RL, *row_trainers(), "rejection_sampling")
 
 
 class StageData(Settings):
@@ -77,7 +82,7 @@ class Stage(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
-    method: Method
+    method: str
     recipe: str | None = Field(None, description="a recipe by name; default: the method with its defaults")
     start: str = Field(BASE, alias="from", description="base, or the earlier stage whose model is taken")
     data: StageData | None = None
@@ -90,11 +95,18 @@ class Stage(Settings):
     settings: dict[str, Any] = Field({}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
     alone: bool = Field(False, description="no part of the pipeline, but a row beside it: what one method alone gets")
 
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in methods():
+            raise ValueError(f"no method {method!r}; there are {', '.join(methods())}")
+        return method
+
     @model_validator(mode="after")
     def _what_the_method_has(self) -> "Stage":
-        for key, methods in FIELDS.items():
-            if key in self.model_fields_set and self.method not in methods:
-                raise ValueError(f"{key} belongs to {' and '.join(methods)}; this stage is {self.method}")
+        for key, owned_by in FIELDS.items():
+            if key in self.model_fields_set and self.method not in owned_by:
+                raise ValueError(f"{key} belongs to {' and '.join(owned_by)}; this stage is {self.method}")
         unknown = set(self.rewards) - set(REWARDS)
         if unknown:
             raise ValueError(f"no reward {sorted(unknown)[0]!r}; there are {', '.join(REWARDS)}")
@@ -108,8 +120,8 @@ class Stage(Settings):
 
     @property
     def gives_model(self) -> bool:
-        """Whether the stage ends with a policy: one that can be sampled from, measured, and gone on with."""
-        return self.method not in ("reward_model", "rejection_sampling")
+        """Whether the stage ends with a policy, which can be sampled from, evaluated, and trained further."""
+        return self.method != "rejection_sampling" and gives_policy(self.method)
 
 
 class Pipeline(Settings):
@@ -126,24 +138,24 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Pipeline":
-        models, judges, rows = {BASE}, set(), set()
+        models, reward_models, rows = {BASE}, set[str](), set[str]()
         for stage in self.stages:
             where = f"stage {stage.name}"
-            if stage.name in models | judges | rows:
+            if stage.name in models | reward_models | rows:
                 raise ValueError(f"{where}: there are two stages of this name")
             if stage.start not in models:
                 raise ValueError(f"{where}: from {stage.start!r} is no model so far; there are {_listed(models)}")
-            if stage.judge is not None and stage.judge not in judges:
-                known = _listed(judges) or "none"
+            if stage.judge is not None and stage.judge not in reward_models:
+                known = _listed(reward_models) or "none"
                 raise ValueError(f"{where}: judge {stage.judge!r} is no reward-model stage so far; there are {known}")
-            if "assistant" in (*stage.tasks, self.task) and stage.judge is None and stage.method in ("rl", "ppo"):
+            if "assistant" in (*stage.tasks, self.task) and stage.judge is None and stage.method in RL:
                 raise ValueError(f"{where}: requests to the assistant need a judge: the name of a reward-model stage")
             for source in stage.data.shares if stage.data else ():
                 if source not in SOURCES and source not in rows and not source.endswith(".jsonl"):
                     known = _listed({*SOURCES, *rows})
                     raise ValueError(f"{where}: no rows {source!r} so far; there are {known}, and .jsonl files")
-            kinds = {"reward_model": judges, "rejection_sampling": rows}
-            kinds.get(stage.method, models).add(stage.name)
+            harvested = rows if stage.method == "rejection_sampling" else reward_models
+            (models if stage.gives_model else harvested).add(stage.name)
         return self
 
     def stage(self, name: str) -> Stage:
@@ -205,9 +217,9 @@ def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
         raise UserError(f"stage {stage.name}: recipe {stage.recipe} is of {first.trainer}, not of {stage.method}")
     shared: dict[str, Any] = {"name": stage.name, "description": stage.title or stage.method}
     shared |= {"model": pipeline.model, "seed": pipeline.seed}
-    if stage.method != "reward_model":
+    if stage.gives_model:
         shared |= {"evaluation": {"problems": 0}}
-    if stage.method in ("rl", "ppo", "sft"):
+    if stage.method in (*RL, "sft"):
         shared |= {"task": pipeline.task, "task_options": pipeline.task_options}
     try:
         return load_recipe(first, **shared | stage.settings)

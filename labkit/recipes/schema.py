@@ -1,12 +1,11 @@
 """What a recipe says: every setting of a run, with its default and its meaning."""
 
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from labkit.algorithms import PRESETS, Preset
-from labkit.recipes.options import LOSSES, check_loss
 from labkit.recipes.settings import (
     CriticSettings,
     DataSettings,
@@ -18,28 +17,28 @@ from labkit.recipes.settings import (
     SamplingSettings,
     Settings,
 )
+from labkit.recipes.trainers import (
+    ALGORITHMS,
+    ONLINE,
+    RL,
+    check_algorithm,
+    default_algorithm,
+    gives_policy,
+    row_trainers,
+    trainers,
+)
 
-Trainer = Literal["rl", "ppo", "distillation", "sft", "reward_model", "preferences"]
-RL: tuple[str, ...] = ("rl", "ppo")
-ONLINE: tuple[str, ...] = (*RL, "distillation")
-OFFLINE: tuple[str, ...] = ("sft", "reward_model", "preferences")
-# Settings that only some trainers have; another's are refused rather than ignored.
-BELONGS = {
-    **dict.fromkeys(("sampling", "rollouts_logged"), ONLINE),
-    **dict.fromkeys(("critic", "process_reward", "kl_control", "reward_model", "verifier"), RL),
-    **dict.fromkeys(("train_zero_advantage", "staleness"), RL),
-    "teacher": ("distillation",),
-    "data": OFFLINE,
-    "evaluation": ("rl", "ppo", "distillation", "sft", "preferences"),
-}
-DEFAULT_ALGORITHM = {
-    "rl": "grpo",
-    "ppo": "ppo",
-    "distillation": "reverse_kl",
-    "sft": "sft",
-    "reward_model": "bradley_terry",
-    "preferences": "dpo",
-}
+
+def owners() -> dict[str, tuple[str, ...]]:
+    """The settings that only some trainers have, and these trainers; another one's are refused rather than ignored."""
+    return {
+        **dict.fromkeys(("sampling", "rollouts_logged"), ONLINE),
+        **dict.fromkeys(("critic", "process_reward", "kl_control", "reward_model", "verifier"), RL),
+        **dict.fromkeys(("train_zero_advantage", "staleness"), RL),
+        "teacher": ("distillation",),
+        "data": row_trainers(),
+        "evaluation": tuple(t for t in (*ONLINE, *row_trainers()) if gives_policy(t)),
+    }
 
 
 class Recipe(Settings):
@@ -47,7 +46,7 @@ class Recipe(Settings):
 
     name: str
     description: str = ""
-    trainer: Trainer = "rl"
+    trainer: str = "rl"
     model: str = "tiny"
     task: str = "countdown"
     task_options: dict[str, Any] = {}
@@ -86,29 +85,36 @@ class Recipe(Settings):
     @classmethod
     def _default_algorithm(cls, raw: Any) -> Any:
         if isinstance(raw, dict) and not raw.get("algorithm"):
-            return {**raw, "algorithm": DEFAULT_ALGORITHM.get(raw.get("trainer", "rl"), "")}
+            return {**raw, "algorithm": default_algorithm(str(raw.get("trainer", "rl")))}
         return raw
+
+    @field_validator("trainer")
+    @classmethod
+    def _known(cls, trainer: str) -> str:
+        if trainer not in trainers():
+            raise ValueError(f"no trainer {trainer!r}; there are {', '.join(trainers())}")
+        return trainer
 
     @model_validator(mode="after")
     def _settings_of_this_trainer(self) -> "Recipe":
-        for key, trainers in BELONGS.items():
-            if key in self.model_fields_set and self.trainer not in trainers:
+        for key, owned_by in owners().items():
+            if key in self.model_fields_set and self.trainer not in owned_by:
                 raise ValueError(
-                    f"{key} is a setting of the trainers {', '.join(trainers)}; this one is {self.trainer}"
+                    f"{key} is a setting of the trainers {', '.join(owned_by)}; this one is {self.trainer}"
                 )
         if self.reward_model is not None and self.verifier is not None:
             raise ValueError("reward_model and verifier both stand in the task's place: give one of them")
         for key in ("updates", "minibatches"):
-            if self.trainer in OFFLINE and key in self.optimizer.model_fields_set and getattr(self.optimizer, key) != 1:
+            if not self.online and key in self.optimizer.model_fields_set and getattr(self.optimizer, key) != 1:
                 raise ValueError(f"optimizer.{key} is a setting of the trainers {', '.join(ONLINE)}; use data.batch")
         if self.trainer == "distillation" and not self.teacher:
             raise ValueError("trainer distillation needs a teacher: a model's name or folder")
         if self.trainer not in RL:
-            check_loss(self.trainer, self.algorithm, self.algorithm_options)
+            check_algorithm(self.trainer, self.algorithm, self.algorithm_options)
             return self
         if self.algorithm not in PRESETS:
-            other = next((t for t, names in LOSSES.items() if self.algorithm in names), None)
-            hint = f"; {self.algorithm!r} belongs to trainer: {other}" if other else ""
+            other = ALGORITHMS.get(self.algorithm)
+            hint = f"; {self.algorithm!r} belongs to trainer: {other.trainer}" if other else ""
             raise ValueError(f"unknown algorithm {self.algorithm!r}; there are {', '.join(PRESETS)}{hint}")
         known = {f.name for f in fields(Preset)} - {"name", "source"}
         for key in self.algorithm_options:
@@ -123,8 +129,13 @@ class Recipe(Settings):
 
     @property
     def online(self) -> bool:
-        """Whether the policy learns from samples of its own (RL, PPO), and not from a data set."""
+        """Whether the policy learns from samples of its own (RL, PPO, distillation), and not from rows of data."""
         return self.trainer in ONLINE
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the run ends with a policy that is evaluated on held-out problems, before and after training."""
+        return gives_policy(self.trainer) and self.evaluation.problems > 0
 
     def preset(self) -> Preset:
         """The algorithm of an RL run: the named preset with the recipe's changes."""
@@ -132,5 +143,5 @@ class Recipe(Settings):
 
     def settings(self) -> dict[str, Any]:
         """The recipe as plain data, without the settings that its trainer does not have."""
-        foreign = {key for key, trainers in BELONGS.items() if self.trainer not in trainers}
+        foreign = {key for key, owned_by in owners().items() if self.trainer not in owned_by}
         return self.model_dump(mode="json", exclude=foreign)

@@ -26,7 +26,7 @@ PLACES = [
     "reasoning-rl:2",
     "harvest",
     "sft:0",
-    "measure",
+    "evaluate_model",
     "reward-model:1",
     "final-rl:1",
 ]
@@ -64,7 +64,7 @@ def run(out: Path, place: str | None = None, resume: bool = False) -> None:
     if resume:
         run_pipeline(resume=out, **options)
         return
-    if place in ("harvest", "measure"):
+    if place in ("harvest", "evaluate_model"):
         setattr(pipelines, place, dies_after(getattr(pipelines, place)))
     elif place is not None:
         stage, step = place.split(":")

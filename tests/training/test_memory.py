@@ -1,7 +1,7 @@
 """Out of memory on purpose: smaller micro-batches, the same numbers; one line where nothing helps."""
 
-from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +14,12 @@ from labkit.errors import RunError
 from labkit.models import Encoded, Policy
 from labkit.recipes import load_recipe
 from labkit.runs import Run
-from labkit.training import train
+from labkit.training import inputs, train
 from labkit.training.loop.memory import Budget, out_of_memory
-from labkit.training.loop.microbatches import microbatches
-from labkit.training.rows.sft import cut
-from labkit.training.rows.supervised import Supervised
+from labkit.training.rows.data import Columns, Dataset
+from labkit.training.rows.learner import RowLearner
+from labkit.training.rows.sft import SFT
+from labkit.training.rows.trainer import Example, RowTrainer
 
 
 class ShortOfMemory:
@@ -154,15 +155,14 @@ class StopAfterTwo:
 
 def short_machines(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[ShortOfMemory]:
     """From now on each policy that is loaded lies on a machine with room for so many tokens; these machines."""
-    training = import_module("labkit.training.train")  # the package's attribute of that name is the function
-    load, machines = training.load_policy, []
+    load, machines = inputs.load_policy, []
 
     def short_of_memory(*args, **options):
         policy = load(*args, **options)
         machines.append(ShortOfMemory(monkeypatch, policy, tokens))
         return policy
 
-    monkeypatch.setattr(training, "load_policy", short_of_memory)
+    monkeypatch.setattr(inputs, "load_policy", short_of_memory)
     return machines
 
 
@@ -238,41 +238,59 @@ def test_what_learns_from_rows_goes_on_with_half_too(tmp_path, monkeypatch, caps
 
 
 def test_packed_rows_are_cut_shorter_where_the_budget_is_less_than_a_row():
-    policy = random_policy()
-    documents = [Encoded([5] * 20, 2) for _ in range(30)]
+    trainer = SFT(load_recipe("sft-assistant-tiny"), random_policy())
+    documents = [Example((Encoded([5] * 20, 2),), None) for _ in range(30)]
     for budget in (300, 128, 64):
-        parts = cut(documents, policy, budget, packing=True)
-        assert max(tokens.numel() for tokens, _, _ in parts) <= budget
-        assert sum(int(mask.sum()) for _, mask, _ in parts) == 30 * 18
+        parts = trainer.cut(documents, budget)
+        assert max(len(part) * max(row.tokens for row in part) for part in parts) <= budget
+        assert sum(trainer.weight(part) for part in parts) == 30 * 18
+
+
+class Line(RowTrainer[int]):
+    """Fits a straight line: the row's number says which of `rows` it is. One pass may run out of memory."""
+
+    columns = Columns("demonstrations", ("completion",))
+    fails_at: int | None = None
+
+    def __init__(self, recipe, policy, reference=None) -> None:
+        super().__init__(recipe, policy, reference)
+        self.rows, self.calls = torch.randn(12, 3), 0
+
+    def encode(self, rows, left_out):
+        return [Example((Encoded([0] * 10, 2),), i) for i in range(len(rows))]
+
+    def target(self, row, replies) -> int:
+        raise NotImplementedError("encode says it")
+
+    def loss(self, part):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        loss = self.policy.model(self.rows[[example.target for example in part]]).square().mean()
+        return loss, {"twice": 2 * loss.detach()}
+
+    def evaluate(self, examples):
+        return None
 
 
 def test_gradients_of_parts_that_did_fit_do_not_count_twice():
-    recipe = load_recipe("sft-assistant-tiny", max_grad_norm=1e9, warmup=0)
-    lengths, calls = torch.full((12,), 10), []
+    recipe = load_recipe("sft-assistant-tiny", max_grad_norm=1e9, warmup=0, microbatch_tokens=40, batch=12)
 
-    def trained_with(fails_at: int | None) -> tuple[torch.Tensor, dict[str, float]]:
+    def trained_with(fails_at: int | None) -> tuple[torch.Tensor, dict[str, float], int]:
         torch.manual_seed(0)
-        module, rows = torch.nn.Linear(3, 1), torch.randn(12, 3)
-        calls.clear()
-
-        def loss_of(part: list[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            calls.append(1)
-            if len(calls) == fails_at:
-                raise torch.OutOfMemoryError("CUDA out of memory.")
-            loss = module(rows[part]).square().mean()
-            return loss, {"twice": 2 * loss.detach()}
-
-        update = Supervised(recipe, module, loss_of, len)
-        update.budget.tokens = 40
+        module = torch.nn.Linear(3, 1)
+        trainer = Line(recipe, SimpleNamespace(model=module, device=torch.device("cpu")))
+        trainer.fails_at = fails_at
+        update = RowLearner(trainer, Dataset([{}] * 12, [], "numbers"))
         update.optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
         before = module.weight.detach().clone()
-        metrics = update.step(0, lengths, lambda budget: [p.tolist() for p in microbatches(lengths, budget)], 120)
-        return module.weight.detach() - before, metrics
+        metrics = update.step(0)
+        return module.weight.detach() - before, metrics, trainer.calls
 
-    step, expected = trained_with(None)
-    assert len(calls) == 3 and step.norm() > 1e-6
-    again, metrics = trained_with(3)
-    assert len(calls) == 3 + 6 and metrics["microbatch_tokens"] == 20
+    step, expected, calls = trained_with(None)
+    assert calls == 3 and step.norm() > 1e-6 and expected["tokens"] == 120
+    again, metrics, calls = trained_with(3)
+    assert calls == 3 + 6 and metrics["microbatch_tokens"] == 20
     assert torch.allclose(again, step, rtol=1e-5)
     for key in ("loss", "twice", "grad_norm"):
         assert metrics[key] == pytest.approx(expected[key], rel=1e-5), key

@@ -10,7 +10,7 @@ from labkit.models import RewardModel, load_reward_model
 from labkit.rollouts import score
 from labkit.sampling import sample
 from labkit.training.rl.critic import Critic
-from labkit.training.rows.reward import calibration
+from labkit.training.rows.comparisons import calibration
 
 
 @pytest.mark.parametrize("trunk", ["shared", "separate"])

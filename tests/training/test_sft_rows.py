@@ -12,11 +12,13 @@ from labkit.errors import UserError
 from labkit.models import Policy, encode_reply, token_logprobs
 from labkit.models.encoding import pad
 from labkit.models.tiny.tokenizer import build_tokenizer
+from labkit.recipes import load_recipe
 from labkit.sampling import sample
-from labkit.training.rows.data import CUT, EQUAL, NO_ROOM, Left, batch, encode_rows
+from labkit.training.rows.data import CUT, EQUAL, NO_ROOM, LeftOut, batch, encode_rows
 from labkit.training.rows.packing import pack, packed_rows, packing_is_exact
-from labkit.training.rows.reference import reply_logprobs
-from labkit.training.rows.sft import cut, reply_mask
+from labkit.training.rows.reference import reply_logprobs, reply_mask
+from labkit.training.rows.sft import SFT
+from labkit.training.rows.trainer import Example
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
 from small_models import small_policy
@@ -77,11 +79,13 @@ def test_packed_loss_and_gradient_equal_those_of_lone_documents(architecture):
 
     def loss_and_gradient(packing: bool) -> tuple[float, torch.Tensor]:
         policy.model.zero_grad()
-        total = torch.zeros(())
-        for tokens, mask, positions in cut(documents, policy, 4096, packing):
-            logprobs = token_logprobs(policy.model, tokens, positions=positions)
-            total = total - torch.where(mask, logprobs, 0.0).sum()
+        trainer = SFT(load_recipe("sft-assistant-tiny", packing=packing), policy)
+        assert trainer.facts == {"packed": packing}
+        parts = trainer.cut([Example((document,), None) for document in documents], 4096)
+        assert (max(len(row.replies) for part in parts for row in part) > 1) == packing
         count = sum(len(document) - document.start for document in documents)
+        assert sum(map(trainer.weight, parts)) == count
+        total = sum(trainer.loss(part)[0] * trainer.weight(part) for part in parts)
         (total / count).backward()
         gradients = [p.grad.flatten() for p in policy.model.parameters() if p.grad is not None]
         return float(total.detach()) / count, torch.cat(gradients)
@@ -151,17 +155,17 @@ def test_dropout_stays_off_in_training(tmp_path):
 
 
 def test_rows_that_cannot_be_used_are_counted():
-    policy, left = random_policy(), Left()
+    policy, left_out = random_policy(), LeftOut()
     rows = [
         {"prompt": "5:", "chosen": "4", "rejected": "7"},
         {"prompt": "5:", "chosen": "4", "rejected": "4"},
         {"prompt": "5,6,7,8,9:", "chosen": "4", "rejected": "7"},
         {"prompt": "5:", "chosen": "4 please please please please", "rejected": "7"},
     ]
-    used, encoded = encode_rows(policy, rows, ("chosen", "rejected"), 6, left)
-    assert left.counts == {EQUAL: 1, NO_ROOM: 1, CUT: 1}
+    used, encoded = encode_rows(policy, rows, ("chosen", "rejected"), 6, left_out)
+    assert left_out.counts == {EQUAL: 1, NO_ROOM: 1, CUT: 1}
     assert [row["chosen"] for row in used] == ["4", "4 please please please please"] and len(encoded) == 2
-    assert len(left.lines(4, "here")) == 3
+    assert len(left_out.lines(4, "here")) == 3
 
 
 def test_batches_go_through_all_rows_before_any_comes_again():

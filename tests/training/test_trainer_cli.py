@@ -109,7 +109,7 @@ def test_the_dashboard_draws_what_the_trainer_logs(tmp_path, trainer):
         patch.setattr("labkit.widgets.dashboard.front_end", lambda: "widgets")
         patch.setattr("labkit.widgets.dashboard._View.show", lambda view: None)
         patch.setattr("labkit.widgets.dashboard._View.replace", lambda view, figure, html: drawn.append((figure, html)))
-        changes = {"observer": lambda recipe: boards.append(lab._dashboard(recipe)) or boards[-1], "steps": 2}
+        changes = {"observer": lambda recipe: boards.append(lab.dashboard(recipe)) or boards[-1], "steps": 2}
         if trainer == "rloo":
             changes["reward_model"] = RewardModel(random_policy())
         run = toy_run(tmp_path / "run", trainer, **changes)

@@ -1,4 +1,5 @@
-"""Checkpoints that a killed process can't spoil: written aside, sealed with checksums, then renamed."""
+"""Checkpoints that a killed process can't spoil: each is written under another name, sealed with checksums, and then
+renamed."""
 
 import hashlib
 import json
@@ -24,11 +25,11 @@ class Stateful(Protocol):
     """What can be saved as named tensors: any module, a controller."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that it needs to go on, as tensors."""
+        """Its whole state, as named tensors."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Any:
-        """Takes over what `state_dict` returned."""
+        """Takes over a state that `state_dict` returned."""
         ...
 
 
@@ -40,12 +41,12 @@ def save_checkpoint(
     keep: int,
     parts: Mapping[str, Stateful] | None = None,
 ) -> Path:
-    """Saves what the run needs to go on after `step` steps; drops all but the newest `keep` checkpoints.
+    """Saves the state of the run after `step` steps; deletes all but the newest `keep` checkpoints. Returns its folder.
 
-    Prompts and random numbers of a step are functions of the recipe's seed and the step, so the step is the data
-    cursor; torch's own generator is kept for models that use it. `parts` are saved as NAME.safetensors, where they have
-    any state. Of a policy with LoRA adapters the model is saved merged, for whoever loads it, and the adapters beside
-    it, to go on with.
+    Prompts and random numbers of a step are functions of the recipe's seed and of the step's number, so that the number
+    alone says which data comes next; the state of torch's own generator is saved for models that use it. Each of
+    `parts` that has any state is saved as NAME.safetensors. A policy with LoRA adapters is saved twice: merged, as a
+    plain model that can be loaded, and as its adapters alone, which a resumed run needs.
     """
     folder = run.path / "checkpoints" / f"step-{step}"
     aside = folder.with_name(f".step-{step}.part")
@@ -76,9 +77,9 @@ def save_checkpoint(
 def restore_checkpoint(
     run: Run, policy: Policy, optimizer: torch.optim.Optimizer, parts: Mapping[str, Stateful] | None = None
 ) -> int:
-    """Loads the newest sound checkpoint into policy, optimiser and parts; returns its step, or 0 without one.
+    """Loads the newest sound checkpoint into policy, optimiser and parts; returns its step, or 0 without a checkpoint.
 
-    A damaged checkpoint is named on standard error and the one before it is used; if all are damaged: UserError.
+    A damaged checkpoint is named on standard error, and the one before it is used. Raises RunError if all are damaged.
     """
     damaged = []
     for step, folder in reversed(run.checkpoints().items()):
@@ -87,7 +88,7 @@ def restore_checkpoint(
             _load(folder, policy, optimizer)
             for name, part in (parts or {}).items():
                 file = folder / f"{name}.safetensors"
-                if file.exists() or part.state_dict():  # one without any state has left no file
+                if file.exists() or part.state_dict():  # a part without any state was not saved
                     part.load_state_dict(load_file(file, device=str(policy.device)))
             return step
         damaged.append(f"{folder}: {problem}")
@@ -110,12 +111,12 @@ def _problem(folder: Path) -> str | None:
 
 
 def _load(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
-    # Adapters are what was trained; the weights beside them are merged, and those below them still stand.
+    # With LoRA only the adapters were trained: the weights below them are still those of the base.
     with_adapters = bool(adapter_weights(policy.model))
     file = folder / (ADAPTER if with_adapters else "model.safetensors")
     weights = load_file(file, device=str(policy.device))
     missing = policy.model.load_state_dict(weights, strict=False)
-    # Tied weights are stored once; tying them again fills in the twin.
+    # Tied weights are stored once; tying them again fills in the other name.
     policy.model.tie_weights()
     tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
     absent = set() if with_adapters else set(missing.missing_keys) - tied
@@ -132,7 +133,7 @@ def _load(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> Non
 
 
 def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that share no memory with one another, as the file format wants them."""
+    """Copies of the tensors: safetensors refuses tensors that share memory."""
     return {key: value.detach().clone().contiguous() for key, value in state.items()}
 
 

@@ -1,6 +1,6 @@
 """The loop that every trainer shares: steps, the run folder, checkpoints, resuming, stopping.
 
-A trainer is a `Learner`: what is trained, and a function that takes one step of it. Everything else is here.
+A trainer hands over a `Learner`: what it trains, and a function that takes one step. Everything else is here.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,15 +21,16 @@ Metrics = dict[str, Any]
 
 @runtime_checkable
 class Observer(Protocol):
-    """Whoever watches a run: a dashboard, a test, your own code. May also have `finish(result)`, called at the end."""
+    """An object that watches a run: a dashboard, a test, your own code. A method `finish(result)`, if it has one, is
+    called at the end."""
 
     @property
     def stopped(self) -> bool:
-        """True asks the run to end cleanly after the present step."""
+        """True asks the run to end after the present step, with a checkpoint."""
         ...
 
     def update(self, metrics: dict[str, Any], rollouts: list[dict[str, Any]]) -> None:
-        """Called after every step with what was logged."""
+        """Called after every step with the metrics and samples that were logged."""
         ...
 
 
@@ -37,10 +38,10 @@ class Observer(Protocol):
 class Learner:
     """What is trained, and how one step of it goes.
 
-    `step(i)` takes optimiser step i (from 0) and returns its metrics (with `seconds`) and the samples to log; it may
-    depend on i, on the recipe and on what a checkpoint holds, and on nothing else: so a run can be resumed. `parts`
-    are saved and restored beside the policy (a head, a controller). `shown`: metrics for the progress bar, by the
-    name that they get there. `begin` is called once before the first step, after a checkpoint is restored.
+    `step(i)` takes optimiser step i (from 0) and returns its metrics (`seconds` among them) and the samples to log. It
+    depends on i, on the recipe and on the contents of a checkpoint, and on nothing else, so that a run can be resumed.
+    `parts` are saved and restored together with the policy (a head, a controller). `shown`: metrics of the progress
+    bar, and the name of each there. `begin` is called once, before the first step and after a checkpoint is restored.
     """
 
     policy: Policy
@@ -56,8 +57,8 @@ def train_loop(
 ) -> int:
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
-    Same recipe, device and threads: same numbers, also when the run is killed and resumed on the way. A step that
-    fails with a UserError leaves a checkpoint of the steps before it.
+    The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
+    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first.
     """
 
     def save() -> None:
@@ -73,7 +74,7 @@ def train_loop(
     for step in bar:
         try:
             metrics, logged = learner.step(step)
-        except UserError:  # a reward that is no number, a prompt that is too long: what was learned is kept
+        except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
             save()
             raise
         elapsed += metrics["seconds"]

@@ -1,4 +1,4 @@
-"""What is measured of a step: time, rewards, lengths, behaviours, and the rollouts that are kept to be read."""
+"""The metrics of a step: time, rewards, lengths, behaviours; and the rollouts that are logged for a reader."""
 
 import math
 import time
@@ -19,7 +19,7 @@ from labkit.tasks import Task
 
 
 class Stopwatch:
-    """Seconds spent in the parts of a step. Parts may lie inside one another; one that comes again adds up."""
+    """Seconds spent in the parts of a step. Parts may be nested; the times of a part that is entered again add up."""
 
     def __init__(self, device: torch.device | None = None) -> None:
         on_cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
@@ -29,14 +29,14 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Times a part; on a GPU it waits until the work that was asked for is done."""
+        """Times a part; on a GPU it waits until the work that was queued is done."""
         start = time.perf_counter()
         yield
         self.wait()
         self.add(part, time.perf_counter() - start)
 
     def add(self, part: str, seconds: float) -> None:
-        """Adds to a part what was measured elsewhere."""
+        """Adds seconds that were measured elsewhere to a part."""
         self.parts[f"time_{part}"] = self.parts.get(f"time_{part}", 0.0) + seconds
 
     def begin(self, *parts: str) -> None:
@@ -55,19 +55,19 @@ class Stopwatch:
 
 @dataclass
 class Tally:
-    """Statistics of micro-batches, averaged over tokens, and maxima. They stay on their device until they are read, so
-    that a GPU is not waited for at every micro-batch."""
+    """Statistics of micro-batches: means over tokens, and maxima. They stay on their device until they are read, so
+    that the CPU does not wait for the GPU at every micro-batch."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     maxima: dict[str, Tensor] = field(default_factory=dict)
     tokens: int = 0
 
     def add(self, stats: dict[str, Tensor], maxima: dict[str, Tensor], tokens: int) -> None:
-        """Counts one micro-batch of so many tokens."""
+        """Adds the statistics of one micro-batch of so many tokens."""
         self.merge(Tally({key: value.detach() * tokens for key, value in stats.items()}, dict(maxima), tokens))
 
     def merge(self, other: "Tally") -> None:
-        """Counts what another one has counted."""
+        """Adds the statistics of another tally."""
         self.tokens += other.tokens
         for key, value in other.sums.items():
             self.sums[key] = self.sums[key] + value if key in self.sums else value
@@ -82,7 +82,8 @@ class Tally:
 
 @torch.no_grad()
 def mismatch(logprobs: Tensor, sampler: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """How far a trainer's log-probs are from those of the sampler, [batch, time] each, over the mask: for a `Tally`."""
+    """How far a trainer's log-probs are from the sampler's, [batch, time] each, over the mask: sums and maxima for a
+    `Tally`."""
     gap = torch.where(mask, logprobs - sampler, 0.0)
     weight = torch.where(mask, gap.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp(), 0.0)
     count = mask.sum().clamp(min=1)
@@ -91,18 +92,18 @@ def mismatch(logprobs: Tensor, sampler: Tensor, mask: Tensor) -> tuple[dict[str,
 
 
 def mismatch_metrics(tally: Tally) -> dict[str, float]:
-    """Mean and largest distance (nats), and `ess`, the effective share of the tokens: (sum w)^2 / (n sum w^2) with
-    w = p_trainer / p_sampler."""
-    found = tally.means()
-    weight, square = found.pop("weight"), found.pop("square")
-    return found | {"ess": weight**2 / square if square > 0 else 0.0}
+    """Mean and largest distance (nats per token), and `ess`, the effective share of the tokens: (sum w)^2 / (n sum w^2)
+    with w = p_trainer / p_sampler."""
+    means = tally.means()
+    weight, square = means.pop("weight"), means.pop("square")
+    return means | {"ess": weight**2 / square if square > 0 else 0.0}
 
 
 def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
-    """Metrics of a batch of rollouts before training: rewards, lengths, form, behaviours, groups without variance."""
+    """Metrics of a batch of rollouts: rewards, lengths (tokens), format, behaviours, groups without variance."""
     rewards, count = rollouts.rewards, len(rollouts)
     flat = zero_variance(rewards, rollouts.groups)
-    found: dict[str, float] = {
+    metrics: dict[str, float] = {
         "reward_mean": float(rewards.mean()),
         "reward_std": float(rewards.std()) if count > 1 else 0.0,
         "pass_rate": float((rewards >= 1).float().mean()),
@@ -114,25 +115,25 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
         "prompt_tokens": prompt_tokens(rollouts),
     }
     golds = [s.parts["gold"] for s in rollouts.scores or [] if "gold" in s.parts]
-    if golds:  # trained on a reward model or another verifier: the task's own score beside it
-        found["gold_mean"] = math.fsum(golds) / len(golds)
+    if golds:  # trained on a reward model or another verifier: the task's own score is logged too
+        metrics["gold_mean"] = math.fsum(golds) / len(golds)
     if task.format is not None:
-        found["format_rate"] = sum(task.format(text, None).reward for text in rollouts.completions) / count
+        metrics["format_rate"] = sum(task.format(text, None).reward for text in rollouts.completions) / count
     if task.behaviours is not None:
         seen = [task.behaviours(text) for text in rollouts.completions]
-        found |= {key: math.fsum(b[key] for b in seen) / count for key in seen[0]}
-    return found
+        metrics |= {key: math.fsum(b[key] for b in seen) / count for key in seen[0]}
+    return metrics
 
 
 def prompt_tokens(rollouts: Rollouts) -> int:
-    """Tokens of the prompts, each prompt counted once however many samples answer it."""
+    """Tokens of the prompts; each prompt counts once, however many samples answer it."""
     by_group = dict(zip(rollouts.groups.tolist(), (rollouts.total_lengths - rollouts.lengths).tolist(), strict=True))
     return sum(by_group.values())
 
 
 def refuse_broken_rewards(rollouts: Rollouts) -> None:
-    """Raises RunError where a reward model returned no number: training on what stands in for it would be training on
-    nothing."""
+    """Raises RunError where a reward model returned NaN or infinity: the 0 that stands in its place means nothing, and
+    nothing can be learned from it."""
     broken = [i for i, s in enumerate(rollouts.scores or []) if "not_finite" in s.parts]
     if broken:
         raise RunError(
@@ -151,7 +152,7 @@ def records(
 ) -> list[dict[str, Any]]:
     """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens.
 
-    `process`: a reward for each token, where a process reward model gave one.
+    `process` holds one reward per token, where a process reward model gave them.
     """
     lines = []
     for i, score_ in enumerate((rollouts.scores or [])[:count]):

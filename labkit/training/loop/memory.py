@@ -1,4 +1,4 @@
-"""When memory does not suffice: smaller micro-batches, the same numbers."""
+"""Where memory does not suffice: smaller micro-batches, the same numbers."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,25 +11,27 @@ from labkit.errors import RunError
 from labkit.sampling.workspace import release_workspaces
 from labkit.training.loop.microbatches import token_budget
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-# How allocators say it that raise a plain RuntimeError.
+# torch has one error type for CUDA alone. The allocators of other devices raise a plain RuntimeError, which nothing but
+# its text tells from other errors.
 WORDS = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Budget:
-    """The micro-batch budget of a run, in tokens. It is halved where memory does not suffice, and stays so: also in a
-    checkpoint, so that a resumed run cuts its batches as it did."""
+    """The micro-batch budget of a run, in tokens. It is halved where memory does not suffice, and stays halved. A
+    checkpoint keeps it, so that a resumed run cuts its batches in the same way."""
 
     def __init__(self, asked: int | None, device: torch.device) -> None:
         self.tokens = token_budget(asked, device)
         self.halved = False
 
-    def fit(self, work: Callable[[int], Found], lengths: Tensor, undo: Callable[[], None] = lambda: None) -> Found:
-        """work(budget in tokens) over rows of these lengths; where it runs out of memory, once more with half of it.
+    def fit(self, work: Callable[[int], Result], lengths: Tensor, undo: Callable[[], None] = lambda: None) -> Result:
+        """Returns work(budget in tokens) on rows of these lengths (tokens); where it runs out of memory, the budget is
+        halved and the work begins anew.
 
-        `undo` puts away what the failed attempt has left behind (gradients that were already added up). Raises
-        RunError where a single row does not fit.
+        `undo` removes what a failed attempt has left behind: gradients that were already added up. Raises RunError
+        where a single row does not fit.
         """
         while True:
             try:
@@ -37,9 +39,9 @@ class Budget:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            # Out here the error is gone, and with it the failed attempt's tensors.
+            # The error holds the tensors of the failed attempt; here, behind the except block, it is gone.
             undo()
-            release_workspaces()  # what the sampler keeps on a GPU between its calls; it takes it again
+            release_workspaces()  # memory that the sampler keeps between its calls; the next call takes it again
             self._halve(int(lengths.max()), len(lengths))
 
     def _halve(self, longest: int, rows: int) -> None:
@@ -58,16 +60,16 @@ class Budget:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The budget, where it is no longer the recipe's."""
+        """The budget, if it was halved."""
         return {"tokens": torch.tensor(self.tokens)} if self.halved else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes it over."""
+        """Takes over a halved budget."""
         if state:
             self.tokens, self.halved = int(state["tokens"]), True
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice, on whatever device."""
+    """Whether an error says that memory does not suffice, on any device."""
     named = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return named or any(word.lower() in str(error).lower() for word in WORDS)

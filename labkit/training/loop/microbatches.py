@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-# A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where its units are filled.
+# Tokens. A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where all of its units are busy.
 DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
 PADDING = 0.15  # the largest share of a row that may be padding, where there is a choice
 
@@ -15,11 +15,11 @@ def token_budget(asked: int | None, device: torch.device) -> int:
 
 
 def microbatches(lengths: Int[Tensor, " rows"], budget: int) -> list[Int[Tensor, " part"]]:
-    """Row numbers, cut so that rows x longest row stays within `budget` tokens; a longer row stands alone.
+    """Row numbers in parts: rows x longest row of a part stays within `budget` tokens; a longer row is a part alone.
 
-    Rows of about the same length share a micro-batch, so that little is spent on padding: one that would be padded by
-    more than `PADDING` begins a new one, where the present one is already a quarter full. Longest first: what does not
-    fit into memory fails at once, and not hours into a run.
+    Rows of about the same length share a part, so that little time is spent on padding: a row of which more than
+    `PADDING` would be padding begins a new part, if the present one is already a quarter full. The longest rows come
+    first, so that a batch that does not fit into memory fails at once.
 
     >>> [part.tolist() for part in microbatches(torch.tensor([5, 100, 6, 50]), 120)]
     [[1], [3], [2, 0]]

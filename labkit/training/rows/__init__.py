@@ -1,1 +1,1 @@
-"""Learning from rows of data: SFT, preference losses, reward models."""
+"""Learning from rows of data: SFT, reward models, preferences. `trainer` is the contract, `learner` runs them all."""

@@ -1,9 +1,9 @@
-"""Rows of data for training: checked, cut into tokens, held-out rows apart, what is left out counted."""
+"""Rows of data for training: loaded, checked, held-out rows apart; cut into tokens; and the rows of each step."""
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,19 @@ from typing import Any
 import torch
 
 from labkit.data import load_preferences
+from labkit.data.columns import Kind
 from labkit.errors import UserError
 from labkit.models import Encoded, Policy, encode_reply
 from labkit.recipes.schema import DataSettings
+from labkit.recipes.trainers import NOT_NEGATIVE, Rule
 from labkit.runs import append_lines, read_lines
 from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.base import split_of
 from labkit.worlds.countdown.curated import curated_rows
 
 Row = dict[str, Any]
-GIVEN = "given"  # the source of rows that were handed over as objects; they are kept in the run folder
+SPLITS = ("train", "test")
+GIVEN = "given"  # the source of rows that the caller hands over as objects; they are kept in the run folder
 TRACES = "traces"  # the source of rows that the model itself writes before it is trained; they are kept too
 KEPT = "data.jsonl"
 CURATED = 512  # traces of countdown for a cold start; data.limit takes fewer
@@ -30,8 +33,69 @@ def _curated(split: str) -> list[Row]:
     return curated_rows(CURATED) if split == "train" else []
 
 
-WORKED = {"countdown": _curated, "gsm8k": gsm8k.demonstrations, "math": math_problems.demonstrations}
-"""Sources of demonstrations that are a task's own solutions, by the task's name: rows of a split."""
+WORKED: dict[str, Callable[[str], list[Row]]] = {
+    "countdown": _curated,
+    "gsm8k": gsm8k.demonstrations,
+    "math": math_problems.demonstrations,
+}
+"""Sources of demonstrations that are a task's own solutions, by the task's name: a split to its rows."""
+
+
+# ------------------------------------------------------------------------------------------ columns of a trainer
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The column that says something about a row's replies, and what its values must be."""
+
+    name: str
+    rule: Rule
+    required: bool = True
+
+
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(x, int | float) and 0 <= x <= 1 for x in value)
+
+
+LABEL = Mark("label", Rule("must be true or false", lambda x: isinstance(x, bool | int) and x in (0, 1)))
+STEPS = Mark("steps", Rule("must be a list of numbers from 0 to 1", _are_shares))
+MARGIN = Mark("margin", NOT_NEGATIVE, required=False)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a trainer reads: `prompt`, one or two `replies` (texts), and perhaps a `mark` on them.
+
+    `kind`: the kind of data set that a source named in a recipe is read as (`labkit.data.load_preferences`).
+    """
+
+    kind: Kind
+    replies: tuple[str, ...]
+    mark: Mark | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that a row must have."""
+        marks = (self.mark.name,) if self.mark is not None and self.mark.required else ()
+        return ("prompt", *self.replies, *marks)
+
+    def check(self, row: Any, where: str) -> None:
+        """Raises UserError, which begins with `where`, for a row that lacks a column or has a wrong value in it."""
+        if not isinstance(row, Mapping):
+            raise UserError(f"{where} is no mapping with the columns {', '.join(self.names)}, but {type(row).__name__}")
+        missing = [name for name in self.names if name not in row]
+        if missing:
+            has = ", ".join(map(str, row)) or "none"
+            raise UserError(f"{where} has no column {missing[0]!r} (it has: {has})")
+        for name in ("prompt", *self.replies):
+            if not isinstance(row[name], str):
+                raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
+        mark = self.mark
+        if mark is not None and mark.name in row and not mark.rule.accepts(row[mark.name]):
+            raise UserError(f"{where}: {mark.name!r} {mark.rule.must}, not {repr(row[mark.name])[:60]}")
+
+
+# ------------------------------------------------------------------------------------------------------- loading
 
 
 @dataclass
@@ -43,90 +107,79 @@ class Dataset:
     source: str
 
     def fingerprint(self) -> str:
-        """A short hash of all rows: tells whether two runs saw the same data."""
+        """A short hash of all rows: two runs with the same one saw the same data."""
         text = json.dumps([self.train, self.test], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def keep(self, folder: Path) -> None:
-        """Writes the rows into a run folder, so that the run can be resumed without them being given again."""
-        rows = [{"split": split, **row} for split in ("train", "test") for row in getattr(self, split)]
+        """Writes the rows into a run folder, so that the run can be resumed without the rows being given again."""
+        rows = [{"split": split, **row} for split in SPLITS for row in getattr(self, split)]
         append_lines(folder / KEPT, rows)
 
 
 Given = str | Path | Sequence[Row] | Mapping[str, Sequence[Row]] | None
 
 
-def load_rows(kind: str, columns: tuple[str, ...], settings: DataSettings, given: Given, run: Path | None) -> Dataset:
+def load_rows(columns: Columns, settings: DataSettings, given: Given, run: Path | None) -> Dataset:
     """The rows of a recipe's `data.source`, or those that were given: a list, or {"train": ..., "test": ...}.
 
-    Of a plain list, the rows of about 15 % of the prompts are held out (a property of the prompt). Raises UserError,
-    with the row's number, where a column is missing or is no text, and where there is no row at all.
+    Of a plain list, the rows of about 15 % of the prompts are held out; a hash of the prompt decides. Rows that were
+    given when the run began are read from the folder of the `run`. Raises UserError, with the row's number, where a
+    column is missing or has a wrong value, and where there is no row at all.
     """
     if isinstance(given, str | Path) or (given is None and settings.source not in (GIVEN, TRACES)):
         source = str(given or settings.source)
-        splits = {split: _by_name(source, kind, split) for split in ("train", "test")}
+        splits = {split: _by_name(source, columns, split) for split in SPLITS}
     elif given is not None:
         source, splits = GIVEN, _split(given)
     else:
-        if run is None or not (run / KEPT).exists():
-            raise UserError("data.source is 'given': pass the rows as dataset=[...]")
-        source, kept = GIVEN, list(read_lines(run / KEPT))
-        splits = {
-            split: [{k: v for k, v in row.items() if k != "split"} for row in kept if row["split"] == split]
-            for split in ("train", "test")
-        }
+        source, splits = GIVEN, _kept(run)
     for split, rows in splits.items():
         for number, row in enumerate(rows, 1):
-            _check(row, columns, f"row {number} of {source} ({split})")
+            columns.check(row, f"row {number} of {source} ({split})")
     if not splits["train"]:
-        raise UserError(f"no rows to train on in {source}: a row has the columns {', '.join(columns)}")
+        raise UserError(f"no rows to train on in {source}: a row has the columns {', '.join(columns.names)}")
     return Dataset(splits["train"][: settings.limit], splits["test"][: settings.test_limit], source)
 
 
-def _by_name(source: str, kind: str, split: str) -> list[Row]:
-    if source in WORKED and kind == "demonstrations":
+def _by_name(source: str, columns: Columns, split: str) -> list[Row]:
+    if source in WORKED and columns.kind == "demonstrations":
         return WORKED[source](split)
-    return list(load_preferences(source, kind=kind, split=split))
+    keep = [] if columns.mark is None else [columns.mark.name]
+    return load_preferences(source, kind=columns.kind, split=split, keep=keep)
+
+
+def _kept(run: Path | None) -> dict[str, list[Row]]:
+    """The rows in a run folder, by split."""
+    if run is None or not (run / KEPT).exists():
+        raise UserError("data.source is 'given': pass the rows as dataset=[...]")
+    splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for row in read_lines(run / KEPT):
+        splits[row.pop("split")].append(row)
+    return splits
 
 
 def _split(given: Sequence[Row] | Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
     if isinstance(given, Mapping):
-        unknown = set(given) - {"train", "test"}
+        unknown = set(given) - set(SPLITS)
         if unknown:
             raise UserError(f"dataset has the splits train and test, not {', '.join(sorted(map(str, unknown)))}")
-        return {split: list(given.get(split, ())) for split in ("train", "test")}
+        return {split: list(given.get(split, ())) for split in SPLITS}
     rows = list(given)
-    apart: dict[str, list[Row]] = {"train": [], "test": []}
+    splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in rows:
         prompt = row.get("prompt") if isinstance(row, Mapping) else None
-        apart[split_of(["row", str(prompt)])].append(row)
+        splits[split_of(["row", str(prompt)])].append(row)
     # With very few prompts all of them may fall to one side.
-    return apart if apart["train"] else {"train": rows, "test": []}
+    return splits if splits["train"] else {"train": rows, "test": []}
 
 
-def _check(row: Any, columns: tuple[str, ...], where: str) -> None:
-    if not isinstance(row, Mapping):
-        raise UserError(f"{where} is no mapping with the columns {', '.join(columns)}, but {type(row).__name__}")
-    missing = [name for name in columns if name not in row]
-    if missing:
-        has = ", ".join(map(str, row)) or "none"
-        raise UserError(f"{where} has no column {missing[0]!r} (it has: {has})")
-    for name in columns:
-        if name == "label":
-            if not isinstance(row[name], bool | int) or int(row[name]) not in (0, 1):
-                raise UserError(f"{where}: 'label' must be true or false, not {row[name]!r}")
-        elif name == "steps":
-            marks = row[name]
-            fits = isinstance(marks, list | tuple) and all(isinstance(x, int | float) and 0 <= x <= 1 for x in marks)
-            if not fits:
-                raise UserError(f"{where}: 'steps' must be a list of numbers from 0 to 1, not {str(marks)[:60]!r}")
-        elif not isinstance(row[name], str):
-            raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
+# ------------------------------------------------------------------------------------------------------ encoding
 
 
 @dataclass
-class Left:
-    """What was left out or cut, in counts, with the first example of each: for the reader of a run."""
+class LeftOut:
+    """How many rows were left out or cut, by the reason, and the first example of each: for the reader of a run."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
@@ -150,30 +203,32 @@ EQUAL = "skipped: chosen equals rejected"
 
 
 def encode_rows(
-    policy: Policy, rows: list[Row], replies: tuple[str, ...], max_length: int | None, left: Left
+    policy: Policy, rows: list[Row], replies: tuple[str, ...], max_length: int | None, left_out: LeftOut
 ) -> tuple[list[Row], list[tuple[Encoded, ...]]]:
-    """The rows that can be used, and the token ids of their replies (the named columns).
+    """The rows that can be used, and the token ids of their replies (the named columns), prompt in front.
 
     A row whose prompt leaves no room for a reply is left out; so is a pair whose replies are the same (perhaps only
-    because both were cut). A reply that is too long is cut. All three are counted in `left`.
+    because both were cut). A reply that is too long is cut. All three are counted in `left_out`. `max_length`: tokens
+    of prompt and reply together; by default the model's context. Raises UserError for a special token in a reply.
     """
     limit = min(max_length or policy.context_length, policy.context_length)
     used, encoded = [], []
     for number, row in enumerate(rows, 1):
-        found = tuple(encode_reply(policy, row["prompt"], _plain(policy, row, c, number), limit) for c in replies)
-        if any(len(one) == one.start for one in found):
-            left.add(NO_ROOM, row["prompt"][:60])
-        elif len(found) == 2 and found[0].ids == found[1].ids:
-            left.add(EQUAL, row[replies[0]][:60])
+        texts = [_plain_text(policy, row, column, number) for column in replies]
+        sides = tuple(encode_reply(policy, row["prompt"], text, limit) for text in texts)
+        if any(len(side) == side.start for side in sides):
+            left_out.add(NO_ROOM, row["prompt"][:60])
+        elif len(sides) == 2 and sides[0].ids == sides[1].ids:
+            left_out.add(EQUAL, row[replies[0]][:60])
         else:
-            if any(one.cut for one in found):
-                left.add(CUT, row["prompt"][:60])
+            if any(side.cut for side in sides):
+                left_out.add(CUT, row["prompt"][:60])
             used.append(row)
-            encoded.append(found)
+            encoded.append(sides)
     return used, encoded
 
 
-def _plain(policy: Policy, row: Row, column: str, number: int) -> str:
+def _plain_text(policy: Policy, row: Row, column: str, number: int) -> str:
     text = row[column]
     special = next((t for t in policy.tokenizer.all_special_tokens if t in text), None)
     if special is not None:
@@ -184,10 +239,12 @@ def _plain(policy: Policy, row: Row, column: str, number: int) -> str:
     return text
 
 
-def batches(count: int, size: int, seed: int) -> Iterator[list[int]]:
-    """Endless batches of row numbers: each pass over the rows in another order, without a gap between passes.
+# ------------------------------------------------------------------------------------------------------- batches
 
-    A function of the seed alone; a resumed run skips the batches that it has had.
+
+def batches(count: int, size: int, seed: int) -> Iterator[list[int]]:
+    """Endless batches of row numbers. Each pass over the rows has another order; a batch may hold the end of one pass
+    and the beginning of the next. A function of the seed alone.
     """
     generator = torch.Generator().manual_seed(seed)
     waiting: list[int] = []
@@ -199,7 +256,8 @@ def batches(count: int, size: int, seed: int) -> Iterator[list[int]]:
 
 
 def batch(count: int, size: int, seed: int, step: int) -> list[int]:
-    """The row numbers of step `step` (from 0): those that `batches` yields, computed at once.
+    """The row numbers of step `step` (from 0): those that `batches` yields, computed at once, so that a resumed run
+    need not go through the batches before them.
 
     >>> all(batch(10, 4, 7, s) == b for s, b in zip(range(9), batches(10, 4, 7)))
     True

@@ -1,7 +1,7 @@
 """A teacher's answers as rows to fine-tune a student on: off-policy distillation.
 
-DeepSeek-R1 was distilled into smaller models in this way: its answers to problems with a known solution, the wrong ones
-thrown away (rejection sampling), then ordinary SFT.
+DeepSeek-R1 was distilled into smaller models in this way (arXiv:2501.12948): it answered problems with a
+known solution, wrong answers were dropped (rejection sampling), and the students were fine-tuned on the rest (SFT).
 """
 
 import json
@@ -21,8 +21,8 @@ from labkit.tasks import Task
 class Demonstrations:
     """Rows {"prompt", "completion"}, and where they come from.
 
-    `score`: the rows' mean score. `tokens`: of all answers drawn, those thrown away too; `prompt_tokens`: of all
-    prompts, each counted once; `size`: the weights of who wrote. These three say what the rows have cost.
+    `score`: the rows' mean score. `tokens`: those of all answers drawn, dropped ones included; `prompt_tokens`: those
+    of all prompts, each counted once; `size`: the number of the teacher's weights. The cost follows from these three.
     """
 
     rows: list[dict[str, Any]]
@@ -39,21 +39,21 @@ class Demonstrations:
 
     @property
     def flops(self) -> float:
-        """Operations that writing all answers took."""
+        """Floating-point operations that it took to sample all answers."""
         return float(FORWARD * self.size * (self.tokens + self.prompt_tokens))
 
     @property
     def cost(self) -> Flops:
-        """The same as the teacher's share of a run that learns from the rows."""
+        """The same operations, as the teacher's share in the cost of a run that learns from the rows."""
         return Flops(teacher=self.flops)
 
     def summary(self) -> dict[str, Any]:
         """Everything but the rows themselves, as plain data."""
-        found = asdict(self)
-        return {**found, "rows": len(self.rows), "flops": self.flops}
+        return {**asdict(self), "rows": len(self.rows), "flops": self.flops}
 
     def save(self, file: str | Path) -> Path:
-        """Writes the rows to FILE.jsonl, for `data.source`, and the summary beside it, as FILE.json."""
+        """Writes the rows to FILE.jsonl, for `data.source`, and the summary next to it, to FILE.json. Raises RunError
+        where they can't be written."""
         path = Path(file)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,13 +77,14 @@ def draw_demonstrations(
     max_new_tokens: int | None = None,
     temperature: float = 1.0,
 ) -> Demonstrations:
-    """The teacher's right answers to `prompts` training problems, at most `keep` of each (None: all different ones).
+    """The teacher's right answers to `prompts` training problems, at most `keep` per problem (None: all different
+    ones).
 
-    `verified=False`: the control of the filter: as many answers to the same problems, right or wrong, picked blindly.
-    Raises UserError where no answer is right, instead of leaving nothing to train on.
+    With `verified=False` it is the control of the filter: as many answers to the same problems, chosen at random.
+    Raises NothingKeptError (a UserError) where no answer is right: there would be nothing to train on.
     """
     problems = task.sample(prompts, "train", seed=seed)
-    chosen = rejection_sample(
+    selection = rejection_sample(
         teacher,
         problems,
         task,
@@ -95,9 +96,9 @@ def draw_demonstrations(
         max_new_tokens=max_new_tokens,
         temperature=temperature,
     )
-    rows = chosen.rows if verified else chosen.control
-    drawn = chosen.rollouts
-    read = (drawn.total_lengths - drawn.lengths).reshape(prompts, samples)[:, 0]
+    rows = selection.rows if verified else selection.control
+    drawn = selection.rollouts
+    prompt_lengths = (drawn.total_lengths - drawn.lengths).reshape(prompts, samples)[:, 0]
     return Demonstrations(
         rows=[{"prompt": row["prompt"], "completion": row["completion"]} for row in rows],
         model=teacher.name,
@@ -105,9 +106,9 @@ def draw_demonstrations(
         verified=verified,
         prompts=prompts,
         samples=samples,
-        score=chosen.score if verified else chosen.control_score,
+        score=selection.score if verified else selection.control_score,
         tokens=int(drawn.lengths.sum()),
-        prompt_tokens=int(read.sum()),
+        prompt_tokens=int(prompt_lengths.sum()),
         size=weights(teacher.model),
         seed=seed,
     )

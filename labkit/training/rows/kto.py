@@ -1,14 +1,16 @@
-"""KTO: learning from single replies that were marked good or bad.
+"""KTO: learning from single replies that were marked good or bad (Ethayarajh et al. 2024).
 
 The loss compares each reply's log-ratio to the reference with a reference point, the same for a whole batch: the mean
 log-ratio of MISMATCHED rows, each prompt of the batch with the reply of the next one.
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from labkit.algorithms import kto_loss, kto_reference_point
@@ -16,87 +18,89 @@ from labkit.errors import UserError
 from labkit.evaluation.intervals import wilson_interval
 from labkit.models import Encoded, Policy
 from labkit.recipes.schema import Recipe
-from labkit.training.loop.loop import Learner
-from labkit.training.loop.microbatches import microbatches
-from labkit.training.rows.data import Given, Left, batch, encode_rows, load_rows
-from labkit.training.rows.offline import Offline, refuse_empty
-from labkit.training.rows.reference import Pairs, Reference, logprobs_of, reply_logprobs
-from labkit.training.rows.supervised import Supervised
+from labkit.training.rows.data import LABEL, Columns, Row
+from labkit.training.rows.reference import keep_reference_logprobs, logprobs_of, reference_logprobs, reply_logprobs
+from labkit.training.rows.trainer import Example, RowTrainer, Stats
 
-COLUMNS = ("prompt", "completion", "label")
-SHOWN = ("accuracy", "margin", "reward_desirable", "reward_undesirable", "reference_point")
+STATISTICS = ("accuracy", "margin", "reward_desirable", "reward_undesirable", "reference_point")
+Replies = list[Example[bool]]
 
 
-def prepare_kto(
-    recipe: Recipe, policy: Policy, given: Given = None, run: Path | None = None, reference: Policy | None = None
-) -> Offline:
-    """Everything that a run of KTO needs. Raises UserError where all replies have the same mark."""
-    settings, left = recipe.data, Left()
-    data = load_rows("feedback", COLUMNS, settings, given, run)
-    rows, encoded = encode_rows(policy, data.train, ("completion",), settings.max_length, left)
-    kept, held_out = encode_rows(policy, data.test, ("completion",), settings.max_length, Left())
-    refuse_empty(rows, data.source, left)
-    good = torch.tensor([bool(row["label"]) for row in rows])
-    if good.all() or not good.any():
-        raise UserError(
-            f"all {len(rows)} rows of {data.source} have the label {bool(good[0])}: KTO learns from the difference of "
-            "good and bad answers and needs both"
-        )
-    test_good = torch.tensor([bool(row["label"]) for row in kept], dtype=torch.bool)
-    # Mismatched rows are new in every batch, so that the reference itself has to stay at hand.
-    frozen_policy = reference or Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
+class KTO(RowTrainer[bool]):
+    """Learns from replies with a `label`. The reference is kept at hand for the whole run: every batch has mismatched
+    rows of its own, whose log-probs it is asked for."""
 
-    def loss_of(part: tuple[list[int], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        numbers, point = part
-        logprobs, _ = reply_logprobs(policy, [encoded[i][0] for i in numbers])
-        (ref,) = frozen.logprobs("train", numbers)
-        desirable = good[numbers].to(policy.device)
-        loss, stats = kto_loss(logprobs, ref, desirable, point, **recipe.algorithm_options)
-        return loss, {key: stats[key] for key in SHOWN}
+    columns = Columns("feedback", ("completion",), LABEL)
+    shown = ("loss", "accuracy", "margin")
+    watched = ("accuracy", "margin", "loss")
 
-    update = Supervised(recipe, policy.model, loss_of, lambda part: len(part[0]))
-    frozen = Reference(frozen_policy, {"train": encoded, "test": held_out}, update.budget)
+    def __init__(self, recipe: Recipe, policy: Policy, reference: Policy | None = None) -> None:
+        super().__init__(recipe, policy, reference)
+        if reference is None:
+            reference = Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
+        self.frozen = reference
+        self.reference_point: Float[Tensor, ""] = torch.zeros((), device=policy.device)
 
-    @torch.no_grad()
-    def point_of(numbers: list[int], source: Pairs) -> Tensor:
-        shifted = [*numbers[1:], numbers[0]]
-        rows = [mismatched(source[i][0], source[j][0]) for i, j in zip(numbers, shifted, strict=True)]
-        rows = [row for row in rows if len(row) <= policy.context_length]
-        if not rows:
-            return torch.zeros((), device=policy.device)
-        return kto_reference_point(*(logprobs_of(model, rows, update.budget) for model in (policy, frozen_policy)))
+    def target(self, row: Row, replies: tuple[Encoded, ...]) -> bool:
+        """Whether the reply was marked good."""
+        return bool(row["label"])
 
-    def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        chosen = batch(len(encoded), settings.batch, recipe.seed, number)
-        point = point_of(chosen, encoded)
-        lengths = torch.tensor([len(encoded[i][0]) for i in chosen])
+    def check(self, examples: Sequence[Example[bool]], source: str) -> None:
+        """Raises UserError where all replies have the same mark."""
+        marks = {example.target for example in examples}
+        if len(marks) == 1:
+            raise UserError(
+                f"all {len(examples)} rows of {source} have the label {marks.pop()}: KTO learns from the difference of "
+                "good and bad answers and needs both"
+            )
 
-        def cut(budget: int) -> list[tuple[list[int], Tensor]]:
-            return [([chosen[i] for i in part.tolist()], point) for part in microbatches(lengths, budget)]
-
-        return update.step(number, lengths, cut, int(lengths.sum())), []
+    def prepare(self, folder: Path, splits: Mapping[str, Replies]) -> None:
+        """The log-probs of all replies under the reference."""
+        keep_reference_logprobs(self.frozen, splits, self.budget, folder)
 
     @torch.no_grad()
-    def measure() -> dict[str, Any] | None:
-        if len(held_out) < 2:
+    def begin_batch(self, batch: Replies) -> None:
+        """The batch's reference point, in nats."""
+        replies = [example.replies[0] for example in batch]
+        rows = [mismatched(one, other) for one, other in zip(replies, [*replies[1:], replies[0]], strict=True)]
+        rows = [row for row in rows if len(row) <= self.policy.context_length]
+        if rows:
+            ours, theirs = (logprobs_of(model, rows, self.budget) for model in (self.policy, self.frozen))
+            self.reference_point = kto_reference_point(ours, theirs)
+        else:
+            self.reference_point = torch.zeros((), device=self.policy.device)
+
+    def loss(self, part: Replies) -> tuple[Float[Tensor, ""], Stats]:
+        """The mean loss of the replies, and statistics of their implicit rewards."""
+        logprobs, _ = reply_logprobs(self.policy, [example.replies[0] for example in part])
+        return self._loss(part, logprobs)
+
+    def evaluate(self, examples: Replies) -> dict[str, Any] | None:
+        """The loss of all held-out replies as one batch, its statistics, and the accuracy's interval; None for fewer
+        than two replies, which give no mismatched rows."""
+        if len(examples) < 2:
             return None
-        everything = list(range(len(held_out)))
-        (ref,) = frozen.logprobs("test", everything)
-        logprobs = logprobs_of(policy, [one for (one,) in held_out], update.budget)
-        point = point_of(everything, held_out)
-        loss, stats = kto_loss(logprobs, ref, test_good.to(policy.device), point, **recipe.algorithm_options)
-        hits = min(round(2 * float(stats["accuracy"]) * len(held_out)) / 2, len(held_out))
-        numbers = {key: float(stats[key]) for key in SHOWN}
+        logprobs = logprobs_of(self.policy, [example.replies[0] for example in examples], self.budget)
+        self.begin_batch(examples)
+        loss, stats = self._loss(examples, logprobs)
+        hits = min(round(2 * float(stats["accuracy"]) * len(examples)) / 2, len(examples))
         return {
-            "rows": len(held_out),
-            **numbers,
-            "interval": list(wilson_interval(hits, len(held_out))),
+            "rows": len(examples),
+            **{key: float(value) for key, value in stats.items()},
+            "interval": list(wilson_interval(hits, len(examples))),
             "loss": float(loss),
         }
 
-    shown = {"loss": "loss", "accuracy": "accuracy", "margin": "margin"}
-    learner = Learner(policy, update.optimizer, step, {"budget": update.budget}, shown)
-    return Offline(learner, data, left, len(encoded), measure, frozen.prepare)
+    def _loss(self, part: Replies, logprobs: Float[Tensor, " rows"]) -> tuple[Float[Tensor, ""], Stats]:
+        (reference,) = reference_logprobs(part, self.policy.device)
+        desirable = torch.tensor([example.target for example in part], device=self.policy.device)
+        loss, stats = kto_loss(logprobs, reference, desirable, self.reference_point, **self.recipe.algorithm_options)
+        return loss, {key: stats[key] for key in STATISTICS}
+
+    @classmethod
+    def memory(cls, recipe: Recipe, weights: int) -> int:
+        """The reference, which the caller has named or which is a copy of the policy."""
+        return weights
 
 
 def mismatched(prompt_of: Encoded, reply_of: Encoded) -> Encoded:

@@ -1,110 +1,90 @@
 """Supervised fine-tuning: the policy learns to continue each prompt as a demonstration does.
 
-The loss is the mean negative log-prob (nats a token) of the replies' tokens, their eos included; the prompt is read,
+The loss is the mean negative log-prob (nats per token) of the replies' tokens, their eos included; the prompt is read,
 not learnt. Every token of a batch weighs the same. Documents are packed into rows where the architecture keeps them
 apart (`packing`), else batched by length: the loss is the same.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labkit.models import Encoded, Policy, pad, token_logprobs
+from labkit.models import Encoded, Policy, token_logprobs
 from labkit.recipes.schema import Recipe
-from labkit.training.loop.loop import Learner
-from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
-from labkit.training.rows.data import Given, Left, batch, encode_rows, load_rows
-from labkit.training.rows.offline import Offline, refuse_empty
+from labkit.training.rows.data import Columns, Row
 from labkit.training.rows.packing import pack, packed_rows, packing_is_exact
-from labkit.training.rows.supervised import Supervised
+from labkit.training.rows.trainer import Example, RowTrainer, Stats
 
-COLUMNS = ("prompt", "completion")
-Packed = tuple[Tensor, Tensor, Tensor | None]  # tokens, mask, positions
+Documents = list[Example[None]]
 
 # Packed rows are at least this long: enough documents to fill them, attention still short.
 ROW = 256
 
 
-def prepare_sft(recipe: Recipe, policy: Policy, given: Given = None, run: Path | None = None) -> Offline:
-    """Everything that a run of SFT needs: the data, cut into tokens, and the learner.
+class SFT(RowTrainer[None]):
+    """Learns from demonstrations. A part of a batch is a list of rows; a packed row has several replies."""
 
-    Raises UserError for rows that can't be used.
-    """
-    settings, left = recipe.data, Left()
-    data = load_rows("demonstrations", COLUMNS, settings, given, run)
-    rows, encoded = encode_rows(policy, data.train, ("completion",), settings.max_length, left)
-    _, held_out = encode_rows(policy, data.test, ("completion",), settings.max_length, Left())
-    refuse_empty(rows, data.source, left)
-    documents, test = [one for (one,) in encoded], [one for (one,) in held_out]
-    packing = settings.packing and packing_is_exact(policy)
+    columns = Columns("demonstrations", ("completion",))
 
-    def loss_of(part: Packed) -> tuple[Tensor, dict[str, Tensor]]:
-        tokens, mask, positions = part
-        logprobs = token_logprobs(policy.model, tokens, positions=positions)
+    def __init__(self, recipe: Recipe, policy: Policy, reference: Policy | None = None) -> None:
+        super().__init__(recipe, policy, reference)
+        self.packing = recipe.data.packing and packing_is_exact(policy)
+
+    def target(self, row: Row, replies: tuple[Encoded, ...]) -> None:
+        """A demonstration is right as it is."""
+
+    def cut(self, batch: Documents, tokens: int) -> list[Documents]:
+        """Packed rows, in parts of at most about so many tokens; without packing, documents of like lengths."""
+        if not self.packing:
+            return super().cut(batch, tokens)
+        lengths = [document.tokens for document in batch]
+        members = pack(lengths, max(min(ROW, tokens), *lengths))
+        rows = [Example(tuple(batch[i].replies[0] for i in row), None) for row in members]
+        filled = torch.tensor([row.tokens for row in rows])
+        return [[rows[r] for r in part.tolist()] for part in microbatches(filled, tokens)]
+
+    def loss(self, part: Documents) -> tuple[Float[Tensor, ""], Stats]:
+        """Mean negative log-prob of the replies' tokens, nats per token."""
+        logprobs, mask = self._logprobs(part, self.packing)
         return -torch.where(mask, logprobs, 0.0).sum() / mask.sum(), {}
 
-    def weigh(part: Packed) -> float:
-        return float(part[1].sum())
+    def weight(self, part: Documents) -> float:
+        """The number of tokens that count in the loss."""
+        return sum(taught_tokens(row) for row in part)
 
-    update = Supervised(recipe, policy.model, loss_of, weigh)
+    def metrics(self, batch: Documents) -> dict[str, float]:
+        """The number of tokens that the batch was trained on."""
+        return {"trained_tokens": sum(taught_tokens(document) for document in batch)}
 
-    def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        chosen = [documents[i] for i in batch(len(documents), settings.batch, recipe.seed, number)]
-        lengths = torch.tensor([len(document) for document in chosen])
-        metrics = update.step(number, lengths, lambda budget: cut(chosen, policy, budget, packing), int(lengths.sum()))
-        return metrics | {"trained_tokens": sum(len(one) - max(one.start, 1) for one in chosen)}, []
+    def evaluate(self, examples: Documents) -> dict[str, Any]:
+        """Loss (nats per token) and perplexity of held-out replies."""
 
-    return Offline(
-        learner=Learner(policy, update.optimizer, step, {"budget": update.budget}, {"loss": "loss"}),
-        dataset=data,
-        left=left,
-        rows=len(documents),
-        measure=lambda: measure(policy, test, update.budget),
-        facts={"packed": packing},
-    )
+        def sums(part: Documents) -> tuple[float, int]:
+            logprobs, mask = self._logprobs(part, packed=False)
+            return float(logprobs[mask].sum()), int(mask.sum())
 
+        parts = [result for _, result in self.in_parts(examples, sums)]
+        loss = torch.tensor(-sum(total for total, _ in parts) / sum(count for _, count in parts))
+        return {"rows": len(examples), "loss": float(loss), "perplexity": float(loss.exp())}
 
-def cut(documents: list[Encoded], policy: Policy, budget: int, packing: bool) -> list[Packed]:
-    """Documents as micro-batches of at most about `budget` tokens, packed or of like lengths."""
-    lengths = [len(document) for document in documents]
-    found: list[Packed] = []
-    if packing:
-        rows = pack(lengths, max(min(ROW, budget), *lengths))
-        filled = torch.tensor([sum(lengths[d] for d in row) for row in rows])
-        for part in microbatches(filled, budget):
-            members = [[documents[d] for d in rows[r]] for r in part.tolist()]
-            found.append(packed_rows(members, policy.pad_id, policy.device))
-        return found
-    for part in microbatches(torch.tensor(lengths), budget):
-        members = [documents[d] for d in part.tolist()]
-        tokens, _ = pad([document.ids for document in members], policy.pad_id, policy.device)
-        found.append((tokens, reply_mask(members, tokens), None))
-    return found
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Whether documents were packed."""
+        return {"packed": self.packing}
+
+    def _logprobs(self, part: Documents, packed: bool) -> tuple[Float[Tensor, "rows time"], Bool[Tensor, "rows time"]]:
+        """Log-probs (nats) of the tokens of a part's rows, and the mask of those that count in the loss."""
+        rows = [row.replies for row in part]
+        tokens, mask, positions = packed_rows(rows, self.policy.pad_id, self.policy.device)
+        # Column t of both is about the token at column t; `token_logprobs` has shifted the logits [rows, time, vocab]:
+        # those at column t - 1 predict the token at column t.
+        return token_logprobs(self.policy.model, tokens, positions=positions if packed else None), mask
 
 
-def reply_mask(documents: list[Encoded], tokens: Tensor) -> Tensor:
-    """True on the replies' tokens of right-padded rows, [batch, time]; never on a row's first token."""
-    columns = torch.arange(tokens.shape[1], device=tokens.device)
-    starts = torch.tensor([max(document.start, 1) for document in documents], device=tokens.device)
-    ends = torch.tensor([len(document) for document in documents], device=tokens.device)
-    return (columns >= starts[:, None]) & (columns < ends[:, None])
-
-
-@torch.no_grad()
-def measure(policy: Policy, documents: list[Encoded], budget: Budget) -> dict[str, Any] | None:
-    """Loss (nats a token) and perplexity of held-out replies; None without any."""
-    if not documents:
-        return None
-
-    def mean_loss(tokens_at_once: int) -> float:
-        total, count = 0.0, 0
-        for tokens, mask, _ in cut(documents, policy, tokens_at_once, packing=False):
-            total -= float(token_logprobs(policy.model, tokens)[mask].sum())
-            count += int(mask.sum())
-        return total / count
-
-    loss = torch.tensor(budget.fit(mean_loss, torch.tensor([len(document) for document in documents])))
-    return {"rows": len(documents), "loss": float(loss), "perplexity": float(loss.exp())}
+def taught_tokens(row: Example[None]) -> int:
+    """The tokens of a row that count in the loss: those of its replies, but never the first of a document, since no
+    token of its own document stands before it."""
+    return sum(len(document) - max(document.start, 1) for document in row.replies)

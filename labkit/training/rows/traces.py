@@ -1,8 +1,8 @@
 """Traces with marks on their steps: what outcome and process reward models learn from.
 
-A policy answers the task's problems and the verifier marks each answer. The steps between are marked by the outcome, by
-Monte-Carlo rollouts from each prefix (Math-Shepherd, Wang et al. 2024, arXiv:2312.08935), or by a perfect annotator,
-which only the tiny world has.
+A policy answers the task's problems, and the verifier marks each answer. The steps of an answer are marked by the
+answer's outcome, by Monte-Carlo rollouts from each prefix (Math-Shepherd, Wang et al. 2024, arXiv:2312.08935), or by a
+perfect annotator, which only the tiny world has.
 """
 
 from typing import Any, Literal, get_args
@@ -32,10 +32,11 @@ def marked_traces(
 ) -> list[dict[str, Any]]:
     """Samples of the policy as rows `{"prompt", "completion", "label", "steps"}`; truncated ones count as wrong.
 
-    `label`: whether the answer is right. `steps`: one number for each line of the completion, the last one's being the
-    label: with `outcome` all are; with `rollouts` the share of so many continuations of the text so far that end
-    right: the chance that this policy still succeeds; with `exact` (countdown alone) 1 where the step itself is right,
-    whatever comes after. Raises UserError for marks that the task does not have.
+    `label`: whether the answer is right. `steps`: one number per line of the completion; that of the last line is the
+    label. The others depend on `marks`: with `outcome` they are the label too; with `rollouts` the share of so many
+    continuations of the text so far that end right, an estimate of the chance that this policy still succeeds; with
+    `exact` (countdown alone) 1 where the step itself is right, whatever comes after it. Raises UserError for marks that
+    the task does not have.
     """
     if marks not in get_args(Marks):
         raise UserError(f"no marks {marks!r}; there are {', '.join(get_args(Marks))}")
@@ -51,17 +52,17 @@ def marked_traces(
         for prompt, text, reward in zip(drawn.prompts, drawn.completions, drawn.rewards.tolist(), strict=True)
     ]
     if marks == "exact":
-        found = [
+        marked = [
             [float(right) for right in right_steps(row["completion"], problem.reference)]
             for row, problem in zip(rows, asked, strict=True)
         ]
     elif marks == "rollouts":
         prefixes = [prefixes_of(row["completion"]) for row in rows]
         values = iter(chances(policy, task, asked, prefixes, rollouts, length, seed + 1))
-        found = [[*next(values), float(row["label"])] for row in rows]
+        marked = [[*next(values), float(row["label"])] for row in rows]
     else:
-        found = [[float(row["label"])] * len(steps(row["completion"])) for row in rows]
-    return [{**row, "steps": marked} for row, marked in zip(rows, found, strict=True)]
+        marked = [[float(row["label"])] * len(steps(row["completion"])) for row in rows]
+    return [{**row, "steps": numbers} for row, numbers in zip(rows, marked, strict=True)]
 
 
 def prefixes_of(completion: str) -> list[str]:
@@ -83,10 +84,10 @@ def chances(
     max_new_tokens: int,
     seed: int = 0,
 ) -> list[list[float]]:
-    """For each problem's prefixes, the share of so many continuations by the policy that end right.
+    """For each prefix of each problem, the share of `rollouts` continuations by the policy that end right.
 
-    `prefixes[i]` are beginnings of answers to `problems[i]`. Where less than `max_new_tokens` of the model's context is
-    left, a prefix is continued by that; where nothing is, its chance is 0.
+    `prefixes[i]` are beginnings of answers to `problems[i]`. A prefix is continued by at most `max_new_tokens`, and by
+    no more than what is left of the model's context; where nothing is left, its chance is 0.
     """
     flat = [(problem, text) for problem, texts in zip(problems, prefixes, strict=True) for text in texts]
     if not flat:
@@ -96,7 +97,7 @@ def chances(
         for problem, text in flat
     ]
     right = [0] * len(flat)
-    # Prefixes of about one length are continued together: the longest of a batch limits the others.
+    # Prefixes of about the same length are continued together, since the longest prefix of a batch limits all of them.
     order = sorted((i for i in range(len(flat)) if used[i] < policy.context_length), key=used.__getitem__)
     for start in range(0, len(order), AT_ONCE):
         part = order[start : start + AT_ONCE]

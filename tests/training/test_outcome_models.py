@@ -13,7 +13,8 @@ from labkit.recipes import load_recipe
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task, load_task
 from labkit.training import train
-from labkit.training.rows.judges import prepare_judge
+from labkit.training.rows import outcomes
+from labkit.training.rows.learner import prepare_rows
 from labkit.training.rows.traces import chances, marked_traces, prefixes_of
 from labkit.verifiers.steps import steps
 from labkit.worlds.countdown.steps import right_steps
@@ -35,19 +36,19 @@ def process_rows(count: int = 80) -> list[dict]:
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("orm", outcome_rows), ("prm", process_rows)])
-def test_a_judge_learns_what_the_rows_say(tmp_path, kind, rows):
+def test_a_model_learns_what_the_rows_say(tmp_path, kind, rows):
     run = train(f"{kind}-countdown-tiny", out=tmp_path / "run", model=random_policy(), dataset=rows(), **SMALL)
     before, after = (run.result["held_out"][when] for when in ("before", "after"))
     assert before["accuracy"] == 0.5 and before["ranking"] == 0.5, "the head begins at zero"
     assert after["accuracy"] > 0.9 and after["ranking"] > 0.95 and after["loss"] < 0.5 * before["loss"]
     assert after["interval"][0] < after["accuracy"] <= after["interval"][1]
     assert set(run.metrics[0]) - set(METRICS) == set()
-    judge = load_reward_model(run)
+    model = load_reward_model(run)
     if kind == "orm":
-        right, wrong = judge.score(["5:", "5:"], ["44", "7"]).tolist()
+        right, wrong = model.score(["5:", "5:"], ["44", "7"]).tolist()
         assert right > 0 > wrong
     else:
-        (found,) = judge.score_steps(["5:"], [steps("7\n44\n4")])
+        (found,) = model.score_steps(["5:"], [steps("7\n44\n4")])
         assert found[0] < 0 < min(found[1:])
 
 
@@ -58,13 +59,13 @@ def test_steps_are_read_at_their_last_token_and_see_nothing_behind_it(tiny):
     ends = step_ends(tiny, pieces)
     assert [tiny.tokenizer.decode(ids[e]) for e in ends[:-1]] == [" no\n", " yes\n"] and ends[-1] == len(ids)
     assert step_ends(tiny, [""]) == [0]
-    judge = RewardModel(random_policy())
-    torch.nn.init.normal_(judge.head.linear.weight)
-    (whole,) = judge.score_steps(["5,6,1->30:"], [pieces])
-    (other,) = judge.score_steps(["5,6,1->30:"], [[*pieces[:2], "</think><answer>?</answer>"]])
+    model = RewardModel(random_policy())
+    torch.nn.init.normal_(model.head.linear.weight)
+    (whole,) = model.score_steps(["5,6,1->30:"], [pieces])
+    (other,) = model.score_steps(["5,6,1->30:"], [[*pieces[:2], "</think><answer>?</answer>"]])
     assert whole[:2] == pytest.approx(other[:2], abs=1e-5) and whole[2] != pytest.approx(other[2], abs=1e-5)
-    assert whole[2] == pytest.approx(float(judge.score(["5,6,1->30:"], [text])[0]), abs=1e-5)
-    (tokens,) = judge.score_tokens(["5,6,1->30:"], [text])
+    assert whole[2] == pytest.approx(float(model.score(["5,6,1->30:"], [text])[0]), abs=1e-5)
+    (tokens,) = model.score_tokens(["5,6,1->30:"], [text])
     assert len(tokens) == len(ids) + 1 and [tokens[e] for e in ends] == pytest.approx(whole, abs=1e-5)
 
 
@@ -130,9 +131,7 @@ def test_rows_that_the_model_writes_itself_are_kept_for_the_resumed_run(tmp_path
     train("prm-countdown-tiny", out=tmp_path / "part", model=tmp_path / "base", observer=Stops(), **options)
     kept = [json.loads(line) for line in (tmp_path / "part" / "data.jsonl").read_text().splitlines()]
     assert [row["split"] for row in kept] == ["train"] * 8 + ["test"] * 4
-    import labkit.training.rows.judges as judges
-
-    monkeypatch.setattr(judges, "sampled", lambda *inputs: pytest.fail("the rows are in the run folder"))
+    monkeypatch.setattr(outcomes, "own_traces", lambda *inputs: pytest.fail("the rows are in the run folder"))
     resumed = train(resume=tmp_path / "part", progress=False)
     assert numbers(resumed) == numbers(whole) and resumed.result["held_out"] == whole.result["held_out"]
     assert resumed.result["data"]["source"] == "traces"
@@ -148,4 +147,4 @@ def test_rows_that_the_model_writes_itself_are_kept_for_the_resumed_run(tmp_path
 )
 def test_rows_that_cannot_be_used_are_named(row, words):
     with pytest.raises(UserError, match=words):
-        prepare_judge(load_recipe("prm-countdown-tiny", **{"data.source": "given"}), random_policy(), [row])
+        prepare_rows(load_recipe("prm-countdown-tiny", **{"data.source": "given"}), random_policy(), [row])
