@@ -36,7 +36,8 @@ RL = "tests/training/test_rl.py"
 class Mutant:
     """`old` stands exactly once in `file` and becomes `new`; one of the `tests` must then fail.
 
-    `new` is indented as if its first line began at column 0. `tests` are files, or single tests of a file that takes long.
+    `new` is indented as if its first line began at column 0. `tests` are files, or single tests of a file that takes
+    long.
     """
 
     name: str

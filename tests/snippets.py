@@ -1,4 +1,4 @@
-"""Finds a piece of source by its tokens, so that a formatter may break its lines anew, and puts another in its place."""
+"""Finds a piece of source by its tokens, so that a formatter may break its lines anew, and replaces it."""
 
 import io
 import tokenize
