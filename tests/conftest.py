@@ -1,21 +1,13 @@
-"""What all tests share: shapes checked at run time, the tiny model, folders for runs, the `gpu` marker.
-
-Every function of labkit is wrapped before it is first imported, and the shapes in its signature
-(`Float[Tensor, "batch time"]`) are compared with the tensors that it is given and that it returns.
-Other annotations are not checked: a wrong option must reach labkit, which answers it in its own words.
-`LABKIT_CHECK_SHAPES=0` leaves labkit unwrapped, for instance to measure its speed.
-"""
+"""What all tests share: shapes checked at run time (see `shapes`), the tiny model, run folders, the `gpu` marker."""
 
 import os
-import re
-import typing
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from beartype import BeartypeConf, beartype
-from jaxtyping import AbstractArray, install_import_hook
+from jaxtyping import install_import_hook
+
+from tests.shapes import CHECK_SHAPES
 
 if TYPE_CHECKING:
     from labkit.models import Policy
@@ -23,30 +15,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-CHECK_SHAPES = os.environ.get("LABKIT_CHECK_SHAPES", "1") != "0"
-
-
-def _says_a_shape(hint: Any) -> bool:
-    """Whether a type hint has a jaxtyping annotation in it (a string is one that could not be resolved)."""
-    if isinstance(hint, str):
-        return re.search(r"\b(Float|Int|Bool|Integer|Num|Shaped)\[", hint) is not None
-    if isinstance(hint, type) and issubclass(hint, AbstractArray):
-        return True
-    return any(_says_a_shape(part) for part in typing.get_args(hint))
-
-
-def check_shapes(function: Callable) -> Callable:
-    """The type checker that jaxtyping applies: beartype, on the annotations that say a shape."""
-    hints = {name: h if _says_a_shape(h) else Any for name, h in function.__annotations__.items()}
-    if all(hint is Any for hint in hints.values()):
-        return function
-    function.__annotations__ = hints
-    # An int where a float is announced is right in Python (PEP 484), beside a shape too.
-    return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
-
-
 if CHECK_SHAPES:
-    install_import_hook(["labkit", "labkit_exercises"], f"{__name__}.check_shapes")
+    install_import_hook(["labkit", "labkit_exercises"], "tests.shapes.check_shapes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

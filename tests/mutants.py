@@ -1,7 +1,8 @@
-"""The field's known mistakes, each as one textual change of the lab's source, and the tests that must notice it.
+"""The field's known mistakes, each as one change of the lab's source, and the tests that must notice it.
 
 `mutation_check` plants them one at a time in a copy of the tree. A change must apply EXACTLY once, else the check
-itself fails: so the list can't rot unseen when the source moves on.
+itself fails: so the list can't rot unseen when the source moves on. The code is found by its tokens (see `snippets`):
+line breaks, indentation, comments and the last comma before a bracket do not count.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ RL = "tests/training/test_rl.py"
 class Mutant:
     """`old` stands exactly once in `file` and becomes `new`; one of the `tests` must then fail.
 
-    `tests` are files, or single tests of a file that takes long.
+    `new` is indented as if its first line began at column 0. `tests` are files, or single tests of a file that takes
+    long.
     """
 
     name: str
@@ -153,8 +155,8 @@ MUTANTS = [
     _mutant(
         "a loss per token that keeps the padding",
         "algorithms/reduction.py",
-        'if aggregate == "none":\n        return torch.where(mask, values, 0.0)',
-        'if aggregate == "none":\n        return values',
+        'if aggregate == "none":\n    return torch.where(mask, values, 0.0)',
+        'if aggregate == "none":\n    return values',
         PRESETS,
     ),
     _mutant(
@@ -203,21 +205,21 @@ MUTANTS = [
     _mutant(
         "Dr. GRPO that divides by the standard deviation",
         "algorithms/presets.py",
-        'scale="none",\n        aggregate="sequence_sum_norm"',
+        'scale="none", aggregate="sequence_sum_norm"',
         'aggregate="sequence_sum_norm"',
         f"{EXACT}::test_dr_grpo_has_no_length_bias",
     ),
     _mutant(
         "DAPO with the sequence mean",
         "algorithms/presets.py",
-        'clip_high=0.28,\n        aggregate="token_mean"',
-        'clip_high=0.28,\n        aggregate="sequence_mean"',
+        'clip_high=0.28, aggregate="token_mean"',
+        'clip_high=0.28, aggregate="sequence_mean"',
         f"{EXACT}::test_dapo_divides_by_the_tokens_of_the_batch",
     ),
     _mutant(
         "GSPO with the ratio of each token",
         "algorithms/presets.py",
-        'ratio="sequence",\n        clip_low=3e-4',
+        'ratio="sequence", clip_low=3e-4',
         "clip_low=3e-4",
         PRESETS,
     ),
@@ -325,8 +327,8 @@ MUTANTS = [
     _mutant(
         "KL upside down",
         "algorithms/kl.py",
-        "\n    x = logprobs - ref_logprobs\n",
-        "\n    x = ref_logprobs - logprobs\n",
+        "x = logprobs - ref_logprobs",
+        "x = ref_logprobs - logprobs",
         KL,
     ),
     _mutant(
@@ -558,8 +560,8 @@ MUTANTS = [
     _mutant(
         "the sampler keeps the weights of its first call",
         "sampling/workspace.py",
-        "if isinstance(self.decoder, FusedDecoder):\n            self.decoder.load(model)",
-        "if isinstance(self.decoder, FusedDecoder) and self.slots is None:\n            self.decoder.load(model)",
+        "if isinstance(self.decoder, FusedDecoder):\n    self.decoder.load(model)",
+        "if isinstance(self.decoder, FusedDecoder) and self.slots is None:\n    self.decoder.load(model)",
         f"{BATCHING}::test_an_optimiser_step_is_seen_at_once_and_in_place",
     ),
     _mutant(
@@ -586,22 +588,22 @@ MUTANTS = [
     _mutant(
         "a stop string ends a row only where somebody looks",
         "sampling/stopping.py",
-        "                return end",
-        "                return len(ids)",
+        "return end",
+        "return len(ids)",
         f"{BATCHING}::test_stop_strings_between_two_looks",
     ),
     _mutant(
         "SFT: prompt not masked",
-        "training/sft.py",
-        "starts = torch.tensor([max(document.start, 1) for document in documents], device=tokens.device)",
-        "starts = torch.ones(len(documents), dtype=torch.long, device=tokens.device)",
+        "training/rows/sft.py",
+        "max(document.start, 1) for document in documents",
+        "1 for document in documents",
         f"{SFT}::test_gradient_flows_into_the_replys_tokens_alone",
     ),
     _mutant(
         "SFT, packed: prompt not masked",
-        "training/packing.py",
-        "mask[r, at + max(document.start, 1) : end] = True",
-        "mask[r, at + 1 : end] = True",
+        "training/rows/packing.py",
+        "at + max(document.start, 1)",
+        "at + 1",
         f"{SFT}::test_packed_loss_and_gradient_equal_those_of_lone_documents[llama]",
     ),
     _mutant(
@@ -614,7 +616,7 @@ MUTANTS = [
     # The trainers
     _mutant(
         "the critic judges the text after the token",
-        "training/critic.py",
+        "training/rl/critic.py",
         "torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)",
         "values",
         f"{PPO}::test_a_value_is_read_before_its_token",
@@ -628,16 +630,16 @@ MUTANTS = [
     ),
     _mutant(
         "the trainer's micro-batches averaged by themselves",
-        "training/update.py",
-        '"normalizer": normalizer}',
-        '"normalizer": preset.normalizer(mask)}',
+        "training/rl/update.py",
+        "self.loss(experience, chosen, width, normalizer)",
+        "self.loss(experience, chosen, width, experience.algorithm.normalizer(rollouts.mask[chosen, :width]))",
         f"{RL}::test_micro_batches_and_skipped_rows_do_not_change_the_gradient",
     ),
     _mutant(
         "out of memory: what was added up counts twice",
-        "training/memory.py",
-        "            undo()\n",
-        "            pass\n",
+        "training/loop/memory.py",
+        "undo()",
+        "pass",
         f"{MEMORY}::test_what_was_already_added_up_does_not_count_twice",
     ),
     _mutant(
@@ -656,14 +658,15 @@ MUTANTS = [
     ),
     _mutant(
         "corrected samples: the ratio still taken to the sampler",
-        "training/update.py",
-        "old, by_token = own_logprobs, by_token * weights",
-        "by_token = by_token * weights",
+        "training/rl/reference.py",
+        "experience.weights = importance_weights(experience.old, rollouts.logprobs, rollouts.mask, cap)",
+        "experience.weights = importance_weights(experience.old, rollouts.logprobs, rollouts.mask, cap)\n"
+        "experience.old = rollouts.logprobs",
         f"{MISMATCH}::test_the_corrected_gradient_is_the_weighted_one",
     ),
     _mutant(
         "stale samples of the present policy",
-        "training/staleness.py",
+        "training/rl/staleness.py",
         "self._become(self.kept[0] if self.kept else now)",
         "self._become(now)",
         f"{MISMATCH}::test_stale_samples_are_those_of_the_older_policy[1]",

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from tests.mutants import MUTANTS, Mutant
+from tests.snippets import replaced, spans, tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 # Imported once, in the process that the others are forked from; a name that is missing is passed over.
@@ -80,14 +81,14 @@ def copy_tree(folder: Path) -> Path:
 
 
 def misfits(mutants: list[Mutant], root: Path = ROOT) -> list[str]:
-    """Mutants whose text does not stand exactly once in their file, in words."""
+    """Mutants whose code does not stand exactly once in their file, in words."""
     found = []
     for mutant in mutants:
         file = root / mutant.file
-        times = file.read_text().count(mutant.old) if file.exists() else 0
+        times = len(spans(file.read_text(), mutant.old)) if file.exists() else 0
         if times != 1:
-            found.append(f"{mutant.name}: its text stands {times} times in {mutant.file}, not once")
-        if mutant.old == mutant.new:
+            found.append(f"{mutant.name}: its code stands {times} times in {mutant.file}, not once")
+        if spans(mutant.new, mutant.old) and len(tokens(mutant.new)) == len(tokens(mutant.old)):
             found.append(f"{mutant.name}: changes nothing")
     return found
 
@@ -113,7 +114,8 @@ def check(mutants: list[Mutant], say=print) -> list[str]:
 def _plant(mutant: Mutant, copy: Path, say) -> list[str]:
     file, started = copy / mutant.file, time.perf_counter()
     healthy = file.read_text()
-    file.write_text(healthy.replace(mutant.old, mutant.new))
+    (span,) = spans(healthy, mutant.old)
+    file.write_text(replaced(healthy, span, mutant.new))
     try:
         status, log = run_tests(copy, mutant.tests, first_only=True)
     finally:

@@ -22,17 +22,19 @@ import nbformat
 import pytest
 import torch
 import yaml
-from conftest import CHECK_SHAPES
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.import_graph import imports, module_name, sources
+from tests.shapes import CHECK_SHAPES
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "labkit"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NOTEBOOKS = sorted(path for place in ("notebooks", "notebooks/homework") for path in (ROOT / place).glob("*.ipynb"))
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+MODULES = sources("labkit")
 
 
 # ---------------------------------------------------------------------------------------------- versions
@@ -207,32 +209,11 @@ FLOORS = {
 }
 
 
-def _dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-KNOWN = {_dotted(path) for path in MODULES}
+KNOWN = {module_name(path) for path in MODULES}
 
 
 def _imports(path: Path) -> set[str]:
-    """The modules of labkit that a file imports anywhere: inside functions, for type checking, lazily by its stub."""
-    here = _dotted(path)
-    package = here if path.name == "__init__.py" else here.rpartition(".")[0]
-    sources = [path, path.with_suffix(".pyi")] if path.with_suffix(".pyi").exists() else [path]
-    found = set()
-    for node in (node for source in sources for node in ast.walk(ast.parse(source.read_text()))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, *([base] if base else [])])
-            for alias in node.names:
-                submodule = f"{base}.{alias.name}"
-                found.add(submodule if submodule in KNOWN else base)
-    return {name for name in found if name.split(".")[0] == "labkit"} - {here}
+    return {name for name in imports(path, KNOWN) if name.split(".")[0] == "labkit"}
 
 
 def _room(module: str) -> str:
@@ -252,16 +233,16 @@ def test_every_room_has_its_floor_and_every_floor_its_rooms():
 
 def test_modules_import_only_from_their_floor_or_below():
     upward = [
-        f"{_dotted(path)} (floor {FLOORS[_room(_dotted(path))]}) imports {name} (floor {FLOORS[_room(name)]})"
+        f"{module_name(path)} (floor {FLOORS[_room(module_name(path))]}) imports {name} (floor {FLOORS[_room(name)]})"
         for path in MODULES
         for name in sorted(_imports(path))
-        if FLOORS[_room(name)] > FLOORS[_room(_dotted(path))]
+        if FLOORS[_room(name)] > FLOORS[_room(module_name(path))]
     ]
     assert upward == []
 
 
 def test_no_circle_of_imports():
-    graph = {_dotted(path): _imports(path) for path in MODULES}
+    graph = {module_name(path): _imports(path) for path in MODULES}
     assert len(graph) > 10
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -269,8 +250,19 @@ def test_no_circle_of_imports():
         pytest.fail("circle: " + " <- ".join(error.args[1]))
 
 
+def test_no_test_imports_another_test():
+    """What tests share stands in modules of its own, so that each test file can be read and changed by itself."""
+    wrong = [
+        f"{module_name(path)} imports {name}"
+        for path in sources("tests")
+        for name in sorted(imports(path, ()))
+        if name.rpartition(".")[2].startswith("test_") or name.rpartition(".")[2] == "conftest"
+    ]
+    assert wrong == []
+
+
 def test_modules_are_short():
-    lengths = {_dotted(path): len(path.read_text().splitlines()) for path in MODULES}
+    lengths = {module_name(path): len(path.read_text().splitlines()) for path in MODULES}
     assert {name: lines for name, lines in lengths.items() if lines > 420} == {}
 
 

@@ -9,12 +9,13 @@ from xml.etree import ElementTree
 
 import nbformat
 import pytest
+from fake_run import REPORT, FakeRun, Reader
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
-from test_plots import PALETTE, REPORT, FakeRun, Reader
 
 from labkit.errors import UserError
+from labkit.plots import PALETTE
 from labkit.widgets import Dashboard, browse, front_end, in_notebook
 from labkit.widgets import dashboard as dashboard_module
 from labkit.widgets.browser import Browser, page
@@ -201,7 +202,7 @@ def test_newest_rollouts_prefer_a_problem_with_unequal_rewards_and_show_best_and
 
 FIVE_STEPS = f"""{PREPARE}
 import pathlib, tempfile
-from test_plots import REPORT, FakeRun
+from fake_run import REPORT, FakeRun
 from labkit.widgets import Dashboard, browse, front_end
 run = FakeRun(pathlib.Path(tempfile.mkdtemp()) / "run", steps=5)
 dashboard = Dashboard(5, title="five steps")

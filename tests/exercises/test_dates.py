@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from test_exercises import date_verifier as another
+from other_solutions import date_verifier as another
 
 from labkit.exercises import EXERCISES
 from labkit.paths import data_folder

@@ -13,7 +13,7 @@ from typing import Any
 
 from kill_and_resume import child
 from mini import random_policy
-from test_pipeline import FEW, by_length, without_times
+from mini_pipeline import FEW, by_length, without_times
 
 import labkit.pipeline.run as pipelines
 from labkit.pipeline.run import open_pipeline, run_pipeline

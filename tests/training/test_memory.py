@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from mini import mini_run, numbers, random_policy, update_once
-from test_rl import _batch, likes_fours
-from toys import feedback, toy_run
+from short_of_memory import ShortOfMemory
+from toys import feedback, fours, scored_rollouts, toy_run
 
 from labkit.errors import RunError
 from labkit.models import Encoded, Policy
@@ -20,27 +20,6 @@ from labkit.training.rows.data import Columns, Dataset
 from labkit.training.rows.learner import RowLearner
 from labkit.training.rows.sft import SFT
 from labkit.training.rows.trainer import Example, RowTrainer
-
-
-class ShortOfMemory:
-    """Makes the policy's trunk fail where a pass with a gradient has more tokens than this, as a GPU would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, policy: Policy, tokens: int, error: Exception | None = None):
-        self.failures, self.limit = 0, tokens
-        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        trunk, calls = policy.model.base_model, []
-        plain = type(trunk).forward
-
-        def forward(module, *args, **inputs):
-            if module is trunk and torch.is_grad_enabled():
-                calls.append(inputs["input_ids"].numel())
-                if calls[-1] > self.limit:
-                    self.failures += 1
-                    raise self.error
-            return plain(module, *args, **inputs)
-
-        # In the class: a model with a `forward` of its own would be sampled from in another way, with other rounding.
-        monkeypatch.setattr(type(trunk), "forward", forward)
 
 
 def weights(policy: Policy) -> torch.Tensor:
@@ -63,10 +42,10 @@ OPTIONS = {"samples": 8, "warmup": 0, "lr": 5e-3, "microbatch_tokens": 256}
 )
 def test_half_the_micro_batch_and_the_same_numbers(tmp_path, monkeypatch, capsys, error):
     small = random_policy()
-    expected = mini_run(tmp_path / "small", small, task=likes_fours(), **OPTIONS | {"microbatch_tokens": 128})
+    expected = mini_run(tmp_path / "small", small, task=fours(), **OPTIONS | {"microbatch_tokens": 128})
     short = random_policy()
     machine = ShortOfMemory(monkeypatch, short, 150, error)
-    run = mini_run(tmp_path / "short", short, task=likes_fours(), **OPTIONS)
+    run = mini_run(tmp_path / "short", short, task=fours(), **OPTIONS)
     assert machine.failures == 1, "it is remembered"
     assert numbers(run) == numbers(expected) and torch.equal(weights(short), weights(small))
     assert [line["microbatch_tokens"] for line in run.metrics] == [128] * 4
@@ -80,7 +59,7 @@ def test_half_the_micro_batch_and_the_same_numbers(tmp_path, monkeypatch, capsys
 def _plain_gradient_step(fails_at: int | None) -> tuple[torch.Tensor, dict, int]:
     """How one update moves the weights, its statistics and its passes; the pass `fails_at` runs out of memory, once."""
     policy = random_policy()
-    rollouts = _batch(policy)
+    rollouts = scored_rollouts(policy)
     recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=64, max_grad_norm=1e9, lr=1.0, warmup=0)
     forward, passes = policy.model.base_model.forward, []
 
@@ -114,7 +93,7 @@ def test_a_single_row_that_does_not_fit_is_one_line(tmp_path, monkeypatch):
     policy = random_policy()
     ShortOfMemory(monkeypatch, policy, 5)
     with pytest.raises(RunError, match=r"out of memory with a single row of \d+ tokens: lower") as caught:
-        mini_run(tmp_path / "run", policy, task=likes_fours(), **OPTIONS)
+        mini_run(tmp_path / "run", policy, task=fours(), **OPTIONS)
     assert "\n" not in str(caught.value)
 
 
@@ -122,7 +101,7 @@ def test_other_errors_are_not_taken_for_it(tmp_path, monkeypatch):
     policy = random_policy()
     machine = ShortOfMemory(monkeypatch, policy, 5, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        mini_run(tmp_path / "run", policy, task=likes_fours(), **OPTIONS)
+        mini_run(tmp_path / "run", policy, task=fours(), **OPTIONS)
     assert machine.failures == 1
     assert out_of_memory(RuntimeError("CUDA error: out of memory")) and not out_of_memory(ValueError("memory"))
 
@@ -181,8 +160,8 @@ def test_resumed_with_the_budget_that_was_left(tmp_path, monkeypatch):
 
 def test_the_longest_batch_is_tried_before_the_first_step_and_changes_nothing(tmp_path, monkeypatch):
     plain, tried, short = random_policy(), random_policy(), random_policy()
-    expected = mini_run(tmp_path / "plain", plain, task=likes_fours(), **OPTIONS)
-    run = mini_run(tmp_path / "tried", tried, task=likes_fours(), try_longest=True, **OPTIONS)
+    expected = mini_run(tmp_path / "plain", plain, task=fours(), **OPTIONS)
+    run = mini_run(tmp_path / "tried", tried, task=fours(), try_longest=True, **OPTIONS)
     assert numbers(run) == numbers(expected) and torch.equal(weights(tried), weights(plain))
     machine = ShortOfMemory(monkeypatch, short, 150)
     seen = []
@@ -193,7 +172,7 @@ def test_the_longest_batch_is_tried_before_the_first_step_and_changes_nothing(tm
         def update(self, metrics, rollouts) -> None:
             seen.append(machine.failures)
 
-    mini_run(tmp_path / "short", short, task=likes_fours(), try_longest=True, observer=Looks(), **OPTIONS)
+    mini_run(tmp_path / "short", short, task=fours(), try_longest=True, observer=Looks(), **OPTIONS)
     assert seen[0] == 1 and machine.failures == 1, "found before the first step, and in no later one"
 
 

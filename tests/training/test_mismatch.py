@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from mini import mini_run, numbers, random_policy, update_once
-from test_rl import _batch, likes_fours
+from toys import fours, scored_rollouts
 
 from labkit.algorithms import PRESETS, importance_weights
 from labkit.recipes import load_recipe
@@ -56,7 +56,7 @@ def test_weights_outside_the_mask_and_of_broken_tokens():
 def _one_update(cap: float | None, learning_rate: float = 1e-9):
     policy, half = random_policy(), random_policy()
     half.model.to(torch.bfloat16)
-    rollouts = _batch(half)
+    rollouts = scored_rollouts(half)
     options = {"importance_cap": cap, "aggregate": "token_mean"}
     settings = {"minibatches": 1, "microbatch_tokens": 50, "lr": learning_rate, "warmup": 0}
     recipe = load_recipe("r1-zero-tiny", algorithm_options=options, **settings)
@@ -93,7 +93,7 @@ def test_without_a_cap_the_ratio_itself_carries_the_mismatch():
 
 def test_corrected_and_not_are_one_where_sampler_and_trainer_are_one(tmp_path):
     plain, capped = (
-        mini_run(tmp_path / str(cap), task=likes_fours(), updates=2, algorithm_options={"importance_cap": cap})
+        mini_run(tmp_path / str(cap), task=fours(), updates=2, algorithm_options={"importance_cap": cap})
         for cap in (None, 2.0)
     )
     for ours, theirs in zip(capped.metrics, plain.metrics, strict=True):
@@ -104,19 +104,19 @@ def test_corrected_and_not_are_one_where_sampler_and_trainer_are_one(tmp_path):
 
 def test_the_mismatch_is_measured_where_nothing_is_learned(tmp_path):
     policy = random_policy()
-    run = mini_run(tmp_path / "run", policy, task=likes_fours(lambda completion, reference: 1.0), steps=2)
+    run = mini_run(tmp_path / "run", policy, task=fours(lambda completion, reference: 1.0), steps=2)
     for line in run.metrics:
         assert line["trained_rows"] == 0 and 0 < line["mismatch_max"] < 1e-4 and 0 < line["mismatch_mean"] < 1e-4
         assert line["ess"] == pytest.approx(1, abs=1e-4)
 
 
 def test_the_ess_is_of_before_the_first_update(tmp_path):
-    run = mini_run(tmp_path / "run", task=likes_fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8)
+    run = mini_run(tmp_path / "run", task=fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8)
     assert all(line["ess"] == pytest.approx(1, abs=1e-4) for line in run.metrics)
 
 
 def test_the_parts_of_a_step_are_timed(tmp_path):
-    line = mini_run(tmp_path / "run", task=likes_fours(), steps=1, train_zero_advantage=True).metrics[0]
+    line = mini_run(tmp_path / "run", task=fours(), steps=1, train_zero_advantage=True).metrics[0]
     assert 0 < line["time_prefill"] + line["time_decode"] <= line["time_sample"]
     assert 0 < line["time_backward"] + line["time_optimizer"] <= line["time_train"]
     parts = line["time_sample"] + line["time_verify"] + line["time_logprobs"] + line["time_train"]

@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from mini import numbers, random_policy
+from mini_pipeline import FEW, by_length, mini_pipeline, without_times
 from smollm2_like import small_smollm2
 
 import labkit as lk
@@ -22,32 +22,10 @@ from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.recipes.pipeline import load_pipeline, stage_recipe
 from labkit.runs import Run
 from labkit.tasks import load_task
-from labkit.verifiers import VERIFIERS, Score
+from labkit.verifiers import VERIFIERS
 from labkit.worlds.countdown import trace
 
 HERE = Path(__file__).resolve().parent
-# The shipped pipeline with a few steps of a few rows each. A random model is never right, so it harvests "right" sums
-# of its own (see `lucky`), or learns from curated rows alone.
-FEW = {
-    "measure": {"problems": 4, "samples": 2, "max_new_tokens": 8, "requests": 2, "request_samples": 2},
-    "cold-start.steps": 2,
-    "cold-start.data.rows": 12,
-    "cold-start.settings": {"steps": 2, "data.batch": 4},
-    "reasoning-rl.settings": {"steps": 3, "prompts": 2, "samples": 4, "max_new_tokens": 8, "checkpoint_every": 1},
-    "rejection.harvest": {"prompts": 4, "samples": 2, "max_new_tokens": 8},
-    "sft.settings": {"steps": 2, "data.batch": 4},
-    "reward-model.settings": {"steps": 2, "data.batch": 4, "data.test_limit": 8},
-    "final-rl.settings": {"steps": 3, "prompts": 4, "samples": 2, "max_new_tokens": 8, "checkpoint_every": 1},
-    "r1-zero.settings": {"steps": 1, "prompts": 2, "samples": 2, "max_new_tokens": 8},
-    "sft-alone.settings": {"steps": 1, "data.batch": 4},
-}
-
-
-def by_length(text: str, reference: Any) -> Score:
-    return Score(float(len(text) % 2), "by its length")
-
-
-by_length.needs_worker = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -62,10 +40,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VERIFIERS, "countdown", by_length)
         return mini_pipeline(tmp_path_factory.mktemp("pipeline") / "whole")
-
-
-def mini_pipeline(out: Path, **changes: Any) -> PipelineRun:
-    return run_pipeline("r1-pipeline-tiny", out=out, model=random_policy(), progress=False, **FEW | changes)
 
 
 # ------------------------------------------------------------------------------------------------ recipes
@@ -233,10 +207,6 @@ def test_stopped_in_a_stage_goes_on_there(tmp_path: Path, whole: PipelineRun, lu
     resumed = lk.train(resume=part.path, model=random_policy(), progress=False, observer=None)
     assert numbers(resumed.stages["final-rl"]) == numbers(whole.stages["final-rl"])
     assert without_times(resumed) == without_times(whole)
-
-
-def without_times(run: PipelineRun) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in run.report().to_dict()["rows"]]
 
 
 def test_the_command_line_runs_resumes_and_lists_pipelines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

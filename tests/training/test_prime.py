@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from mini import random_policy
-from test_memory import ShortOfMemory
+from short_of_memory import ShortOfMemory
 from toys import toy_run
 
 from labkit.algorithms import implicit_reward_loss

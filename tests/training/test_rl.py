@@ -1,43 +1,27 @@
 """The RL loop: that it learns, repeats itself, survives, and counts what goes wrong."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from mini import mini_run, numbers, random_policy, update_once
+from toys import fours, scored_rollouts
 
 from labkit.errors import UserError
 from labkit.models import token_logprobs
 from labkit.recipes import load_recipe
-from labkit.rollouts import score
 from labkit.runs import open_run
-from labkit.sampling import sample
-from labkit.tasks import Problem, Task, load_task
+from labkit.tasks import load_task
 from labkit.training import train
 from labkit.training.loop.optim import apply_gradients, make_optimizer
 from labkit.verifiers import Score
-
-
-def says_four(completion: str, reference: object) -> float:
-    """A homework verifier: the share of fours, a thing that a random model can learn in seconds."""
-    return completion.count("4") / max(len(completion), 1)
-
-
-def likes_fours(verifier=says_four) -> Task:
-    return Task(
-        name="fours",
-        description="write fours",
-        verifier=verifier,
-        draw=lambda split, rng: Problem(f"{rng.randrange(100)}:", None, str(rng.random())),
-    )
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "rloo", "grpo", "dr_grpo", "dapo"])
 def test_every_preset_learns_through_the_same_loop(tmp_path, algorithm):
     run = mini_run(
         tmp_path / "run",
-        task=likes_fours(),
+        task=fours(),
         algorithm=algorithm,
         algorithm_options={"overlong_buffer": None},  # eight tokens are all that there is
         steps=25,
@@ -97,7 +81,7 @@ def test_a_verifier_that_raises_ends_nothing_and_is_counted(tmp_path):
     def breaks(completion: str, reference: object) -> Score:
         raise RuntimeError("no such thing")
 
-    run = mini_run(tmp_path / "run", task=likes_fours(breaks), steps=2)
+    run = mini_run(tmp_path / "run", task=fours(breaks), steps=2)
     assert [line["verifier_errors"] for line in run.metrics] == [12, 12]
     assert "RuntimeError" in run.rollouts()[0]["reason"]
 
@@ -105,21 +89,21 @@ def test_a_verifier_that_raises_ends_nothing_and_is_counted(tmp_path):
 def test_groups_without_variance_teach_nothing_and_are_counted(tmp_path):
     policy = random_policy()
     before = [p.clone() for p in policy.model.parameters()]
-    run = mini_run(tmp_path / "run", policy=policy, task=likes_fours(lambda completion, reference: 1.0), steps=2)
+    run = mini_run(tmp_path / "run", policy=policy, task=fours(lambda completion, reference: 1.0), steps=2)
     assert [line["zero_variance_groups"] for line in run.metrics] == [3, 3]
     assert [line["trained_rows"] for line in run.metrics] == [0, 0]
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
 
 
 def test_sampler_and_trainer_agree_before_the_first_update(tmp_path):
-    run = mini_run(tmp_path / "run", task=likes_fours(), temperature=0.7, steps=3)
+    run = mini_run(tmp_path / "run", task=fours(), temperature=0.7, steps=3)
     for line in run.metrics:
         assert line["mismatch_max"] < 1e-4
         assert abs(line["ratio_mean"] - 1) < 1e-4 and line["clip_fraction"] == 0
 
 
 def test_several_updates_of_a_batch_move_the_ratio_and_clip(tmp_path):
-    run = mini_run(tmp_path / "run", task=likes_fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8)
+    run = mini_run(tmp_path / "run", task=fours(), updates=4, minibatches=2, lr=1e-2, warmup=0, prompts=8)
     assert max(line["clip_fraction"] for line in run.metrics) > 0
     assert all(line["mismatch_max"] < 1e-4 for line in run.metrics), "measured before the first update"
 
@@ -136,7 +120,7 @@ def test_kl_keeps_the_policy_near_its_reference(tmp_path, placement):
         run_ = mini_run(
             tmp_path / f"{placement}{coefficient}",
             policy=policy,
-            task=likes_fours(),
+            task=fours(),
             steps=12,
             prompts=8,
             samples=8,
@@ -152,19 +136,10 @@ def test_kl_keeps_the_policy_near_its_reference(tmp_path, placement):
     assert distance(5.0) < 0.5 * distance(0.0)
 
 
-def _batch(policy, rewards=None):
-    task = likes_fours()
-    problems = task.sample(4)
-    rollouts = score(sample(policy, [p.prompt for p in problems], n=4, max_new_tokens=8, seed=0), task, problems)
-    if rewards is not None:
-        rollouts = replace(rollouts, scores=[Score(r, "") for r in rewards])
-    return rollouts
-
-
 def _gradient(budget: int, train_zero: bool) -> torch.Tensor:
     """The gradient of one update, recovered from a plain gradient step."""
     policy = random_policy()
-    rollouts = _batch(policy, rewards=[1.0, 0.0, 0.0, 0.0] * 2 + [1.0] * 4 + [0.0] * 4)
+    rollouts = scored_rollouts(policy, rewards=[1.0, 0.0, 0.0, 0.0] * 2 + [1.0] * 4 + [0.0] * 4)
     recipe = load_recipe(
         "r1-zero-tiny",
         minibatches=1,
@@ -193,7 +168,7 @@ def test_micro_batches_and_skipped_rows_do_not_change_the_gradient():
 def test_a_step_that_is_not_finite_is_skipped_whole():
     policy = random_policy()
     optimizer = make_optimizer(policy.model, 1e-2)
-    rollouts = _batch(policy)
+    rollouts = scored_rollouts(policy)
     recipe = load_recipe("r1-zero-tiny", minibatches=1)
     advantages = torch.ones(len(rollouts))
     advantages[0] = math.nan
@@ -208,7 +183,7 @@ def test_a_bf16_sampler_beside_an_fp32_trainer_is_measured():
     """The same weights in two precisions are two policies: the metrics say how far apart."""
     policy, half = random_policy(), random_policy()
     half.model.to(torch.bfloat16)
-    rollouts = _batch(half)
+    rollouts = scored_rollouts(half)
     recipe = load_recipe("r1-zero-tiny", minibatches=1, microbatch_tokens=50, lr=1e-9, warmup=0)
     stats, _ = update_once(policy, rollouts, torch.ones(len(rollouts)), recipe)
     with torch.no_grad():
@@ -285,7 +260,7 @@ def test_a_run_folder_is_not_overwritten(tmp_path):
 def test_the_tasks_own_policy_object_is_trained_in_place(tmp_path):
     policy = random_policy()
     before = [p.clone() for p in policy.model.parameters()]
-    mini_run(tmp_path / "run", policy=policy, task=likes_fours(), steps=2)
+    mini_run(tmp_path / "run", policy=policy, task=fours(), steps=2)
     assert any(not torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
 
 

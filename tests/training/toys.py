@@ -1,15 +1,20 @@
 """Small data sets that a random model learns in seconds, and runs on them."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mini import random_policy
 
 from labkit.models import Policy
+from labkit.rollouts import Rollouts, score
 from labkit.runs import Run
+from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training import train
+from labkit.verifiers import Score
 
 Row = dict[str, Any]
 
@@ -31,19 +36,28 @@ def feedback(count: int = 60) -> list[Row]:
 
 
 def says_four(completion: str, reference: object) -> float:
+    """The share of fours, which a random model can learn in seconds."""
     return completion.count("4") / max(len(completion), 1)
 
 
 says_four.needs_worker = False  # type: ignore[attr-defined]
 
 
-def fours() -> Task:
+def fours(verifier: Callable[[str, object], Any] = says_four) -> Task:
     return Task(
         name="fours",
         description="write fours",
-        verifier=says_four,
+        verifier=verifier,
         draw=lambda split, rng: Problem(f"{rng.randrange(100)}:", None, str(rng.random())),
     )
+
+
+def scored_rollouts(policy: Policy, rewards: list[float] | None = None) -> Rollouts:
+    """Four answers to each of four problems of `fours`, with these rewards where they are given."""
+    task = fours()
+    problems = task.sample(4)
+    rollouts = score(sample(policy, [p.prompt for p in problems], n=4, max_new_tokens=8, seed=0), task, problems)
+    return rollouts if rewards is None else replace(rollouts, scores=[Score(reward, "") for reward in rewards])
 
 
 # Recipe, algorithm, data of every trainer.
