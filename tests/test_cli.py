@@ -96,7 +96,7 @@ def test_without_arguments_it_says_what_there_is(labkit_command: Callable[..., S
 
 
 def test_the_list_of_commands_says_each_in_a_whole_line(labkit_command: Callable[..., Said]):
-    assert "..." not in labkit_command("--help").out
+    assert "..." not in labkit_command("--help").out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
