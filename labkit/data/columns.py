@@ -1,7 +1,9 @@
 """From the column layouts of the field to one: plain strings under `prompt`, `completion`, `chosen`, `rejected`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from labkit.errors import UserError
 
@@ -78,30 +80,43 @@ def _cut_dialogues(chosen: str, rejected: str, where: str) -> dict[str, str]:
     return {"prompt": chosen[:start], "chosen": chosen[start:], "rejected": rejected[start:]}
 
 
+class Message(BaseModel):
+    """One turn of a chat, as the field writes it."""
+
+    content: str
+    role: str = "user"
+
+
+_TEXTS: TypeAdapter[str | list[Message]] = TypeAdapter(str | Annotated[list[Message], Field(min_length=1)])
+
+
+def _texts(value: Any, what: str, where: str) -> str | list[Message]:
+    """A text as it is, or a list of messages, one at least."""
+    try:
+        return _TEXTS.validate_python(value)
+    except ValidationError:
+        told = "is a text or a list of messages, and a message is {'role': ..., 'content': text}"
+        raise UserError(f"{where}: a {what} {told}, not {ascii(value)[:60]}") from None
+
+
 def _split_messages(value: Any, where: str) -> tuple[str | None, str]:
-    """The text before the reply (None: there is none) and the reply, from a string or from a list of messages."""
-    if isinstance(value, str):
-        return None, value
-    if not isinstance(value, Sequence) or not value:
-        raise UserError(f"{where}: a reply is a text or a list of messages, not {type(value).__name__}")
-    return (_text(value[:-1], where) if len(value) > 1 else None), _content(value[-1], where)
+    """What came before, as text (None: nothing did), and the reply, from a string or a list of messages."""
+    texts = _texts(value, "reply", where)
+    if isinstance(texts, str):
+        return None, texts
+    return (_joined(texts[:-1]) if len(texts) > 1 else None), texts[-1].content
 
 
 def _text(value: Any, where: str) -> str:
-    """A prompt as text: a string as it is; the content of one message; several messages, each behind its role."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, Sequence) or not value:
-        raise UserError(f"{where}: a prompt is a text or a list of messages, not {type(value).__name__}")
-    if len(value) == 1:
-        return _content(value[0], where)
-    return "\n".join(f"{message.get('role', 'user')}: {_content(message, where)}" for message in value)
+    """A prompt as text: a string as it is; one message's content; several messages with their roles before them."""
+    texts = _texts(value, "prompt", where)
+    return texts if isinstance(texts, str) else _joined(texts)
 
 
-def _content(message: Any, where: str) -> str:
-    if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-        raise UserError(f"{where}: a message is {{'role': ..., 'content': text}}, not {str(message)[:60]!r}")
-    return message["content"]
+def _joined(messages: list[Message]) -> str:
+    if len(messages) == 1:
+        return messages[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
