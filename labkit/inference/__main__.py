@@ -21,8 +21,8 @@ def main() -> None:
     parser.add_argument("model", help="a name, a folder or a hub id")
     parser.add_argument("--task", default="countdown")
     parser.add_argument("--problems", type=int, default=128, help="held-out problems")
-    parser.add_argument("--samples", type=int, default=32, help="samples a problem")
-    parser.add_argument("--forced", type=int, default=4, help="samples a problem and forced setting; 0: none")
+    parser.add_argument("--samples", type=int, default=32, help="samples per problem")
+    parser.add_argument("--forced", type=int, default=4, help="samples per problem and forced setting; 0: none")
     # --judge is its older name; the commands inside recorded files use it.
     parser.add_argument("--reward-model", "--judge", help="the run folder of a reward model that scores the samples")
     parser.add_argument("--name", help="what the recording calls the model; default: its name")

@@ -12,7 +12,7 @@ from labkit.evaluation.selection import expected_best_of_n, powers_of_two
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a curve: mean generated tokens a problem, accuracy and its 95 % interval over problems.
+    """One point of a curve: mean generated tokens per problem, accuracy and its 95 % interval over problems.
 
     `setting` is k, a budget or a number of extensions; `per_problem` are the accuracies that the interval is over.
     """

@@ -39,7 +39,7 @@ def unless_sure(prompt: str, thought: str) -> str | None:
 
 @dataclass
 class Forced:
-    """Answers under a budget of thought: lists with n entries a prompt, in order.
+    """Answers under a budget of thought: lists with n entries per prompt, in order.
 
     `tokens` counts all that was sampled, ends that were taken away included; what was put in is not counted. `closed`:
     the budget ended the thought. `extended`: how often it was made to go on.
@@ -76,7 +76,7 @@ def budget_force(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> Forced:
-    """Samples n answers a prompt; thoughts have at most `budget` tokens and are prolonged up to `extensions` times.
+    """Samples n answers per prompt; thoughts have at most `budget` tokens and are prolonged up to `extensions` times.
 
     A thought begins with `opening` and ends with `closing`, or with the model's end of text. Before it may end it is
     made to go on with `go_on` (a text, or a function that chooses it) while extensions and budget are left. A thought
@@ -119,7 +119,7 @@ def _think(policy: Policy, rows: list[_Row], budget: int, closing: str, temperat
         seed=seed,
     )
     for i, row in enumerate(rows):
-        # All rows were sampled for as long as the one with most left; what lies beyond a row's own budget is dropped.
+        # All rows were sampled as long as the one with most budget left; a row drops what is beyond its own budget.
         ids = drawn.tokens[i][drawn.mask[i]].tolist()[: budget - row.spent]
         text = policy.decode(ids)
         row.spent += len(ids)

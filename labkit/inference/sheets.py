@@ -132,7 +132,7 @@ def record_forcing(
     rule: str | None = None,
     seed: int = 7,
 ) -> dict[str, Any]:
-    """n answers a problem under a forced budget, scored: an entry of `Sheet.forced`."""
+    """n answers per problem under a forced budget, scored: an entry of `Sheet.forced`."""
     forced = budget_force(
         policy,
         [p.prompt for p in problems],

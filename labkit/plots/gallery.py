@@ -105,7 +105,7 @@ def gallery(
         what = "with this prompt" if prompt is not None else "at these steps"
         raise UserError(f"no rollouts {what}; steps with some: {', '.join(map(str, there)) or 'none'}")
     rows = [_middle(by_step[step]) for step in wanted]
-    title = "One problem through the run" if prompt is not None else "One rollout a step"
+    title = "One problem through the run" if prompt is not None else "One rollout per step"
     return rollout_table(rows, title, colour)
 
 

@@ -38,7 +38,7 @@ def accuracy_against_tokens(
                 _draw(axis, curve, models.index(model), model)
             axis.set(xscale="log", xlim=(0.8 * least, 1.25 * most), ylim=(0, 1.03))
             axis.set_title(method)
-            axis.set_xlabel("generated tokens a problem (mean)")
+            axis.set_xlabel("generated tokens per problem (mean)")
             axis.set_ylabel("accuracy")
         handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
         figure.legend(

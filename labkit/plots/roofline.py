@@ -138,7 +138,7 @@ STEP_PARTS = {
     "time_backward": "forward and backward",
     "time_optimizer": "optimiser",
 }
-"""The parts of a step that `metrics.jsonl` tells, in their order."""
+"""The parts of a step in `metrics.jsonl`, in their order."""
 
 
 def step_breakdown(runs: Mapping[str, Any], *, title: str = "Where the seconds of a step go") -> Figure:
@@ -160,7 +160,7 @@ def step_breakdown(runs: Mapping[str, Any], *, title: str = "Where the seconds o
         axis.set_yticks(range(len(means)), list(means))
         axis.invert_yaxis()
         axis.grid(False, axis="y")
-        axis.set(title=title, xlabel="seconds a step")
+        axis.set(title=title, xlabel="seconds per step")
         figure.legend(loc="outside lower left", ncols=4)
     return figure
 
