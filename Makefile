@@ -1,6 +1,6 @@
 # The lab's commands. Everything runs in .venv, whatever environment is active in the shell.
 .DEFAULT_GOAL := help
-.PHONY: help lab setup test notebooks clean
+.PHONY: help lab setup test quick notebooks clean
 
 # The interpreter that .venv is made from; name another with: make lab PYTHON=/path/to/python3.12
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/labkit-ready
 
 # Tests and notebooks need no network: a hub that is asked would be a mistake, so it is shut off.
-test notebooks: export HF_HUB_OFFLINE := 1
+test quick notebooks: export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 # Packages of another environment must not shadow those of .venv.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -18,6 +18,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 help:
 	@echo "make lab        set up .venv where it is missing, then open the first notebook"
 	@echo "make test       all that CI runs: format, lint, tests, doctests, every notebook"
+	@echo "make quick      format, lint, and the tests of what has changed since the last commit: three minutes"
 	@echo "make notebooks  execute every notebook from top to bottom and store its outputs"
 	@echo "make setup      only set up .venv"
 	@echo "make clean      remove caches and build products (your runs and .venv stay)"
@@ -43,11 +44,21 @@ lab: $(READY)
 	exec $(BIN)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb "$$@"
 
+# On more than two cores half of them test, each whole files: a test and its libraries keep more than one core busy.
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
+WORKERS := $(shell [ $(CORES) -gt 2 ] && echo "-n $$(($(CORES) / 2)) --dist loadfile")
+
 # pytest comes last, so that the output ends with its own closing line.
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests labkit labkit_exercises notebooks --nbval-lax --nbval-current-env
+	$(BIN)/python -m pytest tests labkit labkit_exercises notebooks --nbval-lax --nbval-current-env \
+		--durations=10 $(WORKERS)
+
+quick: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m tests.quick
 
 # An error in a cell stops here and leaves that notebook as it was. Timings and machine details are not stored.
 notebooks: $(READY)
