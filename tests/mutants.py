@@ -593,11 +593,11 @@ MUTANTS = [
         f"{BATCHING}::test_stop_strings_between_two_looks",
     ),
     _mutant(
-        "SFT: prompt not masked",
-        "training/rows/sft.py",
-        "max(document.start, 1) for document in documents",
-        "1 for document in documents",
-        f"{SFT}::test_gradient_flows_into_the_replys_tokens_alone",
+        "preferences: prompt counted in a reply's log-prob",
+        "training/rows/reference.py",
+        "max(row.start, 1) for row in rows",
+        "1 for row in rows",
+        SFT,
     ),
     _mutant(
         "SFT, packed: prompt not masked",
