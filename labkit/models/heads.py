@@ -3,7 +3,8 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+
+from labkit.models.trunk import CausalLM
 
 
 class ScalarHead(nn.Module):
@@ -21,6 +22,6 @@ class ScalarHead(nn.Module):
             return self.linear(hidden.float()).squeeze(-1)
 
 
-def hidden_width(model: PreTrainedModel) -> int:
+def hidden_width(model: CausalLM) -> int:
     """The width of the model's last hidden state."""
     return int(model.config.get_text_config().hidden_size)

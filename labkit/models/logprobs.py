@@ -2,14 +2,14 @@
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from labkit.models.output import Head, chosen_logprobs, output_head
-from labkit.models.trunk import autocast, hidden_states
+from labkit.models.trunk import CausalLM, autocast, hidden_states
 
 
 def token_logprobs(
-    model: nn.Module,
+    model: CausalLM,
     tokens: Int[Tensor, "batch time"],
     temperature: float = 1.0,
     positions: Int[Tensor, "batch time"] | None = None,
@@ -37,7 +37,7 @@ def token_logprobs(
 
 
 def token_logprobs_and_entropy(
-    model: nn.Module,
+    model: CausalLM,
     tokens: Int[Tensor, "batch time"],
     temperature: float = 1.0,
     entropy_gradient: bool = False,
@@ -95,7 +95,7 @@ def logprobs_and_entropy_of(
 
 
 def shifted_logits(
-    model: nn.Module,
+    model: CausalLM,
     tokens: Int[Tensor, "batch time"],
     temperature: float = 1.0,
     positions: Int[Tensor, "batch time"] | None = None,

@@ -4,19 +4,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from labkit.errors import UserError
 
 # How a model's trunk is run where a gradient is wanted, if not plainly: see `train_with`.
+CausalLM: TypeAlias = Any
+"""A causal language model of transformers, or a part of one. Its parts and its configuration are attributes that its
+class sets at run time, so a type checker cannot know them."""
+
 _TRAINED: "WeakKeyDictionary[nn.Module, Callable[..., Any]]" = WeakKeyDictionary()
 
 
@@ -31,7 +34,7 @@ def touched(module: nn.Module) -> bool:
 
 
 def hidden_states(
-    model: PreTrainedModel, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"] | None = None
+    model: CausalLM, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch time width"]:
     """The last hidden state (after the final norm) of every token; the output layer is not computed.
 
@@ -43,7 +46,7 @@ def hidden_states(
         return trunk(input_ids=tokens, use_cache=False, **extra).last_hidden_state
 
 
-def train_with(model: PreTrainedModel, gradient_checkpointing: bool = False, compile: bool = False) -> None:
+def train_with(model: CausalLM, gradient_checkpointing: bool = False, compile: bool = False) -> None:
     """How the model's hidden states are computed from now on where a gradient is wanted. Sampling is left alone.
 
     `gradient_checkpointing` keeps one activation a layer and computes the others again in the backward pass (Chen et

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Complex, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from labkit.models.trunk import CausalLM
 from labkit.sampling.room import Room, Shape
 from labkit.sampling.weights import Layer, Norm, Stack, serves
 
@@ -43,7 +44,7 @@ class FusedDecoder:
 
     joins = True  # newcomers can join rows that are under way
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, model: CausalLM, dtype: torch.dtype | None = None) -> None:
         config, body = model.config, model.model
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
@@ -71,7 +72,7 @@ class FusedDecoder:
 
     serves = staticmethod(serves)
 
-    def load(self, model: nn.Module) -> None:
+    def load(self, model: CausalLM) -> None:
         """Refreshes the weights in place: see `weights`."""
         body = model.model
         for layer, source in zip(self.layers, body.layers, strict=True):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from labkit.models import autocast
+from labkit.models.trunk import CausalLM
 from labkit.sampling.cache import RowCache
 
 
@@ -32,7 +33,7 @@ class PlainDecoder:
 
     joins = False
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: CausalLM) -> None:
         self.model, self.device = model, model.device
         self.takes_4d_mask = plain_attention(model)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
@@ -85,7 +86,7 @@ class PlainDecoder:
             self.real = self.real[:rows]
 
 
-def plain_attention(model: nn.Module) -> bool:
+def plain_attention(model: CausalLM) -> bool:
     """Whether all layers attend to the whole past through sdpa, so that one boolean mask serves them all.
 
     Others (sliding windows, ALiBi, eager attention) get the 2-d mask of real columns and make their own of it.

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.models.trunk import touched
+from labkit.models.trunk import CausalLM, touched
 from labkit.sampling.room import Room
 
 FAMILIES = ("llama", "qwen2", "qwen3", "olmo2")
 FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm of what it meets, where there is one
 
 
-def serves(model: nn.Module) -> bool:
+def serves(model: CausalLM) -> bool:
     """Whether the arithmetic of this model is written out here."""
     config = model.config
     if (
@@ -48,7 +48,7 @@ def serves(model: nn.Module) -> bool:
     )
 
 
-def untouched(model: nn.Module) -> bool:
+def untouched(model: CausalLM) -> bool:
     """Whether a forward pass computes what the model's class says: no hooks, no `forward` replaced on an object, no
     module of somebody else's. What is written out here would not see them."""
     known = ("torch", "transformers", "peft")
@@ -85,7 +85,7 @@ class Norm:
     `followed` by a matrix leaves the weight to it: `folded` is then what its columns are to be multiplied by.
     """
 
-    def __init__(self, norm: nn.Module, dtype: torch.dtype, rounds_last: bool, followed: bool = False) -> None:
+    def __init__(self, norm: CausalLM, dtype: torch.dtype, rounds_last: bool, followed: bool = False) -> None:
         weight = norm.weight
         self.value, self.eps, self.rounds_last = torch.empty_like(weight), norm.variance_epsilon, rounds_last
         self.by_parts = weight.device.type == "cpu" and weight.dtype == dtype == torch.float32
@@ -94,7 +94,7 @@ class Norm:
         self.floor = torch.tensor(self.eps**0.5 * self.root, device=weight.device)
         self.folded = self.value if followed and self.by_parts else None
 
-    def load(self, norm: nn.Module, head_dim: int = 0) -> None:
+    def load(self, norm: CausalLM, head_dim: int = 0) -> None:
         """Copies the weight as it is now; `head_dim`: of a norm of queries or keys, see `Stack`."""
         torch.mul(paired(norm.weight, head_dim) if head_dim else norm.weight, self.root, out=self.value)
 
@@ -114,7 +114,7 @@ class Norm:
 class Layer:
     """The weights of one layer. Llama and Qwen normalise what enters attention and MLP, OLMo 2 what leaves them."""
 
-    def __init__(self, layer: nn.Module, dtype: torch.dtype, head_dim: int) -> None:
+    def __init__(self, layer: CausalLM, dtype: torch.dtype, head_dim: int) -> None:
         matrices, norms = _parts(layer)
         last = "post_mlp_norm" in norms
         self.head_dim = head_dim
@@ -133,7 +133,7 @@ class Layer:
             for name in ("input_norm", "q_norm", "k_norm", "post_attention_norm", "mlp_norm", "post_mlp_norm")
         )
 
-    def load(self, layer: nn.Module) -> None:
+    def load(self, layer: CausalLM) -> None:
         """Copies the weights as they are now."""
         matrices, norms = _parts(layer)
         for name, norm in norms.items():
@@ -152,7 +152,7 @@ def paired(weight: Float[Tensor, " rows *width"], head_dim: int) -> Float[Tensor
     return weight.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
 
 
-def _parts(layer: nn.Module) -> tuple[dict[str, list[Tensor]], dict[str, nn.Module]]:
+def _parts(layer: CausalLM) -> tuple[dict[str, list[Tensor]], dict[str, nn.Module]]:
     """What a layer of transformers is made of, under this module's names."""
     attention, mlp = layer.self_attn, layer.mlp
     qkv = (attention.q_proj, attention.k_proj, attention.v_proj)

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from labkit.models.trunk import CausalLM
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
@@ -27,14 +28,14 @@ _told: set[str] = set()
 class Workspace:
     """Static buffers for one model, and the graphs that were captured on them."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: CausalLM) -> None:
         self.lock = RLock()
         self.signature = signature(model)
         self.decoder = FusedDecoder(model) if FusedDecoder.serves(model) else PlainDecoder(model)
         self.slots: Slots | None = None
         self.stepper: Stepper | None = None
 
-    def prepare(self, model: nn.Module, size: int, steps: int, columns: int) -> None:
+    def prepare(self, model: CausalLM, size: int, steps: int, columns: int) -> None:
         """Weights as they are now, and room for `size` rows of `columns` tokens, of which `steps` are drawn."""
         on_cuda = model.device.type == "cuda"
         if on_cuda:  # whole buckets, so that the next call finds room
@@ -52,7 +53,7 @@ class Workspace:
             self.stepper = (GraphStepper if graphs else Stepper)(self.decoder, self.slots)
 
 
-def workspace(model: nn.Module) -> Workspace:
+def workspace(model: CausalLM) -> Workspace:
     """The workspace of this model: the same at the next call, where it is worth its memory."""
     if not FusedDecoder.serves(model):  # nothing static, and it holds the model itself
         return Workspace(model)
@@ -68,13 +69,13 @@ def release_workspaces() -> None:
         torch.cuda.empty_cache()
 
 
-def signature(model: nn.Module) -> tuple:
+def signature(model: CausalLM) -> tuple:
     """What must not have changed for a workspace to fit."""
     weight = model.get_input_embeddings().weight
     return (weight.device, weight.dtype, weight.data_ptr(), weight.shape, FusedDecoder.serves(model))
 
 
-def default_slots(model: nn.Module, columns: int) -> int:
+def default_slots(model: CausalLM, columns: int) -> int:
     """The most rows that are decoded at once where nobody says how many: 256 on the CPU (measured); on CUDA 1024, or as
     many as a quarter of the memory holds."""
     if model.device.type != "cuda":
@@ -83,7 +84,7 @@ def default_slots(model: nn.Module, columns: int) -> int:
     return int(min(CUDA_SLOTS, max(1, memory * CUDA_SHARE // _slot_bytes(model, columns))))
 
 
-def sampler_bytes(model: nn.Module, rows: int, columns: int) -> tuple[int, bool]:
+def sampler_bytes(model: CausalLM, rows: int, columns: int) -> tuple[int, bool]:
     """What `sample` will hold beside the model for so many rows of so many tokens: its copy of the weights, keys and
     values. And whether it keeps them for the next call."""
     cache = min(rows, default_slots(model, columns)) * _slot_bytes(model, columns)
@@ -94,7 +95,7 @@ def sampler_bytes(model: nn.Module, rows: int, columns: int) -> tuple[int, bool]
     return copied * _itemsize(model) + cache, model.device.type == "cuda" or cache <= CPU_KEPT_BYTES
 
 
-def _slot_bytes(model: nn.Module, columns: int) -> int:
+def _slot_bytes(model: CausalLM, columns: int) -> int:
     """Keys and values of one row."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -103,12 +104,12 @@ def _slot_bytes(model: nn.Module, columns: int) -> int:
     return 2 * config.num_hidden_layers * heads * head_dim * columns * _itemsize(model)
 
 
-def _itemsize(model: nn.Module) -> int:
+def _itemsize(model: CausalLM) -> int:
     """Bytes of a number in the sampler, as `FusedDecoder` chooses."""
     return 2 if model.device.type == "cuda" and model.dtype == torch.float32 else model.dtype.itemsize
 
 
-def tell_if_plain(model: nn.Module) -> None:
+def tell_if_plain(model: CausalLM) -> None:
     """One line, once for each type of model, where `sample` takes transformers' own forward pass."""
     kind = f"a {model.config.model_type} model" if untouched(model) else "a model with hooks or modules of its own"
     if not FusedDecoder.serves(model) and kind not in _told:

@@ -20,6 +20,7 @@ from labkit.models import (
     output_head,
     shifted_logits,
 )
+from labkit.models.trunk import CausalLM
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
 from labkit.training.loop.checkpoints import Stateful
@@ -44,7 +45,7 @@ class Critic(nn.Module):
 
     def forward(
         self,
-        model: nn.Module,
+        model: CausalLM,
         tokens: Tensor,
         temperature: float,
         entropy_gradient: bool = False,
@@ -65,7 +66,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def values(
-        self, model: nn.Module, rollouts: Rollouts, budget: Budget | int | None = None
+        self, model: CausalLM, rollouts: Rollouts, budget: Budget | int | None = None
     ) -> Float[Tensor, "batch time"]:
         """The values of all rollouts' tokens, as the critic judges now; 0 outside the mask."""
         device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()

@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
 from labkit.models import Policy, hidden_states, train_with
 from labkit.models.output import Head, output_head, reduce_logits
-from labkit.models.trunk import autocast
+from labkit.models.trunk import CausalLM, autocast
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -84,8 +84,8 @@ def distillation_step(
 
 def learn(
     recipe: Recipe,
-    student: nn.Module,
-    teacher: nn.Module,
+    student: CausalLM,
+    teacher: CausalLM,
     optimizer: torch.optim.Optimizer,
     rollouts: Rollouts,
     lr: float,
@@ -131,8 +131,8 @@ def learn(
 
 
 def summed_divergence(
-    student: nn.Module,
-    teacher: nn.Module,
+    student: CausalLM,
+    teacher: CausalLM,
     tokens: Int[Tensor, "batch time"],
     mask: Bool[Tensor, "batch time"],
     temperature: float = 1.0,
@@ -185,7 +185,7 @@ class _Divergence:
         return torch.autograd.grad(prepared[1], prepared[0], by_numbers[0])[0]
 
 
-def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Head | None]:
+def _before_logits(model: CausalLM, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Head | None]:
     """Hidden states, [tokens, width] where `chosen`, and the output layer that makes logits of them.
 
     Of a model whose logits are something else: the logits themselves, [tokens, vocab], and None.
@@ -197,7 +197,7 @@ def _before_logits(model: nn.Module, tokens: Tensor, chosen: Tensor) -> tuple[Te
         return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], None
 
 
-def _vocabulary(model: nn.Module) -> int:
+def _vocabulary(model: CausalLM) -> int:
     """How many logits the model has."""
     return int(model.get_output_embeddings().weight.shape[0])
 
