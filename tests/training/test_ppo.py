@@ -45,10 +45,9 @@ def test_old_values_are_those_of_the_update_before_it_begins():
 def test_the_critic_learns_what_comes(tmp_path, trunk):
     changes = {"critic.trunk": trunk, "lr": 3e-3, "updates": 4, "minibatches": 2}
     run = toy_run(tmp_path / trunk, "ppo", steps=16, **changes)
-    first, last = run.metrics[0], run.metrics[-1]
-    assert first["explained_variance"] == pytest.approx(0, abs=1e-6), "the head begins at zero"
+    assert run.metrics[0]["explained_variance"] == pytest.approx(0, abs=1e-6), "the head begins at zero"
+    # Above 0: its error is below that of the best constant.
     assert max(line["explained_variance"] for line in run.metrics) > 0.08
-    assert last["value_error"] >= 0 and 0 <= last["value_clip_fraction"] <= 1
 
 
 def test_ppo_pays_the_kl_by_token_and_stays_near(tmp_path):
