@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from smollm2_like import small_smollm2
 from transformers import GenerationConfig
 
 import labkit
@@ -29,6 +28,7 @@ from labkit.bench.train import utilisation
 from labkit.cli import entry
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.training.pretrain import PretrainSettings, build_model
+from tests.smollm2_like import small_smollm2
 
 PROMPTS, SAMPLES, LIMIT, REPEATS = 4, 2, 12, 2
 SMALL = {"prompts": PROMPTS, "samples": SAMPLES, "max_new_tokens": LIMIT, "repeats": REPEATS, "device": "cpu"}

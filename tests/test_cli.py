@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from mini_run import mini_recipe, save_random_model, without_times, write_recipe
 
 import labkit.runs
 from labkit.cli import main
@@ -21,6 +20,7 @@ from labkit.cli.options import parse_settings
 from labkit.errors import UserError
 from labkit.runs import open_run
 from labkit.tasks import TASKS, load_task
+from tests.mini_run import mini_recipe, save_random_model, without_times, write_recipe
 
 EVAL_KEYS = {
     "model": str,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mini_run import mini_recipe, save_random_model
 
 import labkit as lk
 from labkit.errors import UserError
@@ -17,6 +16,7 @@ from labkit.plots.comparison import compare
 from labkit.recipes import Recipe
 from labkit.runs import Run, create_run
 from labkit.training import train
+from tests.mini_run import mini_recipe, save_random_model
 
 FACTS = {"data_fingerprint": "abc", "device": "a processor", "threads": 2}
 

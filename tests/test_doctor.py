@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from mini_run import save_random_model
 
 import labkit.doctor.machine as doctor
 import labkit.doctor.packages as packages
@@ -20,6 +19,7 @@ from labkit.doctor.packages import Finding
 from labkit.errors import UserError
 from labkit.models import MODELS
 from labkit.models.at_hand import models_at_hand
+from tests.mini_run import save_random_model
 
 if TYPE_CHECKING:
     from labkit.models import Policy

@@ -14,7 +14,7 @@ from labkit.evaluation.plain import graded
 from labkit.evaluation.report import evaluate, maj_at_k, pass_at_k, summarize
 from labkit.rollouts import Rollouts
 from labkit.tasks import load_task
-from labkit.training.rows.reward import calibration
+from labkit.training.rows.comparisons import calibration
 from labkit.verifiers import Score
 from labkit.widgets.dashboard import gains
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_run import REPORT, FakeRun, Reader
 
 from labkit import plots
 from labkit.errors import UserError
@@ -15,6 +14,7 @@ from labkit.plots import METRICS, PALETTE, gallery, learning_curves, rollout_tab
 from labkit.plots.curves import interval_of_mean, running_mean
 from labkit.plots.tokens import colour, visible
 from labkit.worlds.countdown.behaviours import behaviours
+from tests.fake_run import REPORT, FakeRun, Reader
 
 FIELDS_OF_A_RUN = """
 step reward_mean reward_std pass_rate response_length truncated format_rate attempts backtracks entropy kl

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from mini_run import mini_recipe, save_random_model, without_times, write_recipe
 from safetensors.torch import load_file
 
 from labkit.runs import Run, open_run
+from tests.mini_run import mini_recipe, save_random_model, without_times, write_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 12

@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 
 import nbformat
 import pytest
-from fake_run import REPORT, FakeRun, Reader
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
@@ -21,9 +20,10 @@ from labkit.widgets import dashboard as dashboard_module
 from labkit.widgets.browser import Browser, page
 from labkit.widgets.dashboard import gains, newest_rollouts, status
 from labkit.widgets.svg import axis, chart
+from tests.fake_run import REPORT, FakeRun, Reader
 
 ROOT = Path(__file__).resolve().parent.parent
-PREPARE = f"import sys\nsys.path[:0] = {[str(ROOT), str(ROOT / 'tests')]!r}\n"
+PREPARE = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_newest_rollouts_prefer_a_problem_with_unequal_rewards_and_show_best_and
 
 FIVE_STEPS = f"""{PREPARE}
 import pathlib, tempfile
-from fake_run import REPORT, FakeRun
+from tests.fake_run import REPORT, FakeRun
 from labkit.widgets import Dashboard, browse, front_end
 run = FakeRun(pathlib.Path(tempfile.mkdtemp()) / "run", steps=5)
 dashboard = Dashboard(5, title="five steps")

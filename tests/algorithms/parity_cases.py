@@ -8,14 +8,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import peer_trl
-import peer_verl
 import torch
-from parity_inputs import MAX_LENGTH, Inputs
 from torch import Tensor
 
 import labkit.algorithms as lka
 from labkit.algorithms import PRESETS
+from tests.algorithms import peer_trl, peer_verl
+from tests.algorithms.parity_inputs import MAX_LENGTH, Inputs
 
 TOLERANCE = 1e-9
 

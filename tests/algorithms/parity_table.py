@@ -13,11 +13,12 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+sys.path.insert(0, str(HERE.parents[1]))
 
 import torch  # noqa: E402
-from parity_cases import ROWS, Row, value_and_gradients  # noqa: E402
-from parity_inputs import make_inputs  # noqa: E402
+
+from tests.algorithms.parity_cases import ROWS, Row, value_and_gradients  # noqa: E402
+from tests.algorithms.parity_inputs import make_inputs  # noqa: E402
 
 SEEDS = range(3)
 BEGIN, END = "<!-- parity table: begin -->", "<!-- parity table: end -->"

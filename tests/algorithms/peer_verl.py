@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from parity_inputs import MAX_LENGTH, Inputs
 from torch import Tensor
+
+from tests.algorithms.parity_inputs import MAX_LENGTH, Inputs
 
 NEVER = 1e30  # a dual clip that is never reached
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from tabular_world import bandit_world, ragged_world
 
 from labkit.algorithms import distillation_rewards, divergence, forward_kl, generalized_jsd, reverse_kl
+from tests.algorithms.tabular_world import bandit_world, ragged_world
 
 KINDS = ("reverse_kl", "forward_kl", "jsd")
 

@@ -9,7 +9,6 @@ import math
 
 import pytest
 import torch
-from tabular_world import bandit_world, level_world, ragged_world
 
 from labkit.algorithms import (
     PRESETS,
@@ -19,6 +18,7 @@ from labkit.algorithms import (
     policy_loss,
     top_entropy_mask,
 )
+from tests.algorithms.tabular_world import bandit_world, level_world, ragged_world
 
 NORM_LENGTH = 3
 

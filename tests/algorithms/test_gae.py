@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from tabular_world import World, ragged_world
 
 from labkit.algorithms import (
     PRESETS,
@@ -17,6 +16,7 @@ from labkit.algorithms import (
     token_rewards,
     whiten,
 )
+from tests.algorithms.tabular_world import World, ragged_world
 
 
 def close(a, b, atol: float = 1e-12):

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from tabular_world import ragged_world
 
 from labkit.algorithms import (
     PRESETS,
@@ -16,6 +15,7 @@ from labkit.algorithms import (
     returns_to_go,
     whiten,
 )
+from tests.algorithms.tabular_world import ragged_world
 
 
 def close(a, b, atol: float = 1e-12):

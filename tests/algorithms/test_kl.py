@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tabular_world import bandit_world, ragged_world
 
 from labkit.algorithms import kl_estimate, kl_penalty, policy_loss
+from tests.algorithms.tabular_world import bandit_world, ragged_world
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from parity_cases import ROWS
-from parity_table import BEGIN, END
-
 from labkit.algorithms import PRESETS, PreferenceKind
+from tests.algorithms.parity_cases import ROWS
+from tests.algorithms.parity_table import BEGIN, END
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "labkit/algorithms/README.md"

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tabular_world import ragged_world
 
 from labkit.algorithms import kto_loss, kto_reference_point, preference_loss
+from tests.algorithms.tabular_world import ragged_world
 
 KINDS = ("dpo", "cdpo", "robust_dpo", "ipo", "simpo", "orpo")
 

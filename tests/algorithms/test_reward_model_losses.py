@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from tabular_world import ragged_world
 
 from labkit.algorithms import bradley_terry_loss, outcome_loss, process_loss
+from tests.algorithms.tabular_world import ragged_world
 
 
 def close(a, b, atol: float = 1e-12):

@@ -8,10 +8,10 @@ import importlib.util
 
 import pytest
 import torch
-from parity_cases import ROWS, TOLERANCE, on_policy, top_entropy, value_and_gradients
-from parity_inputs import MAX_LENGTH, make_inputs
 
 from labkit.algorithms import PRESETS, advantages
+from tests.algorithms.parity_cases import ROWS, TOLERANCE, on_policy, top_entropy, value_and_gradients
+from tests.algorithms.parity_inputs import MAX_LENGTH, make_inputs
 
 if importlib.util.find_spec("trl") is None:
     pytest.skip("trl is not installed: pip install 'labkit[bench]'", allow_module_level=True)

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from tabular_world import ragged_world
 
 from labkit.algorithms import explained_variance, loss_normalizer, returns_to_go, token_rewards, value_loss
+from tests.algorithms.tabular_world import ragged_world
 
 
 def close(a, b, atol: float = 1e-12):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from parity_cases import ROWS, TOLERANCE, value_and_gradients
+
+from tests.algorithms.parity_cases import ROWS, TOLERANCE, value_and_gradients
 
 STORED = json.loads((Path(__file__).parent / "fixtures/verl.json").read_text())
 VERL_ROWS = [row for row in ROWS if row.verl is not None]

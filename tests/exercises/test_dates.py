@@ -4,10 +4,10 @@ import json
 import time
 
 import pytest
-from other_solutions import date_verifier as another
 
 from labkit.exercises import EXERCISES
 from labkit.paths import data_folder
+from tests.exercises.other_solutions import date_verifier as another
 
 EXERCISE = EXERCISES["date-verifier"]
 ROWS = [json.loads(line) for line in (data_folder() / "verifiers/dates.jsonl").read_text("utf-8").splitlines()]

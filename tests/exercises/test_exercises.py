@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from other_solutions import ALTERNATIVES
 
 import labkit.exercises as exercises
 from labkit.exercises import EXERCISES, Exercise
@@ -18,6 +17,7 @@ from labkit.exercises.checking import same
 from labkit.exercises.comparing import show
 from labkit.exercises.running import Outcome, call
 from labkit_exercises.completion_mask import completion_mask
+from tests.exercises.other_solutions import ALTERNATIVES
 
 EACH = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
 WRONG = [

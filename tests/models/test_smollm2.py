@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from smollm2_like import small_smollm2, write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from labkit.errors import RunError, UserError
 from labkit.models import load_policy, smollm2
 from labkit.models.at_hand import models_at_hand
 from labkit.sampling import sample
+from tests.smollm2_like import small_smollm2, write_gguf
 
 needs_gguf = pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="needs the package gguf")
 needs_weights = pytest.mark.skipif(

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from small_models import small_policy
 
 from labkit.errors import UserError
 from labkit.models import Policy, add_lora, merged_adapters, token_logprobs
@@ -17,6 +16,7 @@ from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
 from labkit.sampling.stepping import GraphStepper, Stepper, row_bucket
 from labkit.sampling.stopping import StopStrings
+from tests.sampling.small_models import small_policy
 
 RAGGED = ["5,6,1->30:", "347+1058:", "1+2:", "12,11,10,9->42:", "user: open the door\nbot:"]
 FUSED = ("llama", "qwen2", "qwen3", "olmo2")

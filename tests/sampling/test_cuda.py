@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from small_models import small_policy
 
 from labkit.models import Policy, token_logprobs
 from labkit.sampling import sample, workspace
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.stepping import GraphStepper, Stepper
+from tests.sampling.small_models import small_policy
 
 pytestmark = pytest.mark.gpu
 RAGGED = ["5,6,1->30:", "347+1058:", "1+2:", "12,11,10,9->42:", "user: open the door\nbot:"]

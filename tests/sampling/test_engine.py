@@ -4,12 +4,12 @@ import time
 
 import pytest
 import torch
-from small_models import ARCHITECTURES, UNUSUAL, small_policy
 
 from labkit.errors import UserError
 from labkit.models import Policy, token_logprobs
 from labkit.sampling import sample
 from labkit.sampling.fused import FusedDecoder
+from tests.sampling.small_models import ARCHITECTURES, UNUSUAL, small_policy
 
 RAGGED = ["5,6,1->30:", "347+1058:", "1+2:", "12,11,10,9->42:", "user: open the door\nbot:"]
 

@@ -8,7 +8,6 @@ import sys
 from fractions import Fraction
 
 import pytest
-from own_data import write_gsm8k, write_lines, write_math
 
 from labkit.cli import entry
 from labkit.errors import UserError
@@ -26,6 +25,7 @@ from labkit.tasks.instruction_prompts import CLASHES, KINDS, REQUESTS, request_s
 from labkit.tasks.word_templates import TEMPLATES
 from labkit.verifiers import Score
 from labkit.verifiers.instructions import CHECKS
+from tests.tasks.own_data import write_gsm8k, write_lines, write_math
 
 
 def one_line(call, *words):

@@ -6,12 +6,12 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from code_solutions import SOLUTIONS
 
 from labkit.errors import UserError
 from labkit.paths import data_path
 from labkit.tasks import Problem, load_task
 from labkit.verifiers import Score
+from tests.tasks.code_solutions import SOLUTIONS
 
 ROWS = [json.loads(line) for line in data_path("code", "problems.jsonl").read_text().splitlines()]
 PROBLEMS = {row["id"]: Problem(row["prompt"], row["reference"], row["id"]) for row in ROWS}

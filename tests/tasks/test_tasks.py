@@ -4,7 +4,6 @@ import itertools
 from fractions import Fraction
 
 import pytest
-from own_data import write_gsm8k, write_math
 
 from labkit.errors import UserError
 from labkit.tasks import TASKS, load_task
@@ -14,6 +13,7 @@ from labkit.worlds import corpus
 from labkit.worlds.addition.task import addition_split, column_steps
 from labkit.worlds.countdown.chains import chains
 from labkit.worlds.countdown.task import countdown_split, pool
+from tests.tasks.own_data import write_gsm8k, write_math
 
 
 @pytest.mark.parametrize("name", list(TASKS))

@@ -10,14 +10,14 @@ import signal
 import sys
 from pathlib import Path
 
-from mini import numbers, random_policy
 from safetensors.torch import load_file
-from toys import toy_run
 
 from labkit.models import load_reward_model
 from labkit.runs import open_run
 from labkit.tasks import Task, load_task
 from labkit.training import train
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import toy_run
 
 STEPS, KILLED_AT, EVERY = 7, 4, 3
 CASES: dict[str, dict] = {

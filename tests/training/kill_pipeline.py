@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kill_and_resume import child
-from mini import random_policy
-from mini_pipeline import FEW, by_length, without_times
-
 import labkit.pipeline.run as pipelines
 from labkit.pipeline.run import open_pipeline, run_pipeline
 from labkit.verifiers import VERIFIERS
+from tests.training.kill_and_resume import child
+from tests.training.mini import random_policy
+from tests.training.mini_pipeline import FEW, by_length, without_times
 
 # Where to die: in this step of this stage that trains, before its checkpoint; or in what is no training.
 PLACES = [

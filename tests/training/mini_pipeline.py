@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from mini import random_policy
-
 from labkit.pipeline.run import PipelineRun, run_pipeline
 from labkit.verifiers import Score
+from tests.training.mini import random_policy
 
 # The shipped pipeline with a few steps of a few rows each. A random model is never right, so it harvests "right" sums
 # of its own (see `by_length`), or learns from curated rows alone.

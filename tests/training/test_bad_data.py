@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mini import numbers, random_policy
-from toys import comparisons, demonstrations, feedback, fours, toy_run
 
 from labkit.errors import RunError, UserError
 from labkit.models import RewardModel, load_reward_model
@@ -15,6 +13,8 @@ from labkit.recipes import load_recipe
 from labkit.runs import open_run
 from labkit.tasks import Problem
 from labkit.training import train
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import comparisons, demonstrations, feedback, fours, toy_run
 
 
 @pytest.mark.parametrize(

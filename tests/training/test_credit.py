@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from mini import random_policy
-from toys import comparisons, toy_run
 
 from labkit.errors import UserError
 from labkit.models import token_logprobs
@@ -12,6 +10,8 @@ from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training import train
 from labkit.training.rl.credit import by_step, correlation, open_prm, step_credit
+from tests.training.mini import random_policy
+from tests.training.toys import comparisons, toy_run
 
 
 def lines(completion: str, reference: object) -> float:

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from mini import random_policy
 
 from labkit.errors import UserError
 from labkit.evaluation.cost import Flops, weights
 from labkit.tasks import load_task
 from labkit.training import train
 from labkit.training.rows.demonstrations import draw_demonstrations
+from tests.training.mini import random_policy
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """On-policy distillation: the loss is the exact divergence however it is cut up, the student moves to the teacher."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from mini import numbers, random_policy
-from toys import fours
 
 from labkit.algorithms import divergence
 from labkit.errors import UserError
@@ -20,9 +17,9 @@ from labkit.runs import Run
 from labkit.sampling import sample
 from labkit.training import train
 from labkit.training.rl import distillation
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
-from small_models import small_policy
+from tests.sampling.small_models import small_policy
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import fours
 
 SMALL = {"steps": 3, "prompts": 3, "samples": 4, "max_new_tokens": 8, "minibatches": 1, "evaluation.problems": 0}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mini import random_policy
 
 from labkit.cli import main
 from labkit.doctor.estimates import LiveBytes, activation_bytes, estimate
 from labkit.errors import UserError
 from labkit.models import hidden_states, train_with
 from labkit.recipes import load_recipe
+from tests.training.mini import random_policy
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {

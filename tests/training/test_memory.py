@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy, update_once
-from short_of_memory import ShortOfMemory
-from toys import feedback, fours, scored_rollouts, toy_run
 
 from labkit.errors import RunError
 from labkit.models import Encoded, Policy
@@ -20,6 +17,9 @@ from labkit.training.rows.data import Columns, Dataset
 from labkit.training.rows.learner import RowLearner
 from labkit.training.rows.sft import SFT
 from labkit.training.rows.trainer import Example, RowTrainer
+from tests.training.mini import mini_run, numbers, random_policy, update_once
+from tests.training.short_of_memory import ShortOfMemory
+from tests.training.toys import feedback, fours, scored_rollouts, toy_run
 
 
 def weights(policy: Policy) -> torch.Tensor:

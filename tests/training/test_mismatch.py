@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy, update_once
-from toys import fours, scored_rollouts
 
 from labkit.algorithms import PRESETS, importance_weights
 from labkit.recipes import load_recipe
@@ -14,6 +12,8 @@ from labkit.sampling import sample
 from labkit.training import train
 from labkit.training.rl.logprobs import rollout_logprobs
 from labkit.training.rl.step import step_seed
+from tests.training.mini import mini_run, numbers, random_policy, update_once
+from tests.training.toys import fours, scored_rollouts
 
 # What moves a random model quickly although no answer of it is right: a penalty on entropy.
 LEARNS = {"task": "addition", "lr": 0.02, "warmup": 0, "samples": 8}

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from mini import numbers, random_policy
 
 from labkit.errors import UserError
 from labkit.models import RewardModel, load_reward_model, step_ends
@@ -18,6 +17,7 @@ from labkit.training.rows.learner import prepare_rows
 from labkit.training.rows.traces import chances, marked_traces, prefixes_of
 from labkit.verifiers.steps import steps
 from labkit.worlds.countdown.steps import right_steps
+from tests.training.mini import numbers, random_policy
 
 SMALL = {"steps": 25, "progress": False, "lr": 1e-2, "checkpoint_every": 100}
 

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mini import numbers, random_policy
-from mini_pipeline import FEW, by_length, mini_pipeline, without_times
-from smollm2_like import small_smollm2
 
 import labkit as lk
 from labkit.cli.entry import _run as command
@@ -24,6 +21,9 @@ from labkit.runs import Run
 from labkit.tasks import load_task
 from labkit.verifiers import VERIFIERS
 from labkit.worlds.countdown import trace
+from tests.smollm2_like import small_smollm2
+from tests.training.mini import numbers, random_policy
+from tests.training.mini_pipeline import FEW, by_length, mini_pipeline, without_times
 
 HERE = Path(__file__).resolve().parent
 
@@ -245,8 +245,7 @@ def test_a_stage_is_not_resumed_by_itself(whole: PipelineRun):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_in_any_stage_and_resumed_ends_with_the_same_table(tmp_path: Path):
-    path = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(HERE.parents[1])}
     command = [sys.executable, str(HERE / "kill_pipeline.py"), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from mini import random_policy
-from toys import comparisons, fours, toy_run
 
 from labkit.evaluation.report import evaluate
 from labkit.models import RewardModel, load_reward_model
@@ -11,6 +9,8 @@ from labkit.rollouts import score
 from labkit.sampling import sample
 from labkit.training.rl.critic import Critic
 from labkit.training.rows.comparisons import calibration
+from tests.training.mini import random_policy
+from tests.training.toys import comparisons, fours, toy_run
 
 
 @pytest.mark.parametrize("trunk", ["shared", "separate"])

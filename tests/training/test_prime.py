@@ -6,9 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mini import random_policy
-from short_of_memory import ShortOfMemory
-from toys import toy_run
 
 from labkit.algorithms import implicit_reward_loss
 from labkit.errors import UserError
@@ -21,6 +18,9 @@ from labkit.training.loop.memory import Budget
 from labkit.training.rl.build import make_learner, make_rl_learner
 from labkit.training.rl.process import ImplicitPRM
 from labkit.training.rl.step import rl_step
+from tests.training.mini import random_policy
+from tests.training.short_of_memory import ShortOfMemory
+from tests.training.toys import toy_run
 
 SMALL = {"prompts": 4, "samples": 4, "max_new_tokens": 8, "task": "addition", "evaluation.problems": 0}
 

@@ -1,13 +1,13 @@
 """Another verifier in the task's place: it is trained on, the task's own is logged and judges."""
 
 import pytest
-from mini import random_policy
 
 from labkit.errors import UserError
 from labkit.recipes import load_recipe
 from labkit.tasks import load_task
 from labkit.training import train
 from labkit.verifiers import get
+from tests.training.mini import random_policy
 
 
 def test_the_reward_is_the_proxys_and_gold_stands_beside_it():

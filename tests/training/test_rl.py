@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from mini import mini_run, numbers, random_policy, update_once
-from toys import fours, scored_rollouts
 
 from labkit.errors import UserError
 from labkit.models import token_logprobs
@@ -15,6 +13,8 @@ from labkit.tasks import load_task
 from labkit.training import train
 from labkit.training.loop.optim import apply_gradients, make_optimizer
 from labkit.verifiers import Score
+from tests.training.mini import mini_run, numbers, random_policy, update_once
+from tests.training.toys import fours, scored_rollouts
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "rloo", "grpo", "dr_grpo", "dapo"])

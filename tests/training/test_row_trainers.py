@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from jaxtyping import Float
-from mini import numbers, random_policy
 from torch import Tensor
-from toys import comparisons, toy_run
 
 import labkit as lk
 from labkit.algorithms import divergence, kto_loss, preference_loss
@@ -23,6 +21,8 @@ from labkit.training.rows.data import Columns, Mark, Row
 from labkit.training.rows.learner import row_trainer
 from labkit.training.rows.reference import reply_logprobs
 from labkit.training.rows.trainer import Example, RowTrainer, Stats
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import comparisons, toy_run
 
 # ------------------------------------------------------------------------------------------ a trainer of one's own
 

@@ -1,12 +1,7 @@
 """What the supervised trainers read: where a reply begins and ends, and that packing changes nothing."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from mini import random_policy
-from toys import demonstrations, toy_run
 
 from labkit.errors import UserError
 from labkit.models import Policy, encode_reply, token_logprobs
@@ -19,9 +14,9 @@ from labkit.training.rows.packing import pack, packed_rows, packing_is_exact
 from labkit.training.rows.reference import reply_logprobs, reply_mask
 from labkit.training.rows.sft import SFT
 from labkit.training.rows.trainer import Example
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
-from small_models import small_policy
+from tests.sampling.small_models import small_policy
+from tests.training.mini import random_policy
+from tests.training.toys import demonstrations, toy_run
 
 TEMPLATE = "{% for m in messages %}user: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}bot:{% endif %}"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from smollm2_like import small_qwen, small_smollm2
 
 from labkit.models import Policy
 from labkit.recipes import is_pipeline, list_recipes, load_recipe
 from labkit.tasks import gsm8k, load_task
 from labkit.training import train
+from tests.smollm2_like import small_qwen, small_smollm2
 
 HUB = {"Qwen/Qwen2.5-0.5B": "qwen2", "Qwen/Qwen3-0.6B-Base": "qwen3"}
 RECIPES = [name for name in list_recipes() if name.endswith("-smollm2") and not is_pipeline(name)]

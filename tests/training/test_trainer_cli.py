@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from mini import random_policy
-from toys import toy_run
 from typer.testing import CliRunner
 
 from labkit import lab
@@ -14,6 +12,8 @@ from labkit.models import RewardModel
 from labkit.plots.comparison import compare
 from labkit.recipes import list_recipes, load_recipe
 from labkit.runs import open_run
+from tests.training.mini import random_policy
+from tests.training.toys import toy_run
 
 SMALL = ("steps=2", "checkpoint_every=1", "optimizer.warmup=0")
 ASSISTANTS = [name for name in list_recipes() if name.endswith("-assistant-tiny")]

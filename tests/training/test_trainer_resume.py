@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from mini import numbers, random_policy
-from toys import comparisons, toy_run
 
 from labkit.errors import UserError
 from labkit.training import train
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import comparisons, toy_run
 
 HERE = Path(__file__).resolve().parent
 

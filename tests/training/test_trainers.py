@@ -1,19 +1,16 @@
 """Every trainer, through `train`: it learns, on any architecture, with LoRA, and repeats itself."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from mini import numbers, random_policy
-from toys import TRAINERS, comparisons, demonstrations, toy_run
 
 from labkit.errors import UserError
 from labkit.models import load_policy, load_reward_model, token_logprobs
 from labkit.plots.metrics import METRICS
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sampling"))
-from small_models import small_policy
+from tests.sampling.small_models import small_policy
+from tests.training.mini import numbers, random_policy
+from tests.training.toys import TRAINERS, comparisons, demonstrations, toy_run
 
 OFFLINE = ("sft", "reward_model", "dpo", "ipo", "cdpo", "robust_dpo", "simpo", "orpo", "kto")
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mini import random_policy
-
 from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run
@@ -15,6 +13,7 @@ from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training import train
 from labkit.verifiers import Score
+from tests.training.mini import random_policy
 
 Row = dict[str, Any]
 

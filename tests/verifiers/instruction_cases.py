@@ -1,10 +1,9 @@
 """Texts that keep and break each of the 112 kinds of instruction, and how the tests ask for one kind."""
 
-from instruction_cases_ifbench import IFBENCH
-from instruction_cases_ifeval import IFEVAL, Case
-from instruction_cases_ifevalg import IFEVALG
-
 from labkit.verifiers.instructions import verify
+from tests.verifiers.instruction_cases_ifbench import IFBENCH
+from tests.verifiers.instruction_cases_ifeval import IFEVAL, Case
+from tests.verifiers.instruction_cases_ifevalg import IFEVALG
 
 CASES: list[Case] = [*IFEVAL, *IFEVALG, *IFBENCH]
 FIRST = {kind: arguments for kind, arguments, _, _ in reversed(CASES)}

@@ -1,6 +1,6 @@
 """IFBench's eleven `custom:` kinds: (id, arguments, texts that keep it, texts that break it), decided by hand."""
 
-from instruction_cases_ifeval import Case
+from tests.verifiers.instruction_cases_ifeval import Case
 
 COUNTRIES = [
     name.replace("_", " ")

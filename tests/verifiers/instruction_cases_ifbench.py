@@ -1,7 +1,7 @@
 """IFBench's 58 kinds of instruction: (id, arguments, texts that keep it, texts that break it), decided by hand."""
 
-from instruction_cases_custom import CUSTOM
-from instruction_cases_ifeval import Case
+from tests.verifiers.instruction_cases_custom import CUSTOM
+from tests.verifiers.instruction_cases_ifeval import Case
 
 PROMPT = "Write a poem about the sea."
 IFBENCH: list[Case] = [

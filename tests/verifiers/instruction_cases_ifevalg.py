@@ -1,6 +1,6 @@
 """The 29 kinds that Open Instruct adds: (id, arguments, texts that keep it, texts that break it), decided by hand."""
 
-from instruction_cases_ifeval import LEAST, LESS, Case
+from tests.verifiers.instruction_cases_ifeval import LEAST, LESS, Case
 
 QUOTE = "Actions speak louder than words"
 PROMPT = "Write a poem about the sea."

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from escapes import FRAUD, HARM, RUIN, SPY
 
 from labkit.verifiers import Score
 from labkit.verifiers.code import sandbox, scratch, verify
+from tests.verifiers.escapes import FRAUD, HARM, RUIN, SPY
 
 SQUARE = {"tests": ["assert f(2) == 4", "assert f(-3) == 9", "assert abs(f(1.5) - 2.25) < 1e-9"]}
 RIGHT = "```python\ndef f(x): return x * x\n```"

@@ -4,12 +4,12 @@ import random
 import string
 
 import pytest
-from hostile import fuzzed, short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instruction_cases import CASES, FIRST, one
 
 from labkit.verifiers.instructions import verify
+from tests.verifiers.hostile import fuzzed, short, within
+from tests.verifiers.instruction_cases import CASES, FIRST, one
 
 HALF = len(FIRST) // 2 + 1
 EVERYTHING = [

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy
 import pytest
-from hostile import short
-from instruction_cases import one
 
 from labkit.errors import UserError
 from labkit.verifiers.instructions import CHECKS, reference, verify
+from tests.verifiers.hostile import short
+from tests.verifiers.instruction_cases import one
 
 # ------------------------------------------------------------------------------------------------------- labels
 

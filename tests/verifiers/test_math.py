@@ -7,10 +7,8 @@ import time
 
 import psutil
 import pytest
-from hostile import short
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from math_cases import DIFFERENT, EQUAL
 
 from labkit.errors import UserError
 from labkit.verifiers import VERIFIERS, Score, run_verifier
@@ -20,6 +18,8 @@ from labkit.verifiers.math.comparing import compare
 from labkit.verifiers.math.expressions import Unreadable, read_expression
 from labkit.verifiers.math.latex import tidy
 from labkit.verifiers.math.polynomials import TooLarge, normal_form
+from tests.verifiers.hostile import short
+from tests.verifiers.math_cases import DIFFERENT, EQUAL
 
 verify = VERIFIERS["math"]
 

@@ -19,10 +19,10 @@ import nbformat
 import psutil
 import pytest
 import torch
-import zoo
 
 from labkit.verifiers import Score, run_verifier
 from labkit.verifiers.pool import GIVE_UP, Pool, shared_pool
+from tests.verifiers import zoo
 
 ALWAYS = {"verifier_error": 1.0}
 LATE = Score(0.0, "verifier took longer than 0.5 s", None, ALWAYS)

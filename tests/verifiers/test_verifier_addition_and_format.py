@@ -1,13 +1,13 @@
 """The two small verifiers: one whole number, and the shape of a completion."""
 
 import pytest
-from hostile import check_every_score, short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
 from labkit.verifiers import format
 from labkit.worlds.addition import verifier as addition
+from tests.verifiers.hostile import check_every_score, short, within
 
 SUMS = [
     ("<answer>405</answer>", 405, 1.0, "the answer is 405"),

@@ -4,7 +4,6 @@ import warnings
 from fractions import Fraction
 
 import pytest
-from hostile import short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from labkit.verifiers.arithmetic import (
     canonical_integer,
     evaluate_expression,
 )
+from tests.verifiers.hostile import short, within
 
 ACCEPTED = [
     ("7", Fraction(7), [7]),

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import pytest
-from escapes import FRAUD, HARM, RUIN
-from hostile import short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +21,8 @@ from labkit.verifiers.code import MAX_PROGRAM, extract_program, sandbox, scratch
 from labkit.verifiers.code.asserts import split_assert
 from labkit.verifiers.code.inside import NotPlain, decode, encode
 from labkit.verifiers.code.values import BadAnswer, canonical, literal, parse, show
+from tests.verifiers.escapes import FRAUD, HARM, RUIN
+from tests.verifiers.hostile import short, within
 
 SQUARE = {"tests": ["assert f(2) == 4", "assert f(-3) == 9"]}
 RIGHT = "```python\ndef f(x): return x * x\n```"

@@ -6,7 +6,6 @@ import pickle
 
 import pytest
 import torch
-from hostile import check_every_score, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from labkit.verifiers import Score, format, length, number, run_verifier
 from labkit.verifiers.combine import Combination, Part, combine
 from labkit.verifiers.length import SoftOverlong
 from labkit.worlds.countdown import verifier as countdown
+from tests.verifiers.hostile import check_every_score, short
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 GOOD, BARE = "<think>6*5=30 yes</think><answer>6*5*1</answer>", "<answer>6*5*1</answer>"

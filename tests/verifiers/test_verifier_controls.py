@@ -4,7 +4,6 @@ import pickle
 import random
 
 import pytest
-from hostile import check_every_score
 
 from labkit.errors import UserError
 from labkit.evaluation.intervals import wilson_interval
@@ -14,6 +13,7 @@ from labkit.verifiers.controls import coin
 from labkit.worlds.countdown import corpus
 from labkit.worlds.countdown import task as countdown
 from labkit.worlds.countdown.controls import first_try
+from tests.verifiers.hostile import check_every_score
 
 CONTROLS = {"coin": coin, "first_try": first_try}
 

@@ -4,13 +4,13 @@ import pickle
 from fractions import Fraction
 
 import pytest
-from hostile import check_every_score, short, within
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
 from labkit.verifiers import Score, get
 from labkit.worlds.countdown.verifier import verify
+from tests.verifiers.hostile import check_every_score, short, within
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 

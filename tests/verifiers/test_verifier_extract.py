@@ -1,11 +1,11 @@
 """Where an answer is looked for, on well-meant and on hostile completions."""
 
 import pytest
-from hostile import short, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.verifiers.extract import FALLBACK_WINDOW, extract_answer, find_boxes, find_claims, split_thinking
+from tests.verifiers.hostile import short, within
 
 CASES = [
     # the last pair counts

@@ -1,10 +1,10 @@
 """The ten shapes of `format`: what each asks for, and what it does not forgive."""
 
 import pytest
-from hostile import check_every_score, short
 
 from labkit.errors import UserError
 from labkit.verifiers.format import STYLES, verify
+from tests.verifiers.hostile import check_every_score, short
 
 THINK_ANSWER = "<think>a</think><answer>b</answer>"
 CASES = [

@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hostile import short, within
 
 from labkit.errors import UserError
 from labkit.verifiers import VERIFIERS, Score, get, safe_score
+from tests.verifiers.hostile import short, within
 
 REFERENCES = {
     "addition": 405,

@@ -8,8 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hostile import short, within
-from instruction_cases import CASES, FIRST, IFBENCH, IFEVAL, IFEVALG, ask, one
 
 import labkit.verifiers.instructions as package
 from labkit.errors import UserError
@@ -18,6 +16,8 @@ from labkit.verifiers.instructions.registry import ARGUMENTS, NEEDED
 from labkit.verifiers.instructions.syllables import count_syllables
 from labkit.verifiers.instructions.text import count_sentences, split_words
 from labkit.verifiers.instructions.verbs import is_verb
+from tests.verifiers.hostile import short, within
+from tests.verifiers.instruction_cases import CASES, FIRST, IFBENCH, IFEVAL, IFEVALG, ask, one
 
 
 @pytest.mark.parametrize(("kind", "arguments", "kept", "broken"), CASES, ids=short)

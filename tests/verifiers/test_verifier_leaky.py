@@ -4,12 +4,12 @@ import json
 import pickle
 
 import pytest
-from hostile import check_every_score
 
 from labkit.errors import UserError
 from labkit.paths import data_folder
 from labkit.verifiers import VERIFIERS, get, leaky
 from labkit.worlds.countdown import leaky as leaky_twins_of_countdown
+from tests.verifiers.hostile import check_every_score
 
 ATTACKS = leaky.ATTACKS | leaky_twins_of_countdown.ATTACKS
 

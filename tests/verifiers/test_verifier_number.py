@@ -9,13 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hostile import check_every_score, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
 from labkit.verifiers.number import verify
 from labkit.verifiers.numerals import MAX_DIGITS, MAX_LENGTH, UnreadableError, read_number
+from tests.verifiers.hostile import check_every_score, short
 
 READ = [
     ("72", "72"),

@@ -4,13 +4,13 @@ import pickle
 import random
 
 import pytest
-from hostile import PIECES
 
 from labkit.errors import UserError
 from labkit.tasks import load_task
 from labkit.worlds.countdown import task as countdown
 from labkit.worlds.countdown import trace
 from labkit.worlds.countdown.curated import curated_rows, curated_trace
+from tests.verifiers.hostile import PIECES
 
 PUZZLE = {"numbers": [5, 6, 1], "target": 30}
 
