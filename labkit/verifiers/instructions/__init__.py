@@ -1,7 +1,12 @@
-"""Instructions that can be checked: IFEval's 25 kinds, strict and loose, all of them or the fraction.
+"""Instructions that can be checked, strict and loose, all of them or the fraction: 112 kinds.
 
-`kinds` holds the checks, `text` what they count, `language` the detection of languages, `reference` the reading of
-references.
+They are IFEval's 25, the 29 that Open Instruct adds for training (IFEvalG), and IFBench's 58, under their public ids
+and arguments. `README.md` lists them, with what each asks and where it differs from the public checker.
+
+- `registry`: the decorator under which each kind is entered, and the types of arguments;
+- the kinds, by family: `keywords`, `case`, `length`, `words`, `sentences`, `content`, `layout`, `copying`, `custom`;
+- what they count: `text`, `language`, `syllables`, `verbs`, `vocabulary`;
+- `reference`: the reading of labels, in the forms that published data sets have.
 """
 
 from __future__ import annotations
@@ -9,9 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from labkit.verifiers.extract import ANSWER_CLOSE, ANSWER_OPEN, split_thinking
-from labkit.verifiers.instructions.kinds import CHECKS
+from labkit.verifiers.instructions import case, content, copying, custom, keywords, layout, length, sentences, words
 from labkit.verifiers.instructions.reference import read_reference
+from labkit.verifiers.instructions.registry import CHECKS
 from labkit.verifiers.score import Score
+
+_FAMILIES = (keywords, case, length, words, sentences, content, layout, copying, custom)  # imported, each is entered
 
 __all__ = ["CHECKS", "loose_variants", "response_of", "verify"]
 
@@ -19,20 +27,21 @@ __all__ = ["CHECKS", "loose_variants", "response_of", "verify"]
 def verify(completion: str, reference: Any) -> Score:
     """Judge whether a response keeps its instructions: reward 1.0 when it keeps all of them, else 0.0.
 
-    `reference` is IFEval's own `{"instruction_id_list": [ids], "kwargs": [arguments of each]}`, with two more keys:
+    `reference` is IFEval's own `{"instruction_id_list": [ids], "kwargs": [arguments of each]}`, or Open Instruct's
+    label in any of its forms (see `read_reference`), with two more keys:
 
     - `"mode"`: "strict" (default), or "loose": an instruction is kept when any of IFEval's eight variants of the
       response keeps it (without its first line, its last line, both; each with and without asterisks);
     - `"reward"`: "all" (default), or "fraction": the share of instructions kept, as in Tulu 3.
 
     `parts`: 0 or 1 for each id (`id#2` where an id comes twice), `all` and `fraction`. An empty response keeps
-    nothing. A malformed reference raises `UserError`, since no completion can mend it; see `read_reference`.
+    nothing. A malformed reference raises `UserError`, since no completion can mend it.
 
     The whole response is judged, not an answer inside it: thinking is left out and the tags `<answer>` and
     `</answer>` are, what stands outside them is not. `extracted` is None, since there is no answer to vote on.
 
     Bounds: linear time for each instruction, at most 100 of them. `language:response_language` and
-    `change_case:english_*` ask py3langid, which takes about 50 us a sentence; the others a few.
+    `change_case:english_*` ask py3langid, which takes about 50 us per sentence; the others a few.
 
     >>> asked = {"instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
     ...          "kwargs": [{}, {"relation": "at least", "num_words": 5}]}
@@ -69,13 +78,20 @@ def verify(completion: str, reference: Any) -> Score:
 
 
 def response_of(completion: str) -> str:
-    """What is judged: the completion without thinking, without answer tags, without white space around it.
+    """What is judged: the completion without thinking, answer tags, blank lines before it and white space behind it.
 
-    >>> response_of("<think>hm</think> <answer>yes</answer> indeed ")
+    The first line keeps its indentation, since `format:line_indent` asks for it.
+
+    >>> response_of("<think>hm</think>\\n\\n<answer>yes</answer> indeed ")
     'yes indeed'
     """
     visible = split_thinking(completion)[1]
-    return visible.replace(ANSWER_OPEN, "").replace(ANSWER_CLOSE, "").strip()
+    return _trim(visible.replace(ANSWER_OPEN, "").replace(ANSWER_CLOSE, ""))
+
+
+def _trim(text: str) -> str:
+    text = text.rstrip()
+    return text[text.rfind("\n", 0, len(text) - len(text.lstrip())) + 1 :]
 
 
 def loose_variants(response: str) -> list[str]:
@@ -85,7 +101,7 @@ def loose_variants(response: str) -> list[str]:
     ['Sure!\\nyes\\nBye', '*yes*\\nBye', 'Sure!\\n*yes*', '*yes*', 'yes\\nBye', 'Sure!\\nyes', 'yes']
     """
     lines = response.split("\n")
-    cut = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
+    cut = [_trim("\n".join(part)) for part in (lines[1:], lines[:-1], lines[1:-1])]
     variants = [response.replace("*", ""), *cut, *(text.replace("*", "") for text in cut)]
     return [variant for variant in variants if variant.strip()]
 

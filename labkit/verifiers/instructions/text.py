@@ -1,12 +1,17 @@
-r"""Words, sentences, bullets and the like, counted in time linear in the text and with nothing to download.
+r"""Words, sentences, bullets and the like, found in time linear in the text and with nothing to download.
 
-The reference implementation of IFEval counts sentences and capital words with nltk's trained models. What is
-counted here in their place is stated in each function; on ordinary prose the two agree.
+The reference implementations split sentences and words with nltk's trained models. What is split here in their place
+is stated in each function; on ordinary prose the two agree.
 """
 
 from __future__ import annotations
 
+import functools
 import re
+import unicodedata
+from collections import Counter
+
+from labkit.verifiers.score import quote
 
 __all__ = [
     "count_bullets",
@@ -16,9 +21,22 @@ __all__ = [
     "count_sentences",
     "count_words",
     "has_title",
+    "is_emoji",
+    "lines_of",
+    "occurrences",
+    "repeated_word",
+    "split_fields",
+    "split_sentences",
+    "split_words",
+    "tally_words",
+    "unfenced",
+    "without_accents",
 ]
 
 _WORD = re.compile(r"\w+")
+# A word between white space and dashes, from its first letter or digit to its last: quotes, brackets, asterisks and
+# full stops around it are no part of it, what stands inside it is.
+_SPOKEN_WORD = re.compile(r"[^\W_](?:[^\s–—]*[^\W_])?")
 # A run of full stops and marks, closing quotes and brackets behind it, then white space or the end.
 # Possessive, and begun only where a run begins: a megabyte of dots is walked over once.
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]}*_`]*+(?=\s|\Z)|[。！？]++")
@@ -42,7 +60,36 @@ def count_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def count_sentences(text: str) -> int:
+def split_words(text: str) -> list[str]:
+    """Words as a reader counts them, without the punctuation around them: `well-known`, `don't` and `3.14` are one.
+
+    nltk cuts contractions (`do` + `n't`) and counts each punctuation mark as a word.
+
+    >>> split_words('"Well-known," he said (twice) - it costs **$3.50**')
+    ['Well-known', 'he', 'said', 'twice', 'it', 'costs', '3.50']
+    """
+    return _SPOKEN_WORD.findall(text)
+
+
+def tally_words(text: str) -> Counter[str]:
+    """How often each word comes, in whatever case; see `split_words`."""
+    return Counter(map(str.lower, split_words(text)))
+
+
+def repeated_word(text: str, most: int) -> str | None:
+    """A word that comes more than `most` times, said in words; None where there is none, but "no word" without words.
+
+    >>> repeated_word("The more, the merrier", 1)
+    "'the' 2 times, at most 1 asked for"
+    """
+    word, times = max(tally_words(text).items(), key=lambda item: item[1], default=("", 0))
+    if not times:
+        return "no word"
+    return f"{quote(word)} {times} times, at most {most} asked for" if times > most else None
+
+
+@functools.lru_cache(maxsize=4)  # one response is asked for its sentences by several instructions
+def split_sentences(text: str) -> tuple[str, ...]:
     """Sentences: pieces that end in `. ! ?` (quotes and brackets may follow) before white space or the end.
 
     A last piece without such an end counts; a line break alone ends nothing, so a list without full stops is one
@@ -50,17 +97,25 @@ def count_sentences(text: str) -> int:
     or an initial (`J. Bach`); after `...`, an abbreviation of a company or time, or a bare number (`1. Mix it.`), it
     does so unless the next word begins in lower case.
 
-    >>> count_sentences("Dr. J. Bach is here. Is he? \\"Yes.\\" It costs 3.50 dollars")
-    4
-    >>> count_sentences("")
-    0
+    >>> split_sentences("Dr. J. Bach is here. Is he? 'Yes.' It costs 3.50 dollars")
+    ('Dr. J. Bach is here.', 'Is he?', "'Yes.'", 'It costs 3.50 dollars')
     """
-    count, start = 0, 0
+    pieces, start = [], 0
     for match in _SENTENCE_END.finditer(text):
         if _ends_sentence(text, match):
-            count += 1
+            pieces.append(text[start : match.end()].strip())
             start = match.end()
-    return count + bool(text[start:].strip())
+    rest = text[start:].strip()
+    return (*pieces, rest) if rest else tuple(pieces)
+
+
+def count_sentences(text: str) -> int:
+    """How many sentences; see `split_sentences`.
+
+    >>> count_sentences("One. Two! Three?"), count_sentences("")
+    (3, 0)
+    """
+    return len(split_sentences(text))
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
@@ -153,3 +208,88 @@ def has_title(text: str) -> bool:
         if 0 <= start < end and line[start : end + 2].lstrip("<").rstrip(">").strip():
             return True
     return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _whole_word(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+
+
+def occurrences(word: str, text: str) -> int:
+    """How often a word or phrase occurs, in any case, not inside a longer word.
+
+    >>> occurrences("art", "Art, the art of the start"), occurrences("c++", "I like C++.")
+    (2, 1)
+    """
+    return len(_whole_word(word).findall(text))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines that are not blank, without the white space around them."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def unfenced(text: str) -> str:
+    """What stands inside the one pair of code fences around a whole text, or the text.
+
+    >>> unfenced("```csv\\na,b\\n```"), unfenced("a,b")
+    ('a,b', 'a,b')
+    """
+    body = text.strip()
+    if len(body) > 6 and body.startswith("```") and body.endswith("```") and "\n" in body:
+        return body[:-3].partition("\n")[2].strip("\n")
+    return body
+
+
+def split_fields(line: str, delimiter: str) -> list[str]:
+    """The fields of a line of CSV, with the double quotes that they stand in.
+
+    >>> split_fields('1, "New York, NY",x', ",")
+    ['1', '"New York, NY"', 'x']
+    """
+    fields, inside, start = [], False, 0
+    for place, letter in enumerate(line):
+        if letter == '"':
+            inside = not inside
+        elif letter == delimiter and not inside:
+            fields.append(line[start:place].strip())
+            start = place + 1
+    return [*fields, line[start:].strip()]
+
+
+class _Plain(dict[int, str]):
+    """A letter without its accents; one at a time, since normalizing a whole text can take quadratic time."""
+
+    def __missing__(self, code: int) -> str:
+        letter = unicodedata.normalize("NFD", chr(code))[0]
+        self[code] = "" if unicodedata.combining(letter) else letter
+        return self[code]
+
+
+_PLAIN = _Plain()
+
+
+def without_accents(text: str) -> str:
+    """Letters without accents.
+
+    >>> without_accents("Chișinău, São Tomé")
+    'Chisinau, Sao Tome'
+    """
+    return text.translate(_PLAIN)
+
+
+# Emoji by their blocks in Unicode 16, arrows and typographic signs among them that are shown as pictures; with the
+# signs that join, colour or enclose them.
+_EMOJI = re.compile(
+    "[\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u25fe\u2600-\u27bf\u2934\u2935\u2b05-\u2b55"
+    "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff\ufe0f\u200d\u20e3\U000e0020-\U000e007f]"
+)
+
+
+def is_emoji(letter: str) -> bool:
+    """Whether a character is an emoji, or a part of one.
+
+    >>> is_emoji("😀"), is_emoji("a"), is_emoji("")
+    (True, False, False)
+    """
+    return bool(_EMOJI.match(letter))
