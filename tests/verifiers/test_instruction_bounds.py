@@ -129,7 +129,7 @@ def test_anything_repeated_takes_linear_time(piece: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ["Mr. Smith went. ", "[", "<<", "*\n", "...", "{", "the cat ", "\ud800"], ids=short)
 def test_a_megabyte_is_bounded(piece: str) -> None:
-    with within(60):  # 5 to 20 s
+    with within(90):  # 2 to 20 s
         for asked in EVERYTHING:
             verify(piece * (10**6 // len(piece)), asked)
 
