@@ -29,11 +29,12 @@ from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.leaky import LEAKY
 from labkit.verifiers.runner import run_verifier
-from labkit.verifiers.score import Score, Verifier
+from labkit.verifiers.score import Fault, Score, Verifier
 
 __all__ = [
     "VERIFIERS",
     "Claims",
+    "Fault",
     "Score",
     "Verifier",
     "extract_answer",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from labkit.verifiers.math import relations
-from labkit.verifiers.math.digits import based_number, is_grouped, plain_numbers
+from labkit.verifiers.math.digits import based_number, is_grouped, mixed_in_words, plain_numbers
 from labkit.verifiers.math.expressions import Unreadable, read_expression
 from labkit.verifiers.math.kinds import (
     EMPTY,
@@ -57,7 +57,9 @@ _CHOICE = re.compile(r"\(?([A-H])[).]")
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin ?\{(?:[pbB]?matrix|smallmatrix|array)\}(?: ?\{[clr|@ ]*\})?(.*)\\end ?\{[A-Za-z]+\} ?[)\]]?"
 )
-_SYSTEM = re.compile(r"(?:\\\{ ?)?\\begin ?\{(?:cases|aligned|align\*?|array)\}(?: ?\{[clr ]*\})?(.*)\\end ?\{[a-z]+\*?\}")
+_SYSTEM = re.compile(
+    r"(?:\\\{ ?)?\\begin ?\{(?:cases|aligned|align\*?|array)\}(?: ?\{[clr ]*\})?(.*)\\end ?\{[a-z]+\*?\}"
+)
 _RELATION = re.compile(r"\\in(?![A-Za-z])|\\notin|[=≈<>≤≥≠]")
 _OPERATIONS = {"\\cup": "∪", "\\cap": "∩", "\\setminus": "∖"}
 _OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![A-Za-z])|(?<=\\R) ?- ?(?=\\\{)")
@@ -85,7 +87,7 @@ def _read_short(text: str) -> Answer:
         return of_tree(text, read_expression(text))
     text = tidy(text)
     if "and" in text or "or" in text:
-        text = _CHOICES.sub(r"\1", text)
+        text = mixed_in_words(_CHOICES.sub(r"\1", text))
         text = _JOIN.sub(lambda found: "∨" if "or" in (found.group(1), found.group(2)) else "∧", text)
         text = _JOINED_TEXT.sub(_apart, text)
     return _read(text, 0)
@@ -144,7 +146,7 @@ def _named(text: str) -> Answer | None:
     signed = _REALS_SIGNED.fullmatch(text) if text.startswith("\\R") else None
     if signed:
         relation = signed["relation"] or {"+": ">", "-": "<", "*": "≠"}[signed["sign"]]
-        return _read(f"x{relation}0", 6).value  # type: ignore[union-attr]
+        return _read(f"x{relation}0", 0).value  # type: ignore[union-attr]
     return None
 
 
@@ -200,7 +202,9 @@ def _bracketed(text: str, kind: str, depth: int) -> Answer:
 
 def _flat(items: tuple[Answer, ...]) -> tuple[Answer, ...]:
     r"""The items of a set with `±` among them: `\{1 \pm \sqrt5, -2\}` has three."""
-    return tuple(x for item in items for x in (item.items if isinstance(item, Group) and item.kind == "list" else (item,)))
+    return tuple(
+        x for item in items for x in (item.items if isinstance(item, Group) and item.kind == "list" else (item,))
+    )
 
 
 def _built(text: str, builder: re.Match[str], depth: int) -> Answer:
@@ -265,8 +269,8 @@ def _several(items: list[str], separators: str, depth: int) -> Answer:
             points = Group("list", tuple(_read(item, depth + 1) for item in (items[0].partition("≠")[2], *items[1:])))
             return relations.inequation(first.name, points) or unread(",".join(items), "values that it does not have")
         # x = 1, 2: the name is said once
-        return Assignment(first.name, Group("list", (first.value, *read[1:])))
-    return Group("list", tuple(read))
+        return Assignment(first.name, Group("list", _flat((first.value, *read[1:]))))
+    return Group("list", _flat(tuple(read)))
 
 
 def _relation(text: str, depth: int) -> Answer | None:

@@ -201,6 +201,10 @@ def _times(a: Scalar, factor: Tree) -> Scalar:
 
 
 def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
+    if _are_named(a) != _are_named(b) and len(a.items) == len(b.items):  # x = 1, y = 2 has an order
+        return a.kind != "matrix" != b.kind and _all(
+            compare(x, y, judge) for x, y in zip(a.items, b.items, strict=True)
+        )
     if {a.kind, b.kind} <= {"list", "{}"}:
         if a.kind == b.kind == "list" and len(a.items) != len(b.items):
             return False
@@ -215,6 +219,10 @@ def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
         if one.kind in ("{}", "list") and len(one.items) == 1 and one.kind != other.kind:
             return compare(one.items[0], other, judge)
     return False
+
+
+def _are_named(group: Group) -> bool:
+    return len(group.items) > 1 and all(isinstance(item, Assignment) for item in group.items)
 
 
 def _same_items(a: Group, b: Group, judge: Judge) -> bool | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["based_number", "is_grouped", "plain_numbers"]
+__all__ = ["based_number", "is_grouped", "mixed_in_words", "plain_numbers"]
 
 _GROUPED = re.compile(r"[-+]?(?:\\?\$)? ?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,])[^,;∨∧]*")
 _SPACED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9])(?! ?/)")
@@ -18,6 +18,11 @@ _REPEATING = re.compile(
     r"([0-9]{0,20})\.([0-9]{0,20})(?:\\(?:overline|dot) ?(?:\{ ?([0-9]{1,20}) ?\}|([0-9]))|\(([0-9]{1,20})\))"
 )
 _GOES_ON = re.compile(r"([0-9]{0,20})\.([0-9]{3,40}) ?\.\.\.(?![0-9.])")
+_AND_A_PART = re.compile(
+    r"(?<=[0-9]) ?(?:\\text ?\{ ?)?and (a|one|two|three)[ -](half|thirds?|quarters?|fifths?) ?(?:\}|(?=\b))"
+)
+_COUNTS = {"a": 1, "one": 1, "two": 2, "three": 3}
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5}
 _BASES = {
     word: base
     for base, word in enumerate(
@@ -75,6 +80,19 @@ def _going_on(found: re.Match[str]) -> str:
             start = len(digits) - length
             return _fraction(whole, digits[:start], digits[start : start + period])
     return found.group()
+
+
+def mixed_in_words(text: str) -> str:
+    r"""`2 and a half` and `2 \text{ and three quarters}` as mixed numbers.
+
+    >>> mixed_in_words("2 and a half"), mixed_in_words(r"2 \text{ and three quarters}")
+    ('2\\frac{1}{2}', '2\\frac{3}{4}')
+    """
+
+    def fraction(found: re.Match[str]) -> str:
+        return f"\\frac{{{_COUNTS[found.group(1)]}}}{{{_PARTS[found.group(2).rstrip('s')]}}}"
+
+    return _AND_A_PART.sub(fraction, text)
 
 
 def based_number(text: str) -> str | None:

@@ -92,7 +92,7 @@ _COMMANDS = {
     **dict.fromkeys(["smallsetminus", "backslash"], "\\setminus"),
     **dict.fromkeys(["degree", "degrees"], "°"),
     **dict.fromkeys(["textrm", "textbf", "textit", "textnormal", "mathrm", "mbox", "hbox", "textsf"], "\\text"),
-    **dict.fromkeys(["texttt", "textup", "textmd", "emph", "rm"], "\\text"),
+    **dict.fromkeys(["texttt", "textup", "textmd", "emph", "rm", "operatorname"], "\\text"),
     **dict.fromkeys(["varphi"], "\\phi"),
     **dict.fromkeys(["tg"], "\\tan"),
     **dict.fromkeys(["ctg", "cotg"], "\\cot"),
@@ -107,6 +107,7 @@ _COMMANDS = {
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _SPACING = re.compile(r"\\[,!;: >]|~|&nbsp;")
 _DEGREE = re.compile(r"\^ ?(?:\{ ?(?:\\circ|°) ?\}|\\circ(?![A-Za-z])|°)")
+_DEGREE_WORD = re.compile(r"(?<=[0-9)}]) ?\\(?:text|textrm|mathrm|mbox) ?\{ ?(?:degrees?|deg) ?\}")
 _GROUPED = re.compile(r"(?<=[0-9]) ?(?:\{ ?(?:,|\\,) ?\}|,\{\}|,(?: ?\\!)+) ?(?=[0-9]{3}(?![0-9]))")
 _THIN_GROUPED = re.compile(r"(?<![0-9,.\\])([0-9]{1,3}(?:,(?:\\[,;:>]|~)[0-9]{3})+)(?![0-9])")
 _THIN = re.compile(r",(?:\\[,;:>]|~)")
@@ -116,6 +117,7 @@ _OPERATOR = re.compile(
     r"((?:arc)?(?:sin|cos|tan|cot|tg|ctg)|sinh|cosh|tanh|coth|log|ln|lg|exp) ?\}"
 )
 _SWITCHED = re.compile(r"\{ ?\\(?:rm|textrm|text) (?!\{)([^{}\\]*)\}")
+_BRACED_TEXT = re.compile(r"(?<![_^}A-Za-z])\{ ?(\\text ?\{[^{}]*\}) ?\}")
 _SPACES = re.compile(r"\s+")
 _ROW_SKIP = re.compile(r"\\\\ ?\[ ?-?[0-9.]+ ?[a-z]{2} ?\]")
 _WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"))
@@ -178,9 +180,10 @@ def _commands(text: str) -> str:
     text = _OPERATOR.sub(r"\\\1 ", text)
     text = _SWITCHED.sub(r"\\text{\1}", text)
     text = _BLACKBOARD.sub(lambda found: "\\" + (found.group(1) or found.group(2)) + " ", text)
-    text = _DEGREE.sub("°", text)
+    text = _DEGREE_WORD.sub("°", _DEGREE.sub("°", text))
     text = text.replace("\\not=", "≠").replace("\\not =", "≠").replace("\\not\\in", "\\notin")
-    return _COMMAND.sub(_rename, text)
+    text = _COMMAND.sub(_rename, text)
+    return _BRACED_TEXT.sub(r"\1", text) if "{\\text" in text else text
 
 
 def _join_thin(found: re.Match[str]) -> str:

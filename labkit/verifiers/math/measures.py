@@ -9,6 +9,7 @@ that may change the value.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from labkit.verifiers.units import canonical_unit
@@ -71,8 +72,6 @@ _CURRENCY = re.compile(r"(-?) ?(?:US|A|C)?(\\\$|[$€£¥₹]) ?(?=[-0-9.\\(])")
 _CURRENCY_BEHIND = re.compile(r"(?<=[0-9]) ?(\\?\$|[€£¥₹])$")
 _SHORT_SCALE = re.compile(r"(?<=[0-9]) ?(k|K|M|B|bn|mn)$")
 _ORDINAL = re.compile(r"^([0-9]+) ?(?:\^ ?)?\{? ?(?:\\text ?)?\{? ?(?:st|nd|rd|th) ?\}? ?\}?$")
-_AND_A_HALF = re.compile(r"(?<=[0-9]) ?(?:\\text ?\{ ?)?and (?:a|one)[ -](half|third|quarter) ?(?:\}|(?=\b))")
-_PARTS = {"half": "2", "third": "3", "quarter": "4"}
 _OVER = re.compile(r" ?\\frac ?\{ ?\\text ?\{([^{}]*)\} ?\} ?\{ ?\\text ?\{([^{}]*)\} ?(\^ ?\{? ?[0-9] ?\}?)? ?\}$")
 _MAY_END_SO = re.compile(r"(?:[A-Za-z%°$€£¥₹.]|\}) ?$|\^ ?\{? ?-?[0-9] ?\}?$")
 _PIECE = re.compile(
@@ -126,8 +125,6 @@ def split_unit(text: str) -> Measure:
     ordinal = _ORDINAL.match(text)
     if ordinal:
         return Measure(ordinal.group(1))
-    if " and " in text or "∧" in text:
-        text = _AND_A_HALF.sub(lambda found: f"\\frac{{1}}{{{_PARTS[found.group(1)]}}}", text).strip()
     over = _OVER.search(text)
     if over and over.start():
         unit = _unit([f"{over.group(1)}/{over.group(2)}"], [(over.group(3) or "").strip("^{} ")])
@@ -249,7 +246,7 @@ def _may_be_unit(piece: _Piece) -> bool:
 def is_word(letters: str) -> bool:
     """Whether letters in a row are a word, and no product such as `xyz`: those run through the alphabet."""
     small = letters.lower()
-    runs = all(a < b for a, b in zip(small, small[1:], strict=False))
+    runs = all(a < b for a, b in pairwise(small))
     return len(small) > 2 and bool(_VOWELS & set(small)) and not (len(small) < 5 and runs)
 
 
@@ -260,7 +257,12 @@ def _known(name: str) -> str | None:
         return small
     if len(name) == 1:
         return canonical_unit(name) if name in "mgshlL" else name if name in "NJWVAKC" else None
-    return canonical_unit(small) or _SIGN_OF.get(name) or _SIGN_OF.get(small) or (name if _SYMBOLS.fullmatch(name) else None)
+    return (
+        canonical_unit(small)
+        or _SIGN_OF.get(name)
+        or _SIGN_OF.get(small)
+        or (name if _SYMBOLS.fullmatch(name) else None)
+    )
 
 
 def _unit(phrases: list[str], powers: list[str]) -> str | None:

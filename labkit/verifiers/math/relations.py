@@ -36,7 +36,7 @@ from labkit.verifiers.math.values import value
 
 __all__ = ["difference", "equality", "inequality", "inequation", "joined", "name_of"]
 
-_FUNCTION = re.compile(r"[A-Za-z]'*\([A-Za-z, ]{1,12}\)")
+_FUNCTION = re.compile(r"[A-Za-z]'*\([A-Za-z, ]{1,12}\)|[fghpqFGHPQ]'*\([-0-9./, ]{1,12}\)")
 _MIRROR = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _CONSTANTS = frozenset(("pi", "e", "i", "∞"))
 _DECIMAL = re.compile(r"-?[0-9]*(?:\.([0-9]+))?")

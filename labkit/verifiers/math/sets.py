@@ -32,7 +32,7 @@ class _End(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """From `low` to `high`: `(a, b]` is from just above a to just above b, `[a, b)` from just below a to just below b."""
+    """From `low` to `high`: `(a, b]` goes from just above a to just above b, `[a, b)` from just below a."""
 
     low: _End
     high: _End
@@ -89,7 +89,11 @@ def _less(a: _End, b: _End) -> bool:
     """Whether an end lies before another."""
     if a.number is b.number or (a.number.form is not None and a.number.form == b.number.form):
         return a.side < b.side
-    if math.isinf(a.value) or math.isinf(b.value) or abs(a.value - b.value) > CLOSE * max(1.0, min(abs(a.value), abs(b.value))):
+    if (
+        math.isinf(a.value)
+        or math.isinf(b.value)
+        or abs(a.value - b.value) > CLOSE * max(1.0, min(abs(a.value), abs(b.value)))
+    ):
         return a.value < b.value
     raise _Undecided
 
