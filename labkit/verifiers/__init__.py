@@ -15,6 +15,7 @@ py3langid for languages):
 - `format`: None or `{"style": name}`, apart from accuracy;
 - `length`: `{"max_length": 100, "buffer": 20}`, in characters, or with `"unit": "words"`.
 
+`canonical` says when two answers are the same vote (maj@k).
 `labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
 `coin` and `first_try`, which a control experiment pays by (`labkit.verifiers.controls`).
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from labkit.errors import UserError
 from labkit.verifiers import addition, code, countdown, format, instructions, length, math, number
+from labkit.verifiers.canonical import canonical
 from labkit.verifiers.controls import CONTROLS
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
@@ -37,6 +39,7 @@ __all__ = [
     "Fault",
     "Score",
     "Verifier",
+    "canonical",
     "extract_answer",
     "find_claims",
     "get",

@@ -190,9 +190,9 @@ def _without_tags(text: str) -> Claims:
 def find_boxes(text: str) -> list[str]:
     r"""Every balanced `\boxed{...}`, in the order in which they begin; one walk over the braces, with a stack.
 
-    A box around nothing but another box is no claim of its own, nor is an empty box (`\boxed{\phantom{00}}`) next to one
-    that is filled. Where boxes stand so deep inside each other
-    that their texts together grow beyond all measure, those that begin last are kept.
+    A box around nothing but another box is no claim of its own, nor is an empty one (`\boxed{\phantom{00}}`) next to
+    a box that is filled. Where boxes stand so deep inside each other that their texts together grow beyond all measure,
+    those that begin last are kept.
     """
     if "boxed" not in text and "fbox" not in text:
         return []

@@ -51,7 +51,7 @@ class Score:
     extracted: str | None = None
     # A dict has no hash; leaving it out keeps scores usable in sets and as keys.
     parts: dict[str, float] = field(default_factory=dict, hash=False)
-    fault: Fault | None = field(default=None, repr=False)
+    fault: Fault | None = field(default=None, repr=False, compare=False)
 
 
 Verifier = Callable[[str, Any], Score]

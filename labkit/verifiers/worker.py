@@ -23,7 +23,7 @@ import struct
 import sys
 from typing import Any, BinaryIO
 
-from labkit.verifiers.guard import raised, safe_score
+from labkit.verifiers.guard import fault, safe_score
 from labkit.verifiers.score import Fault, Score
 
 __all__ = ["main", "read_frame", "write_frame"]
@@ -115,7 +115,7 @@ def _score(verifier: Any, item: bytes) -> dict[str, Any]:
             score = safe_score(verifier, completion, reference)
         leaving = score.fault is Fault.MEMORY
     except BaseException as error:  # SystemExit, KeyboardInterrupt, or a reference that cannot be loaded here
-        score, leaving = raised(error), True
+        score, leaving = fault(f"verifier raised {type(error).__name__}", Fault.RAISED), True
     return {**_plain(score), "printed": printed.getvalue()[:MAX_PRINTED], "leaving": leaving}
 
 

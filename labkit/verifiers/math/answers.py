@@ -17,9 +17,7 @@ from labkit.verifiers.math.digits import based_number, is_grouped, mixed_in_word
 from labkit.verifiers.math.expressions import Unreadable, read_expression
 from labkit.verifiers.math.kinds import (
     EMPTY,
-    INFINITY,
     INTERVALS,
-    MINUS_INFINITY,
     REALS,
     Answer,
     Assignment,

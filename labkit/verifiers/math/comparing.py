@@ -39,7 +39,7 @@ from labkit.verifiers.math.kinds import (
 from labkit.verifiers.math.measures import same_unit
 from labkit.verifiers.math.polynomials import Form
 
-__all__ = ["Judge", "compare", "settle"]
+__all__ = ["Judge", "compare", "scaled", "settle"]
 
 Judge = Callable[[str, Scalar, Scalar], bool | None]
 """`judge(relation, a, b)`: are two expressions equal (relation ""), or `a = 0` and `b = 0` the same ("=", "<", "≤")?"""
@@ -55,12 +55,12 @@ def settle(relation: str, a: Scalar, b: Scalar) -> bool | None:
         return a.tree == b.tree
     if a.form is None or b.form is None:  # too large, or undefined: equal to what is spelt alike and to nothing else
         return False
-    if _scaled(a.form, relation) == _scaled(b.form, relation):
+    if scaled(a.form, relation) == scaled(b.form, relation):
         return True
     return False if a.form.complete and b.form.complete else None
 
 
-def _scaled(form: Form, relation: str) -> dict:
+def scaled(form: Form, relation: str) -> dict:
     """The terms; of an equation up to a factor, of an inequality up to a positive one."""
     if not relation or not form.terms:
         return form.terms

@@ -277,9 +277,9 @@ class _Reader:
 
     def number(self, token: str) -> Tree:
         r"""A number, or a mixed one: `11\frac{1}{2}`, `11 1/2`."""
-        value = Fraction(token)
         if not token.isdigit():
-            return ("num", value)
+            return ("num", Fraction(token))
+        value = Fraction(int(token))
         start = self.at
         part = None
         if self.peek() == "\\frac":

@@ -1,8 +1,8 @@
 r"""What stands behind a number: units, currencies, per cent signs, and words that change it, such as `million`.
 
 A unit is told apart from its number and has one spelling; a word that counts (`million`, `dozen`) becomes a factor, one
-that calculates (`squared`, `factorial`) a sign; a noun (`7 apples`) says nothing. Everything else stays where it is, and
-the grammar then reads letters (`2\mathrm{e}`, `5xyz`) or refuses words (`5 \text{ below zero}`): nothing is dropped
+that calculates (`squared`, `factorial`) a sign; a noun (`7 apples`) says nothing. Everything else stays where it is;
+the grammar then reads letters (`2\mathrm{e}`, `5xyz`) and refuses words (`5 \text{ below zero}`). Nothing is dropped
 that may change the value.
 """
 
@@ -32,10 +32,10 @@ _SHORT_SCALES = {"k": "thousand", "K": "thousand", "M": "million", "mn": "millio
 _SIGNS = {"squared": "^{2}", "cubed": "^{3}", "factorial": "!"}
 _PERCENT_WORDS = ("percent", "per cent", "pct", "percents", "percentage", "percentage points", "percentage point")
 _REFUSED = frozenset(
-    "half halves third thirds fourth fourths quarter quarters fifth fifths sixth sixths seventh sevenths eighth eighths ninth "
-    "ninths tenth tenths hundredth hundredths thousandth thousandths millionth millionths zero not minus plus negative "
-    "mod modulo base over or to than".split()
+    "half halve third fourth quarter fifth sixth seventh eighth ninth tenth hundredth thousandth millionth zero not "
+    "minus plus negative mod modulo base over or to than".split()
 )
+"""Words that change a number otherwise than as a unit does; singular."""
 _DIRECTIONS = frozenset(
     "increase decrease gain loss profit north south east west up down above below am pm bc ad".split()
 )
@@ -75,7 +75,8 @@ _ORDINAL = re.compile(r"^([0-9]+) ?(?:\^ ?)?\{? ?(?:\\text ?)?\{? ?(?:st|nd|rd|t
 _OVER = re.compile(r" ?\\frac ?\{ ?\\text ?\{([^{}]*)\} ?\} ?\{ ?\\text ?\{([^{}]*)\} ?(\^ ?\{? ?[0-9] ?\}?)? ?\}$")
 _MAY_END_SO = re.compile(r"(?:[A-Za-z%°$€£¥₹.]|\}) ?$|\^ ?\{? ?-?[0-9] ?\}?$")
 _PIECE = re.compile(
-    r"(?P<join> ?[/*] ?| ?)(?:\\text ?\{(?P<text>[^{}]*)\}|(?P<percent>\\?%)|(?P<degree>°)|(?<![A-Za-z\\])(?P<word>[A-Za-z]+)\.?)"
+    r"(?P<join> ?[/*] ?| ?)"
+    r"(?:\\text ?\{(?P<text>[^{}]*)\}|(?P<percent>\\?%)|(?P<degree>°)|(?<![A-Za-z\\])(?P<word>[A-Za-z]+)\.?)"
     r"(?: ?\^ ?\{? ?(?P<power>-?[0-9]) ?\}?)? ?$"
 )
 _BARE_BEHIND = re.compile(r"[0-9)}\]%°]$")
@@ -278,7 +279,7 @@ def _unit(phrases: list[str], powers: list[str]) -> str | None:
                 over = "/"
             elif not name:
                 continue
-            elif not _NAME.fullmatch(name) or name.lower() in _REFUSED:
+            elif not _NAME.fullmatch(name) or name.lower().removesuffix("s") in _REFUSED:
                 return None
             elif name.lower() in _PREFIXES:
                 power = _PREFIXES[name.lower()]
