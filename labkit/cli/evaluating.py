@@ -151,7 +151,7 @@ def bench(
             metavar="PEER",
             help="Who is measured beside labkit; may be given several times. rollout: transformers, "
             "transformers-static, transformers-continuous; train: transformers; step: trl, trl-microbatch, "
-            "trl-static; verify: math-verify; none: nobody.",
+            "trl-static; verify: math-verify (its confusion matrix, too); none: nobody.",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",
