@@ -27,17 +27,20 @@ Sides = dict[str, Callable[[list[Case]], list[float]]]
 
 
 def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: int = 5, seed: int = 0) -> list[Row]:
-    """One row a verifier of `VERIFIERS`, and one for each kind of answer of `math` by math-verify.
+    """One row per verifier of `VERIFIERS`, and one per kind of answer of `math` by math-verify.
+
+    A peer that is named (`math-verify`) judges the labelled answers as well, which takes about a minute.
 
     A row: `what` ("verify"), `side` ("labkit number", "math-verify", ...), `batch` (answers a turn),
     `answers_per_second`, `seconds` (a turn; these are medians), `spread` ([fastest, slowest] turn), `right` (the share
-    of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`, `confusion` (for
-    `math` and its peer: what `confusion` says of the labelled answers, else null);
+    of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`, `confusion` (what
+    `confusion` says of `math` and of a peer that is named, else null);
     `tokens_per_second` and `ceiling_fraction` are null, for a verifier reads text and not tokens.
 
     Raises UserError for an unknown peer, and for numbers below 1.
     """
-    peers = [PEER] if peers is None else [peer.replace("_", "-") for peer in peers]
+    named = [peer.replace("_", "-") for peer in peers or []]
+    peers = [PEER] if peers is None else named
     if set(peers) - {PEER}:
         raise UserError(f"bench verify knows no peer {sorted(set(peers) - {PEER})[0]!r}; there is {PEER}")
     if min(answers, repeats) < 1:
@@ -54,7 +57,7 @@ def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: 
         rows += _race(kind, sides, size, repeats, seed)
     for row in rows:
         judges = {"labkit math": VERIFIERS["math"], PEER: peer_verdict}
-        row["confusion"] = confusion(judges[row["side"]]) if peers and row["side"] in judges else None
+        row["confusion"] = confusion(judges[row["side"]]) if named and row["side"] in judges else None
     return rows
 
 

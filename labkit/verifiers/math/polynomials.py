@@ -290,23 +290,24 @@ def _function(name: str, arguments: list[Form]) -> Form:
             if first >= 0 and first.denominator == 1:
                 step = 1 if name == "factorial" else 2
                 return _number(Fraction(math.prod(range(int(first), 0, -step))))
-        case "binom" if values[1] is not None:
-            return _binomial(arguments[0], first, values[1])
+        case "binom":
+            return _binomial(*arguments)
     return _opaque(name, arguments)
 
 
-def _binomial(top: Form, value: Fraction | None, bottom: Fraction) -> Form:
-    """`top` over `bottom`: a number, or for a small `bottom` a polynomial in `top`."""
-    if max(abs(value or 0), abs(bottom)) > MAX_FACTORIAL:
+def _binomial(top: Form, bottom: Form) -> Form:
+    """A number; for a small `bottom` a polynomial in `top`; else a quotient of factorials."""
+    n, k = top.constant(), bottom.constant()
+    if max(abs(n or 0), abs(k or 0)) > MAX_FACTORIAL:
         raise TooLarge("a binomial is too large")
-    if bottom.denominator == 1 and bottom >= 0:
-        if value is not None and value >= 0 and value.denominator == 1:
-            return _number(Fraction(math.comb(int(value), int(bottom))))
-        if bottom <= 6:
-            factors = [_add(top, _number(Fraction(-k))) for k in range(int(bottom))]
-            share = _number(Fraction(1, math.factorial(int(bottom))))
-            return functools.reduce(_multiply, factors, share)
-    return _opaque("binom", [top, _number(bottom)])
+    if k is not None and k.denominator == 1 and 0 <= k <= (6 if n is None else MAX_FACTORIAL):
+        if n is not None and n >= 0 and n.denominator == 1:
+            return _number(Fraction(math.comb(int(n), int(k))))
+        factors = [_add(top, _number(Fraction(-j))) for j in range(int(k))]
+        return functools.reduce(_multiply, factors, _number(Fraction(1, math.factorial(int(k)))))
+    rest = _add(top, _multiply(_number(Fraction(-1)), bottom))
+    below = _multiply(_function("factorial", [bottom]), _function("factorial", [rest]))
+    return _multiply(_function("factorial", [top]), _invert(below))
 
 
 _HALF, _QUARTER = Fraction(1, 2), Fraction(1, 4)
