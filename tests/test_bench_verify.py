@@ -10,6 +10,7 @@ from labkit.bench.verify import PEER, bench_verify, format_verify
 from labkit.bench.verify_cases import GROUP, KINDS, make_cases
 from labkit.errors import UserError
 from labkit.verifiers import VERIFIERS, run_verifier
+from labkit.verifiers.labelled import labelled_answers
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +42,41 @@ def test_math_is_faster_than_a_loop_over_math_verify(rows: list[dict]):
     assert ours["ratio"][PEER] > 3
 
 
+def test_a_named_peer_judges_the_labelled_answers(monkeypatch: pytest.MonkeyPatch):
+    cases = labelled_answers("math")
+    assert len(cases) >= 250
+    few = [case for case in cases if case["trap"].startswith("scale words")][:6]
+    monkeypatch.setattr("labkit.bench.verify.labelled_answers", lambda kind: few)
+    rows = bench_verify(["math_verify"], answers=4, repeats=1)
+    found = {row["side"]: row["confusion"] for row in rows if row["confusion"]}
+    right = sum(case["correct"] for case in few)
+    assert found["labkit math"] == {"right_paid": right, "right_missed": 0, "wrong_refused": 6 - right, "wrong_paid": 0}
+    theirs = found[PEER]
+    assert theirs["right_paid"] + theirs["right_missed"] == right and sum(theirs.values()) == 6
+    table = format_verify(rows).splitlines()
+    assert "wrong paid" in table[-3] and table[-1].split()[1:] == [str(n) for n in theirs.values()]
+    assert not any(row["confusion"] for row in bench_verify(answers=4, repeats=1)), "it takes a minute: only if asked"
+
+
 def test_the_table_names_the_peer(rows: list[dict]):
     table = format_verify(rows)
     assert "answers/s" in table.splitlines()[0] and f"x {PEER}" in table
 
 
 def test_alone_there_are_no_peers():
-    assert not any(row["side"].startswith(PEER) for row in bench_verify([], answers=4, repeats=1))
+    rows = bench_verify([], answers=4, repeats=1)
+    assert not any(row["side"].startswith(PEER) for row in rows)
+    assert "labelled" not in format_verify(rows)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"peers": ["trl"]}, "no peer 'trl'"), ({"answers": 0}, "1 or more")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"peers": ["trl"]}, "no peer 'trl'"),
+        ({"peers": ["math_verify"], "answers": 0}, "1 or more"),
+        ({"answers": 0}, "1 or more"),
+    ],
+)
 def test_a_wrong_choice_is_one_clear_line(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         bench_verify(**options)

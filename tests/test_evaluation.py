@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from labkit.evaluation.report import evaluate, maj_at_k, pass_at_k, summarize
 from labkit.rollouts import Rollouts
 from labkit.tasks import load_task
 from labkit.training.rows.comparisons import calibration
-from labkit.verifiers import Score
+from labkit.verifiers import VERIFIERS, Score
 from labkit.widgets.dashboard import gains
 
 
@@ -80,6 +81,15 @@ def test_a_report_counts_what_is_there():
     low, high = report.interval["pass_at_1"]
     assert 0 <= low < 0.5 < high <= 1
     assert report.well_formed == 0.0, "an answer alone has no thought: not the form that `format` asks for"
+
+
+def test_a_report_counts_votes_by_value_and_not_by_spelling():
+    answers: list[str | None] = ["72", "9", "72.0", "9", "9", "$72", "72 clips", "?"]
+    rollouts = _rollouts([a in ("72", "72.0", "$72", "72 clips") for a in answers], [1] * 8, answers)
+    task = replace(load_task("addition"), verifier=VERIFIERS["number"])
+    assert summarize([rollouts], "m", task, samples=8, seconds=1.0).maj_at_k["8"] == 1.0
+    code = replace(task, verifier=VERIFIERS["code"])
+    assert summarize([rollouts], "m", code, samples=8, seconds=1.0).maj_at_k["8"] == 0.0, "texts: three votes for 9"
 
 
 def test_evaluation_is_seeded_and_uses_held_out_problems(tiny):

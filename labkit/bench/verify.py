@@ -1,4 +1,5 @@
-"""How many answers a second each verifier judges, `math` beside a plain loop over math-verify in the same run.
+"""How many answers per second each verifier judges, `math` next to a plain loop over math-verify in the same run; and
+how often the two are right on the labelled answers of `data/verifiers`.
 
 A turn has answers that no turn before it had, in groups of eight to one reference, so what the verifiers remember helps
 as it does in training and no more. Verifiers that run here use one core; `math` hands what needs algebra to its worker
@@ -9,6 +10,7 @@ import contextlib
 import logging
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from labkit.bench.verify_cases import KINDS, Case, make_cases
 from labkit.errors import UserError
 from labkit.tables import table
 from labkit.verifiers import VERIFIERS, run_verifier
+from labkit.verifiers.labelled import labelled_answers
 
 PEER = "math-verify"
 FEWER = {"code": 20, "math": 4, "math algebra": 20}
@@ -25,16 +28,20 @@ Sides = dict[str, Callable[[list[Case]], list[float]]]
 
 
 def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: int = 5, seed: int = 0) -> list[Row]:
-    """One row a verifier of `VERIFIERS`, and one for each kind of answer of `math` by math-verify.
+    """One row per verifier of `VERIFIERS`, and one per kind of answer of `math` by math-verify.
+
+    A peer that is named (`math-verify`) judges the labelled answers as well, which takes about a minute.
 
     A row: `what` ("verify"), `side` ("labkit number", "math-verify", ...), `batch` (answers a turn),
     `answers_per_second`, `seconds` (a turn; these are medians), `spread` ([fastest, slowest] turn), `right` (the share
-    of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`;
+    of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`, `confusion` (what
+    `confusion` says of `math` and of a peer that is named, else null);
     `tokens_per_second` and `ceiling_fraction` are null, for a verifier reads text and not tokens.
 
     Raises UserError for an unknown peer, and for numbers below 1.
     """
-    peers = [PEER] if peers is None else peers
+    named = [peer.replace("_", "-") for peer in peers or []]
+    peers = [PEER] if peers is None else named
     if set(peers) - {PEER}:
         raise UserError(f"bench verify knows no peer {sorted(set(peers) - {PEER})[0]!r}; there is {PEER}")
     if min(answers, repeats) < 1:
@@ -49,7 +56,41 @@ def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: 
         if peers and kind.startswith("math"):
             sides[PEER + kind.removeprefix("math")] = _math_verify
         rows += _race(kind, sides, size, repeats, seed)
+    for row in rows:
+        judges = {"labkit math": VERIFIERS["math"], PEER: peer_verdict}
+        row["confusion"] = confusion(judges[row["side"]]) if named and row["side"] in judges else None
     return rows
+
+
+def confusion(verifier: Callable[[str, Any], Any], kind: str = "math") -> dict[str, int]:
+    """How a verifier judges the labelled answers of a kind: right ones paid or missed, wrong ones refused or paid.
+
+    An answer that it cannot judge in ten seconds counts as refused.
+    """
+    rows = labelled_answers(kind)
+    texts, references = [row["completion"] for row in rows], [row["reference"] for row in rows]
+    scores = run_verifier(verifier, texts, references, timeout=10)
+    cells = Counter((row["correct"], score.reward == 1.0) for row, score in zip(rows, scores, strict=True))
+    return {
+        "right_paid": cells[True, True],
+        "right_missed": cells[True, False],
+        "wrong_refused": cells[False, False],
+        "wrong_paid": cells[False, True],
+    }
+
+
+def peer_verdict(completion: str, reference: Any) -> float:
+    """What math-verify says of one answer; in a worker process, since some answers keep it busy for ever."""
+    return _math_verify([(completion, reference)])[0]
+
+
+def _prepare() -> None:
+    """Import math-verify and its parser before the clock runs."""
+    _math_verify([(r"\boxed{\frac{1}{2}}", "0.5")])
+
+
+peer_verdict.needs_worker = True  # type: ignore[attr-defined]
+peer_verdict.prepare_worker = _prepare  # type: ignore[attr-defined]
 
 
 def _race(kind: str, sides: Sides, size: int, repeats: int, seed: int) -> list[Row]:
@@ -126,7 +167,16 @@ def format_verify(rows: list[Row]) -> str:
         times = (f"{row['answers_per_second']:,.0f}", f"{row['seconds']:.4f}", f"{low:.4f}..{high:.4f}")
         cells.append((row["side"], str(row["batch"]), *times, f"{row['right']:.0%}", ratios))
     notes = [f"{row['side']}: {row['notes']}" for row in rows if row["notes"]]
-    return "\n".join([table(head, cells), *([""] if notes else []), *notes])
+    return "\n".join([table(head, cells), *([""] if notes else []), *notes, *_confusion_lines(rows)])
 
 
-__all__ = ["bench_verify", "format_verify"]
+def _confusion_lines(rows: list[Row]) -> list[str]:
+    compared = [row for row in rows if row.get("confusion")]
+    if not compared:
+        return []
+    counts = list(compared[0]["confusion"])
+    head = ["labelled answers", *(count.replace("_", " ") for count in counts)]
+    return ["", table(head, [[row["side"], *(str(row["confusion"][count]) for count in counts)] for row in compared])]
+
+
+__all__ = ["bench_verify", "confusion", "format_verify", "peer_verdict"]

@@ -135,7 +135,7 @@ def bench(
             metavar="PEER",
             help="What is measured next to labkit; may be given several times. rollout: transformers, "
             "transformers-static, transformers-continuous; train: transformers; step: trl, trl-microbatch, "
-            "trl-static; verify: math-verify; none: labkit alone.",
+            "trl-static; verify: math-verify (its confusion matrix, too); none: labkit alone.",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "tiny",

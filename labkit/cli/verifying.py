@@ -60,7 +60,7 @@ def verify(
             progress = sys.stderr.isatty() and len(cases) > 100
             scores = run_verifier(verifier, completions, references, timeout=timeout, progress=progress)
             for (number, *_), score in zip(cases, scores, strict=True):
-                if score.reason.startswith("verifier raised UserError"):
+                if score.fault is Fault.REFERENCE:
                     malformed += 1
                     note(f"labkit: line {number}: {score.reason.removeprefix('verifier raised UserError: ')}")
             _print([case[0] for case in cases], scores, as_json)
@@ -107,7 +107,7 @@ def _print(numbers: list[int], scores: "list[Score]", as_json: bool) -> None:
     if as_json:
         for number, score in zip(numbers, scores, strict=True):
             row = {"reward": score.reward, "reason": score.reason, "extracted": score.extracted}
-            print(json.dumps(finite(row | {"parts": score.parts, "line": number})))
+            print(json.dumps(finite(row | {"parts": score.parts, "fault": score.fault, "line": number})))
     elif scores:
         from labkit.tables import table
         from labkit.verifiers.score import quote

@@ -14,6 +14,7 @@ from labkit.models import Policy
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Task
+from labkit.verifiers import canonical
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -33,8 +34,9 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def maj_at_k(answers: list[str | None], correct: list[bool], k: int) -> float:
     """Chance that the most common answer of k samples is right, averaged over the n // k disjoint groups of k samples.
 
-    Samples without an answer do not vote; ties go to the answer that came first (Wang et al., 2023,
-    "Self-consistency"). Raises ValueError unless 1 <= k <= n.
+    `answers` are compared as text: give them in the form that `labkit.verifiers.canonical` makes of them. Samples
+    without an answer do not vote; ties go to the answer that came first (Wang et al., 2023, "Self-consistency"). Raises
+    ValueError unless 1 <= k <= n.
 
     >>> maj_at_k(["7", "7", "9", None], [True, True, False, False], 4)
     1.0
@@ -141,7 +143,7 @@ def summarize(
     rights = np.array([s.reward >= 1.0 for s in scores]).reshape(-1, samples)
     lengths = np.array([n for r in scored for n in r.lengths.tolist()])
     truncated = np.array([t for r in scored for t in r.truncated.tolist()])
-    answers = [s.extracted for s in scores]
+    answers = [canonical(task.verifier, s.extracted) for s in scores]
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
     counts = rights.sum(1)
     per_k = {k: np.array([pass_at_k(samples, int(c), k) for c in counts]) for k in ks}

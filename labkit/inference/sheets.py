@@ -13,11 +13,11 @@ from labkit.errors import UserError
 from labkit.evaluation.selection import ScoresAnswers
 from labkit.inference.curves import Point, point
 from labkit.inference.forcing import GoOn, another_line, budget_force, unless_sure
-from labkit.inference.voting import normal_form
 from labkit.models import Policy
 from labkit.rollouts import score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
+from labkit.verifiers import canonical
 from labkit.worlds.countdown.behaviours import verified
 
 RULES: dict[str, GoOn] = {"always": another_line, "unless_sure": unless_sure}
@@ -85,8 +85,8 @@ def load_sheet(file: str | Path) -> Sheet:
 
 
 def vote_of(answer: str | None, task: Task) -> str | None:
-    """What an answer is in a vote: an expression in normal form in countdown, else the text itself."""
-    return normal_form(answer) if task.name.startswith("countdown") else answer
+    """What an answer is in a vote: the form that the task's verifier gives it (`labkit.verifiers.canonical`)."""
+    return canonical(task.verifier, answer)
 
 
 def record_samples(

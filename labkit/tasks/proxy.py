@@ -49,11 +49,15 @@ def by_verifier(gold: BatchScorer, verifier: Callable[[str, Any], Any]) -> Batch
 def _number_beside(gold: Score, proxy: float) -> Score:
     parts = {**gold.parts, "gold": gold.reward}
     if not math.isfinite(proxy):
-        return Score(0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0})
-    return Score(proxy, f"reward model {proxy:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts)
+        return Score(
+            0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0}, gold.fault
+        )
+    return Score(
+        proxy, f"reward model {proxy:.3f}; gold {gold.reward:.3f}: {gold.reason}", gold.extracted, parts, gold.fault
+    )
 
 
 def _score_beside(gold: Score, proxy: Score) -> Score:
     errors = {"verifier_error": 1.0} if "verifier_error" in gold.parts | proxy.parts else {}
     reason = f"proxy {proxy.reward:g}: {proxy.reason}; gold {gold.reward:g}: {gold.reason}"
-    return Score(proxy.reward, reason, proxy.extracted, {**proxy.parts, **errors, "gold": gold.reward})
+    return Score(proxy.reward, reason, proxy.extracted, {**proxy.parts, **errors, "gold": gold.reward}, proxy.fault)

@@ -16,6 +16,7 @@ py3langid for languages):
 - `format`: None or `{"style": name}`, apart from accuracy;
 - `length`: `{"max_length": 100, "buffer": 20}`, in characters, or with `"unit": "words"`.
 
+`canonical` says when two answers are the same vote (maj@k).
 `labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
 `coin` and `first_try`, which a control experiment pays by (`labkit.verifiers.controls`).
@@ -27,16 +28,19 @@ import lazy_loader
 
 from labkit.errors import UserError
 from labkit.registry import Registry
+from labkit.verifiers.canonical import canonical
 from labkit.verifiers.extract import Claims, extract_answer, find_claims
 from labkit.verifiers.guard import safe_score, safe_scores
 from labkit.verifiers.runner import run_verifier
-from labkit.verifiers.score import Score, Verifier
+from labkit.verifiers.score import Fault, Score, Verifier
 
 __all__ = [
     "VERIFIERS",
     "Claims",
+    "Fault",
     "Score",
     "Verifier",
+    "canonical",
     "extract_answer",
     "find_claims",
     "get",

@@ -25,7 +25,9 @@ LINE_WINDOW = 1_000
 
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 _THINK_TAG = re.compile(r"</?think>")
-_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}\\]|[{}]")
+_BRACE = re.compile(r"\\{1,4}(?:boxed|fbox)\s*\{|\\[{}\\]|[{}]")
+_BLANK = re.compile(r"(?:\\(?:[hv]?phantom|[hm]space\*?) ?\{[^{}]*\}|\\(?:q?quad|square|[_,;:! ])|\\$|[\s~_?.…])*")
+"""What stands in a box that waits to be filled in."""
 _CUT_OFF = re.compile(r"<answer>|\\(?:boxed|fbox)\s*\{")
 _ANSWER_IS = re.compile(r"\bthe (?:(?:final|correct|right) )?answer is\b", re.IGNORECASE | re.ASCII)
 _SENTENCE_END = re.compile(r"\.(?=\s|$)")
@@ -188,8 +190,9 @@ def _without_tags(text: str) -> Claims:
 def find_boxes(text: str) -> list[str]:
     r"""Every balanced `\boxed{...}`, in the order in which they begin; one walk over the braces, with a stack.
 
-    A box around nothing but another box is no claim of its own. Where boxes stand so deep inside each other
-    that their texts together grow beyond all measure, those that begin last are kept.
+    A box around nothing but another box is no claim of its own, nor is an empty one (`\boxed{\phantom{00}}`) next to
+    a box that is filled. Where boxes stand so deep inside each other that their texts together grow beyond all measure,
+    those that begin last are kept.
     """
     if "boxed" not in text and "fbox" not in text:
         return []
@@ -215,7 +218,8 @@ def find_boxes(text: str) -> list[str]:
         if room < 0:
             break
         texts.append(text[start:end].strip())
-    return texts[::-1]
+    filled = [box for box in texts if len(box) > 200 or not _BLANK.fullmatch(box)]
+    return (filled or texts)[::-1]
 
 
 def _last_hashes(text: str) -> str | None:

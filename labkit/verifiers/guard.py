@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from labkit.verifiers.score import Score
+from labkit.errors import UserError
+from labkit.verifiers.score import Fault, Score
 
-__all__ = ["fault", "safe_score", "safe_scores"]
+__all__ = ["fault", "raised", "safe_score", "safe_scores"]
 
 Item = TypeVar("Item")
 
@@ -23,8 +24,8 @@ def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: 
     - NaN, infinity, None or any other result becomes reward 0 with a reason; parts that are not finite are
       left out.
 
-    Whenever the verifier was at fault `parts["verifier_error"]` is 1.0, so a run can count it and say so.
-    A verifier that never returns is not stopped here.
+    Whenever the verifier was at fault `parts["verifier_error"]` is 1.0, so a run can count it and say so, and
+    `Score.fault` says which of these it was. A verifier that never returns is not stopped here.
 
     >>> safe_score(lambda completion, reference: completion == reference, "4", "4").reward
     1.0
@@ -37,7 +38,7 @@ def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: 
     try:
         return _sound(verifier(completion, reference))
     except Exception as error:
-        return fault(f"verifier raised {type(error).__name__}{_message(error)}")
+        return raised(error)
 
 
 def safe_scores(
@@ -59,9 +60,9 @@ def safe_scores(
         if len(results) == len(completions):
             return [_sound(result) for result in results]
         reason = f"batch scorer returned {len(results)} results for {len(completions)} completions"
+        return [fault(reason, Fault.RESULT) for _ in completions]
     except Exception as error:
-        reason = f"batch scorer raised {type(error).__name__}{_message(error)}"
-    return [fault(reason) for _ in completions]
+        return [raised(error, "batch scorer") for _ in completions]
 
 
 def _sound(result: Any) -> Score:
@@ -71,16 +72,17 @@ def _sound(result: Any) -> Score:
     extracted = None if result.extracted is None else str(result.extracted)
     if reward is None:
         hint = " (is a return missing?)" if result.reward is None else ""
-        return fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}")
+        return fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}", Fault.RESULT)
     if not math.isfinite(reward):
-        return fault(f"verifier returned the reward {reward}, which is not a finite number", extracted)
+        return fault(f"verifier returned the reward {reward}, which is not a finite number", Fault.RESULT, extracted)
     named = {str(name): _number(part) for name, part in (result.parts or {}).items()}
     parts = {name: part for name, part in named.items() if part is not None and math.isfinite(part)}
     reason = str(result.reason)
     if len(parts) < len(named):
         reason += f"; parts that are not finite numbers: {', '.join(sorted(set(named) - set(parts)))}"
         parts["verifier_error"] = 1.0
-    return Score(reward, reason, extracted, parts)
+        return Score(reward, reason, extracted, parts, Fault.RESULT)
+    return Score(reward, reason, extracted, parts, result.fault)
 
 
 def _number(value: Any) -> float | None:
@@ -88,16 +90,23 @@ def _number(value: Any) -> float | None:
     return float(value) if hasattr(value, "__float__") or hasattr(value, "__index__") else None
 
 
-def fault(reason: str, extracted: str | None = None) -> Score:
+def fault(reason: str, kind: Fault, extracted: str | None = None) -> Score:
     """The score that says that the verifier, not the answer, was at fault: 0, counted in `parts`."""
-    return Score(0.0, reason, extracted, {"verifier_error": 1.0})
+    return Score(0.0, reason, extracted, {"verifier_error": 1.0}, kind)
+
+
+def raised(error: BaseException, who: str = "verifier") -> Score:
+    """The score of an exception that a verifier raised."""
+    kind = Fault.REFERENCE if isinstance(error, UserError) else Fault.RAISED
+    kind = Fault.MEMORY if isinstance(error, MemoryError) else kind
+    return fault(f"{who} raised {type(error).__name__}{_message(error)}", kind)
 
 
 def _plain(value: Any) -> str:
     return str(value) if value is None or isinstance(value, bool | float) else f"a {type(value).__name__}"
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     # A student's exception may have a __str__ that raises as well.
     try:
         text = " ".join(str(error).split())

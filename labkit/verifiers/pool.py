@@ -25,7 +25,7 @@ from typing import Any
 
 from labkit.system import cores
 from labkit.verifiers.guard import fault
-from labkit.verifiers.score import Score
+from labkit.verifiers.score import Fault, Score
 from labkit.verifiers.worker import read_frame, write_frame
 
 __all__ = ["CannotLoad", "Pool", "shared_pool"]
@@ -272,7 +272,8 @@ class _Batch:
                 return
             worker.served += 1
             fields = {key: answer[key] for key in ("reward", "reason", "extracted", "parts")}
-            self._settle(i, Score(**fields), answer["printed"])
+            kind = None if answer["fault"] is None else Fault(answer["fault"])
+            self._settle(i, Score(**fields, fault=kind), answer["printed"])
             if answer["leaving"]:
                 worker.spent = True
                 self._put_back(chunk[position + 1 :])
@@ -286,8 +287,8 @@ class _Batch:
         worker.kill()
         code = worker.close()
         if worker.timed_out:
-            return fault(f"verifier took longer than {self.timeout:g} s")
-        return fault(f"verifier ended its process (exit status {code})")
+            return fault(f"verifier took longer than {self.timeout:g} s", Fault.TIMEOUT)
+        return fault(f"verifier ended its process (exit status {code})", Fault.DIED)
 
     def _settle(self, i: int, score: Score, printed: str = "", late: bool = False) -> None:
         with self._lock:
@@ -297,7 +298,7 @@ class _Batch:
             if self._late == self.done and self._late >= GIVE_UP and self._todo:
                 reason = f"not tried: the verifier took longer than {self.timeout:g} s on each of {self._late} answers"
                 for j in self._todo:
-                    self.scores[j] = fault(reason)
+                    self.scores[j] = fault(reason, Fault.NOT_TRIED)
                 self._todo.clear()
 
     def _put_back(self, rest: list[int]) -> None:

@@ -30,7 +30,7 @@ from typing import Any
 from labkit.system import Stopped, cores, stop_thread
 from labkit.verifiers.guard import fault, safe_score
 from labkit.verifiers.pool import GIVE_UP, CannotLoad, shared_pool
-from labkit.verifiers.score import Score
+from labkit.verifiers.score import Fault, Score
 
 __all__ = ["TIMEOUT", "run_verifier"]
 
@@ -86,7 +86,7 @@ def run_verifier(
             scores, printed = shared_pool().run(payload, items, timeout, workers, tick)
     except (CannotLoad, OSError) as error:  # its module is not to be found there, or no process can be started
         if getattr(verifier, "needs_worker", False):
-            return [fault(f"no worker process for the verifier: {error}")] * len(pairs)
+            return [fault(f"no worker process for the verifier: {error}", Fault.NO_WORKER)] * len(pairs)
         return _here(verifier, pairs, timeout, progress)
     sys.stdout.write(printed)
     return scores
@@ -207,14 +207,14 @@ class _Caller:
 
 def _here(verifier: Any, pairs: list[tuple[str, Any]], timeout: float, progress: bool) -> list[Score]:
     """The scores, one after the other in a thread of this process."""
-    late = fault(f"verifier took longer than {timeout:g} s")
+    late = fault(f"verifier took longer than {timeout:g} s", Fault.TIMEOUT)
     scores: list[Score] = []
     caller = _Caller(verifier)
     with _bar(len(pairs), progress) as tick:
         for pair in pairs:
             if len(scores) >= GIVE_UP and all(score is late for score in scores):
                 reason = f"not tried: the verifier took longer than {timeout:g} s on each of {len(scores)} answers"
-                return scores + [fault(reason)] * (len(pairs) - len(scores))
+                return scores + [fault(reason, Fault.NOT_TRIED)] * (len(pairs) - len(scores))
             score = caller.score(pair, timeout)
             if score is None:
                 caller = _Caller(verifier)

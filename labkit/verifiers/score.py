@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Score", "Verifier", "quote"]
+__all__ = ["Fault", "Score", "Verifier", "quote"]
+
+
+class Fault(enum.StrEnum):
+    """Why a score says nothing about the answer: what went wrong where it was judged."""
+
+    REFERENCE = "reference"
+    """The reference is malformed (the verifier raised `UserError`)."""
+    RAISED = "raised"
+    """The verifier raised any other exception."""
+    MEMORY = "memory"
+    """The verifier ran out of memory."""
+    RESULT = "result"
+    """The verifier returned no sound score."""
+    TIMEOUT = "timeout"
+    """The verifier took too long and was stopped."""
+    DIED = "died"
+    """The verifier ended its process."""
+    NOT_TRIED = "not tried"
+    """The answers before this one all took too long, so that it was not judged."""
+    NO_WORKER = "no worker"
+    """No worker process could be started for the verifier."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +38,9 @@ class Score:
     Attributes:
         reward: what the policy is trained on; every verifier of labkit stays in [0, 1].
         reason: why, in words, on one printable line.
-        extracted: the answer that was checked, as it is written in the completion (None: there is none).
-        parts: named components of the result, for metrics; not added to the reward.
+        extracted: the answer that was judged, as it stands in the completion (None: none was found).
+        parts: named components of the judgement, for metrics; not added to the reward.
+        fault: what went wrong in judging, None where nothing did; code decides by it, never by `reason`.
 
     >>> Score(1.0, "makes 30")
     Score(reward=1.0, reason='makes 30', extracted=None, parts={})
@@ -28,6 +51,7 @@ class Score:
     extracted: str | None = None
     # A dict has no hash; leaving it out keeps scores usable in sets and as keys.
     parts: dict[str, float] = field(default_factory=dict, hash=False)
+    fault: Fault | None = field(default=None, repr=False, compare=False)
 
 
 Verifier = Callable[[str, Any], Score]

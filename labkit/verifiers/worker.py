@@ -24,7 +24,7 @@ import sys
 from typing import Any, BinaryIO
 
 from labkit.verifiers.guard import fault, safe_score
-from labkit.verifiers.score import Score
+from labkit.verifiers.score import Fault, Score
 
 __all__ = ["main", "read_frame", "write_frame"]
 
@@ -113,12 +113,18 @@ def _score(verifier: Any, item: bytes) -> dict[str, Any]:
         with contextlib.redirect_stdout(printed):
             completion, reference = pickle.loads(item)
             score = safe_score(verifier, completion, reference)
-        leaving = "MemoryError" in score.reason
+        leaving = score.fault is Fault.MEMORY
     except BaseException as error:  # SystemExit, KeyboardInterrupt, or a reference that cannot be loaded here
-        score, leaving = fault(f"verifier raised {type(error).__name__}"), True
+        score, leaving = fault(f"verifier raised {type(error).__name__}", Fault.RAISED), True
     return {**_plain(score), "printed": printed.getvalue()[:MAX_PRINTED], "leaving": leaving}
 
 
 def _plain(score: Score) -> dict[str, Any]:
     extracted = score.extracted if score.extracted is None else score.extracted[:MAX_TEXT]
-    return {"reward": score.reward, "reason": score.reason[:MAX_TEXT], "extracted": extracted, "parts": score.parts}
+    return {
+        "reward": score.reward,
+        "reason": score.reason[:MAX_TEXT],
+        "extracted": extracted,
+        "parts": score.parts,
+        "fault": score.fault,
+    }

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from labkit.paths import data_folder
 from labkit.verifiers import get, run_verifier
+from labkit.verifiers.labelled import labelled_answers
 
-ROWS = [json.loads(line) for line in (data_folder() / "verifiers/labelled.jsonl").read_text("utf-8").splitlines()]
+ROWS = labelled_answers()
 NAMES = list(dict.fromkeys(row["verifier"] for row in ROWS))
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
-from labkit.verifiers import VERIFIERS, Score, run_verifier
+from labkit.verifiers import VERIFIERS, Fault, Score, run_verifier
 from labkit.verifiers.math import symbolic
 from labkit.verifiers.math.answers import read_answer
 from labkit.verifiers.math.comparing import compare
@@ -85,10 +85,47 @@ def test_each_is_equal_to_itself() -> None:
         ("", 0.0),
         ("no idea", 0.0),
         (r"\boxed{}", 0.0),
+        (r"\boxed{} is filled with \boxed{5}", 1.0),
+        (r"\boxed{5}, not $\boxed{\phantom{00}}$", 1.0),
+        (r"\\boxed{5}", 1.0),
+        (r"\\boxed{-5}", 0.0),
+        ("5", 1.0),
+        (r"\frac{10}{2}", 1.0),
+        ("10 - 5", 1.0),
+        ("x^2 + 5", 0.0),
+        ("2x = 5", 0.0),
     ],
 )
 def test_where_the_answer_is_looked_for(completion: str, reward: float) -> None:
     assert verify(completion, "5").reward == reward
+
+
+@pytest.mark.parametrize(
+    ("completion", "reference", "reward"),
+    [
+        (r"\boxed{1} and \boxed{-2}", "1,-2", 1.0),
+        (r"\boxed{-2}\boxed{1}", r"\{1,-2\}", 1.0),
+        (r"\boxed{x=1} or \boxed{x=-2}", r"x=1 \text{ or } x=-2", 1.0),
+        (r"\boxed{1,-2} is \boxed{-2,1}", "1,-2", 1.0),
+        (r"\boxed{1} and \boxed{2}", "1,-2", 0.0),
+        (r"\boxed{1}", "1,-2", 0.0),
+        (r"\boxed{1}, \boxed{-2}, \boxed{3}", "1,-2", 0.0),
+        (r"\boxed{1} or \boxed{-2}", "1", 0.0),
+        (r"\boxed{2}, \boxed{1}", "x=1, y=2", 0.0),
+        (r"\boxed{1}, \boxed{2}", "(1,2)", 0.0),
+    ],
+)
+def test_boxes_are_the_items_of_a_list_and_two_answers_to_one_question_are_none(
+    completion: str, reference: str, reward: float
+) -> None:
+    assert verify(completion, reference).reward == reward
+
+
+@pytest.mark.parametrize(
+    "formula", [r"x^2+1", r"\frac{1}{2}", "(1, 2)", r"\sqrt{3}", "x < 3", r"\{1, 2\}", ".5", "-7", "y=2x"]
+)
+def test_a_completion_that_is_one_formula_is_its_answer(formula: str) -> None:
+    assert verify(formula, formula).reward == verify(f" {formula}\n", formula).reward == 1.0
 
 
 def test_reasons_say_why() -> None:
@@ -96,6 +133,7 @@ def test_reasons_say_why() -> None:
     assert verify("no idea", "5") == Score(0.0, "no answer found", None, {"parsed": 0.0, "value": 0.0})
     assert verify(r"\boxed{7}", "5") == Score(0.0, "'7' is not '5'", "7", {"parsed": 1.0, "value": 0.0})
     assert verify(r"\boxed{7}", 7) == Score(1.0, "the answer is '7'", "7", {"parsed": 1.0, "value": 1.0})
+    assert verify(boxed(r"\prod_{i=1}^{10^9} i"), "5").reason.endswith("a product has more than 1000 factors")
     assert "a power is too large" in verify(r"\boxed{9^{9^9}}", "5").reason
     assert verify(r"\boxed{9^9^}", "5").parts["parsed"] == 0.0
 
@@ -104,7 +142,8 @@ def test_reasons_say_why() -> None:
 def test_a_malformed_reference_is_said(reference: object) -> None:
     with pytest.raises(UserError, match="a math reference is"):
         verify("5", reference)
-    assert run_verifier(verify, ["5"], [reference])[0].parts == {"verifier_error": 1.0}
+    (score,) = run_verifier(verify, ["5"], [reference])
+    assert score.parts == {"verifier_error": 1.0} and score.fault is Fault.REFERENCE
 
 
 # -------------------------------------------------------------------------------------------- the batch
@@ -223,6 +262,40 @@ SIGNS = [
     "or",
 ]
 COMMANDS = [
+    *[
+        "\\text{ million}",
+        "\\text{ squared}",
+        "\\mathrm{",
+        "\\cap ",
+        "\\setminus ",
+        "\\R ",
+        "\\choose ",
+        "\\over ",
+        "\\dot{",
+    ],
+    *[
+        "\\overline{",
+        "0.333...",
+        "\\prod_{i=1}^{10^9}",
+        "^\\circ",
+        "\\cos ",
+        "\\textcolor{red}{",
+        "\\color{",
+        "\\phantom{",
+    ],
+    *[
+        "\\lfloor ",
+        "\\rfloor ",
+        "\\ne ",
+        "\\approx ",
+        "\\pm ",
+        "_{\\text{eight}}",
+        " base 2",
+        " dozen",
+        " km/h",
+        "_5C_2",
+        "!!",
+    ],
     "\\frac",
     "\\sqrt",
     "\\{",
@@ -302,6 +375,26 @@ HUGE = [
     "1 or " * 200,
     "±" * 100,
     "1000" + ",000" * 240,
+    r"\prod_{i=1}^{10^9} i",
+    r"\prod_{i=1}^{9^{9^9}} i",
+    r"\prod^{10^{12}}_{k=3} \frac{k}{k+1}",
+    "(9!!)!!" + "!" * 200,
+    r"\binom{9^9}{9^8}",
+    "9" * 400 + r"\text{ million}",
+    "0." + "12" * 300 + "...",
+    "|" + "x-" * 300 + "1|<2",
+    "<".join("xyz" * 60),
+    r"(0,1)\cup" * 80 + "(2,3)",
+    r"\mathbb{R}\setminus\{" + ",".join(map(str, range(200))) + r"\}",
+    r"\textcolor{red}{" * 60 + "5" + "}" * 60,
+    r"\sin " * 150 + r"30^\circ",
+    r"\arcsin" * 100 + "{2}",
+    r"\color{" * 120,
+    "1≈" * 300 + "2",
+    r"5\text{ million}" * 40,
+    "m^2" * 300,
+    "_5C_" * 200,
+    r"{1 \choose " * 30 + "2" + "}" * 30,
 ]
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from labkit.errors import UserError
-from labkit.paths import data_folder
 from labkit.verifiers import format, get, number
 from labkit.verifiers.adapters import (
     as_open_instruct_verifier,
@@ -17,11 +16,9 @@ from labkit.verifiers.adapters import (
     as_trl_reward,
     as_verl_compute_score,
 )
+from labkit.verifiers.labelled import labelled_answers
 
-LINES = (data_folder() / "verifiers/labelled.jsonl").read_text("utf-8").splitlines()
-ROWS = {
-    name: [r for r in map(json.loads, LINES) if r["verifier"] == name] for name in ("number", "countdown", "format")
-}
+ROWS = {name: labelled_answers(name) for name in ("number", "countdown", "format")}
 
 
 def raises(completion: str, reference: object) -> float:

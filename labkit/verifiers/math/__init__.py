@@ -2,8 +2,9 @@ r"""Equivalence of mathematical answers: numbers, expressions, sets, intervals, 
 
 Three steps, each only for what the one before left open:
 
-1. `answers` reads both texts (`latex` tidies them first); `comparing` settles structure, and exact normal forms
-   (`polynomials`) settle rational numbers, square roots and polynomials: microseconds, in this process.
+1. `answers` reads both texts (`latex` tidies them first, `measures` and `digits` read units and numbers, `relations`
+   and `sets` what is solved or put together); `comparing` settles structure, and exact normal forms (`polynomials`)
+   settle rational numbers, square roots and polynomials: microseconds, in this process.
 2. What needs algebra (`\sin 2x` and `2\sin x\cos x`) is decided by sympy and math-verify's LaTeX parser in a worker
    process (`symbolic`), killed when it takes longer than the time limit; verdicts are remembered.
 3. What nobody could decide scores 0, and `parts["undecided"]` = 1 counts it.
@@ -12,10 +13,14 @@ A model's text is never run: not even sympy's parser sees it, since that one exe
 and other giants are refused by their size before anything is computed.
 
 Rounding: none, 1.414 is not `\sqrt2`. The other rules of what is equal stand in `labkit.verifiers.math.comparing`.
+
+Several boxes: all of them must be the answer, since two different answers to one question score 0. Where the reference
+is a list or a set, they may be its items instead. A completion that is one formula and nothing else is its answer.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,22 +29,27 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.verifiers.extract import find_claims
-from labkit.verifiers.guard import fault
+from labkit.verifiers.guard import raised
 from labkit.verifiers.math import symbolic
-from labkit.verifiers.math.answers import Answer, Scalar, read_answer
+from labkit.verifiers.math.answers import MAX_ITEMS, Answer, Assignment, Group, Scalar, Words, read_answer
 from labkit.verifiers.math.comparing import compare, settle
+from labkit.verifiers.math.measures import is_word
 from labkit.verifiers.runner import TIMEOUT, run_verifier
-from labkit.verifiers.score import Score, quote
+from labkit.verifiers.score import Fault, Score, quote
 
 __all__ = ["run_batch", "verify"]
 
 MAX_REMEMBERED = 20_000
+MAX_BARE = 200
+"""Characters of a completion that may be a formula and nothing else."""
 MAX_PENDING = 200
 """Open questions about one answer that are put to the workers; an answer that raises more is not decided."""
 _MISSING = {
     "none": "no answer found",
     "cut off": "the answer is cut off: its tag or box is never closed",
 }
+_PROSE = re.compile(r"\n|<[/|A-Za-z]|^[-*] ")
+_LETTERS = re.compile(r"(?<![A-Za-z\\])(?!sqrt|sin|cos|tan|log|exp|abs)[A-Za-z]{3,}")
 Question = tuple[str, Any, Any]
 
 
@@ -78,7 +88,7 @@ def run_batch(
         try:
             cases.append(_read_case(completion, reference))
         except UserError as error:
-            cases.append(fault(f"verifier raised UserError: {error}"))
+            cases.append(raised(error))
     return _finish(cases, timeout, workers, progress)
 
 
@@ -87,7 +97,7 @@ verify.run_batch = run_batch  # type: ignore[attr-defined]
 
 @dataclass
 class _Case:
-    """One completion on its way to a score."""
+    """One completion on its way to a score. Where boxes are items of one answer, `claims` is that answer alone."""
 
     texts: tuple[str, ...]
     claims: list[Answer]
@@ -98,8 +108,28 @@ class _Case:
 
 def _read_case(completion: str, reference: Any) -> _Case:
     wanted = _read_reference(reference)
+    target = read_answer(wanted)
     kind, texts = find_claims(completion, fallback="formula")
-    return _Case(texts, [read_answer(text) for text in texts], wanted, read_answer(wanted), _MISSING.get(kind, ""))
+    if kind in ("number", "formula", "none") and (formula := _bare_formula(completion)):
+        texts = (formula,)
+    claims = [read_answer(text) for text in texts]
+    if 1 < len(texts) <= MAX_ITEMS and _has_items(target) and not any(map(_has_items, claims)):
+        texts, claims = (", ".join(texts),), [Group("list", tuple(claims))]
+    return _Case(texts, claims, wanted, target, _MISSING.get(kind, ""))
+
+
+def _has_items(answer: Answer) -> bool:
+    value = answer.value if isinstance(answer, Assignment) else answer
+    return isinstance(value, Group) and value.kind in ("list", "{}") and len(value.items) > 1
+
+
+def _bare_formula(completion: str) -> str | None:
+    """The completion, where it is one line that reads as a formula from end to end."""
+    text = completion.strip()
+    if len(text) > MAX_BARE or _PROSE.search(text) or any(map(is_word, _LETTERS.findall(text))):
+        return None
+    answer = read_answer(text)
+    return None if isinstance(answer, Words) or _unread(answer) or text.isalpha() else text
 
 
 def _read_reference(reference: Any) -> str:
@@ -206,9 +236,9 @@ class _Memory:
         scores = run_verifier(symbolic.decide, relations, sides, **options)
         with self._lock:
             for question, score in zip(new, scores, strict=True):
-                if score.reason.startswith("not tried"):
+                if score.fault is Fault.NOT_TRIED:
                     continue
-                unsure = "verifier_error" in score.parts and "verifier raised" not in score.reason
+                unsure = score.fault is not None and score.fault is not Fault.RAISED  # raised: no mathematics
                 self._verdicts[question] = None if unsure else score.reward == 1.0
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)

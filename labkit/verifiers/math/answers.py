@@ -1,98 +1,67 @@
-r"""What an answer is: an expression, words, a set, an interval, a tuple, a matrix, an equation or an inequality.
+r"""What an answer is: text becomes an expression, words, a set, an interval, a tuple, a matrix, an equation.
 
-`read_answer` turns text into one of these. Brackets, commas and relation signs are split here, so that `(1,2)`,
-`(1,2]`, `[1,2]` and `\{1,2\}` are different things from the start; what lies between them is read by `expressions`.
-Everything has a reading: what is not understood becomes a `Scalar` without a tree, which equals only what is spelt
-like it.
+`read_answer` turns text into one of the kinds of `labkit.verifiers.math.kinds`. Brackets, commas and relation signs are
+split here, so that `(1,2)`, `(1,2]`, `[1,2]` and `\{1,2\}` are different things from the start; what lies between them
+is read by `expressions`, what relation signs say by `relations`. Everything has a reading: what is not understood
+becomes a `Scalar` without a tree, which equals only what is spelt like it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import lru_cache
 
-from labkit.verifiers.math.expressions import Tree, Unreadable, negative, read_expression
+from labkit.verifiers.math import relations
+from labkit.verifiers.math.digits import based_number, is_grouped, mixed_in_words, plain_numbers
+from labkit.verifiers.math.expressions import Unreadable, read_expression
+from labkit.verifiers.math.kinds import (
+    EMPTY,
+    INTERVALS,
+    REALS,
+    Answer,
+    Assignment,
+    Equation,
+    Group,
+    Scalar,
+    Words,
+    of_tree,
+    spelling,
+    unread,
+)
 from labkit.verifiers.math.latex import MAX_LENGTH, ROW, tidy
-from labkit.verifiers.math.measures import split_unit
-from labkit.verifiers.math.polynomials import Form, TooLarge, normal_form
+from labkit.verifiers.math.measures import is_word, split_unit
+from labkit.verifiers.math.sets import combine
+from labkit.verifiers.math.symbolic import oversized
 
 __all__ = ["Answer", "Assignment", "Equation", "Group", "Scalar", "Words", "read_answer"]
 
 MAX_ITEMS = 40
 """Items of a set, tuple or matrix; an answer with more is compared as a string."""
+MAX_SIDES = 6
 
-
-@dataclass(frozen=True)
-class Scalar:
-    """A number or expression. `tree` is None where it could not be read, `form` where it is too large or undefined.
-
-    `source` is the text without spaces; `text` keeps them where there is no tree.
-    """
-
-    source: str
-    tree: Tree | None = None
-    form: Form | None = None
-    unit: str = ""
-    problem: str = ""
-    text: str = field(default="", compare=False)
-
-    @property
-    def percent(self) -> bool:
-        return self.unit == "%"
-
-
-@dataclass(frozen=True)
-class Words:
-    """Text, in lower case."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Several answers: `kind` is the pair of brackets, `list` (commas alone), `{}` (a set), `union` or `matrix`."""
-
-    kind: str
-    items: tuple[Answer, ...]
-    shape: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """`name = value`, and `x in S`, which gives x the value S."""
-
-    name: str
-    value: Answer
-
-
-@dataclass(frozen=True)
-class Equation:
-    """`left = 0` (or `left < 0`, `left <= 0`), for what does not give one symbol a value."""
-
-    relation: str
-    left: Scalar
-
-
-Answer = Scalar | Words | Group | Assignment | Equation
-
-EMPTY = Group("{}", ())
-_INFINITY = ("sym", "∞")
+_PLAIN = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,50})?")
 _JOIN = re.compile(r"\\text ?\{ ?,? ?(and|or) ?\}|,? (and|or) ")
+_JOINED_TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
 _NO_SOLUTION = re.compile(
-    r"∅|\\\{ ?\\\}|(?:\\text ?\{)?(?:there (?:is|are) )?no (?:real )?solutions?\}?", re.IGNORECASE
+    r"∅|\\\{ ?\\\}|(?:\\text ?\{ ?)?(?:there (?:is|are) )?no (?:real )?solutions?[ .]*\}?", re.IGNORECASE
 )
-_WORDS = re.compile(r"(?:[Yy]es|[Nn]o|[Oo]dd|[Aa]ll|[A-Za-z][A-Za-z' -]{3,}|\(?\\text ?\{[^{}]*\}\)?[ .!]*)")
+_REALS = re.compile(r"\\R|(?:\\text ?\{ ?)?all (?:the )?real (?:numbers?|values?)(?: of [a-z])?[ .]*\}?", re.IGNORECASE)
+_REALS_SIGNED = re.compile(r"\\R ?(?:[_^] ?\{? ?(?P<sign>[-+*]) ?\}?|_ ?\{ ?(?P<relation>[<>≤≥≠]) ?0 ?\})")
+_WORDS = re.compile(r"[Yy]es|[Nn]o|[Oo]dd|[Aa]ll|[A-Za-z][A-Za-z' -]{2,}|\(?\\text ?\{[^{}]*\}\)?[ .!]*")
 _TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
 _CHOICES = re.compile(r"\\text ?\{ ?([A-Z](?:(?: ?, ?| and | or |, and )[A-Z])+) ?\}")
-_REPEATING = re.compile(r"([0-9]{0,20})\.([0-9]{0,20})(?:\\(?:overline|bar) ?\{([0-9]{1,20})\}|\(([0-9]{1,20})\))")
-_MATRIX = re.compile(
-    r"[(\[]? ?\\begin ?\{(?:[pbB]?matrix|smallmatrix|array)\}(?: ?\{[clr| ]*\})?(.*)\\end ?\{[A-Za-z]+\} ?[)\]]?"
-)
-_FUNCTION = re.compile(r"[A-Za-z]'*\([A-Za-z, ]{1,12}\)")
-_RELATION = re.compile(r"\\in(?![A-Za-z])|\\notin|[=≈<>≤≥≠]")
-_MIRROR = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _CHOICE = re.compile(r"\(?([A-H])[).]")
+_MATRIX = re.compile(
+    r"[(\[]? ?\\begin ?\{(?:[pbB]?matrix|smallmatrix|array)\}(?: ?\{[clr|@ ]*\})?(.*)\\end ?\{[A-Za-z]+\} ?[)\]]?"
+)
+_SYSTEM = re.compile(
+    r"(?:\\\{ ?)?\\begin ?\{(?:cases|aligned|align\*?|array)\}(?: ?\{[clr ]*\})?(.*)\\end ?\{[a-z]+\*?\}"
+)
+_RELATION = re.compile(r"\\in(?![A-Za-z])|\\notin|[=≈<>≤≥≠]")
+_OPERATIONS = {"\\cup": "∪", "\\cap": "∩", "\\setminus": "∖"}
+_OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![A-Za-z])|(?<=\\R) ?- ?(?=\\\{)")
+_BUILDER = re.compile(r"(?P<name>[A-Za-z])(?: ?\\in ?(?P<domain>[^|:]*?))? ?[|:](?P<condition>.*)")
 
 
 def read_answer(text: str) -> Answer:
@@ -112,56 +81,71 @@ def read_answer(text: str) -> Answer:
 
 @lru_cache(maxsize=8192)
 def _read_short(text: str) -> Answer:
+    if _PLAIN.fullmatch(text):
+        return of_tree(text, read_expression(text))
     text = tidy(text)
-    text = _CHOICES.sub(r"\1", text)
-    joined = _JOIN.sub(lambda found: "∨" if "or" in (found.group(1), found.group(2)) else "∧", text)
-    return _read(joined, 0)
+    if "and" in text or "or" in text:
+        text = mixed_in_words(_CHOICES.sub(r"\1", text))
+        text = _JOIN.sub(lambda found: "∨" if "or" in (found.group(1), found.group(2)) else "∧", text)
+        text = _JOINED_TEXT.sub(_apart, text)
+    return _read(text, 0)
+
+
+def _apart(found: re.Match[str]) -> str:
+    r"""`\text{Ann∧Bob}` is two texts: signs that join stand outside of text."""
+    parts = re.split("([∧∨])", found.group(1))
+    return "".join(part if part in ("∧", "∨") else f"\\text{{{part}}}" if part.strip() else "" for part in parts)
 
 
 def _read(text: str, depth: int) -> Answer:
     text = text.strip()
     if depth > 6:
-        return Scalar(_key(text), problem="brackets are too deep inside each other")
-    if _NO_SOLUTION.fullmatch(text):
-        return EMPTY
-    if _WORDS.fullmatch(text) and not _choice(text):
-        plain = _TEXT.sub(r" \1 ", text).lower().replace("(", " ").replace(")", " ")
-        return Words(" ".join(plain.split()).strip(" .!"))
+        return unread(text, "brackets are too deep inside each other")
+    fixed = _named(text)
+    if fixed is not None:
+        return fixed
+    system = _SYSTEM.fullmatch(text) if "\\begin" in text else None
+    if system and ("=" in text or ">" in text or "<" in text):
+        text = "∧".join(row.replace("&", " ").strip(" ,;") for row in system.group(1).split(ROW) if row.strip(" ,;"))
     items, separators = _split(text, ",;∨∧")
-    if len(items) > 1 and not _is_number_with_commas(text):
+    if len(items) > 1 and not is_grouped(text):
         return _several(items, separators, depth)
     relation = _relation(text, depth)
     if relation is not None:
         return relation
-    pieces = _split_words(text, "\\cup")
-    if len(pieces) > 1 and len(pieces) <= MAX_ITEMS:
-        return Group("union", tuple(_read(piece, depth + 1) for piece in pieces))
-    if text == "\\R":
-        return Group("()", (_scalar("-∞"), _scalar("∞")))
-    matrix = _MATRIX.fullmatch(text)
+    combined = _combination(text, depth)
+    if combined is not None:
+        return combined
+    matrix = _MATRIX.fullmatch(text) if "\\begin" in text else None
     if matrix:
         return _matrix(matrix.group(1), depth)
     brackets = _brackets(text)
     if brackets is not None:
         return _bracketed(text, brackets, depth)
-    if "±" in text and text.count("±") == 1:
+    if text.count("±") == 1:
         return Group("list", tuple(_scalar(text.replace("±", sign).lstrip("+")) for sign in "+-"))
     return _scalar(text)
 
 
-def _key(text: str) -> str:
-    return re.sub(r"([_^])\{([0-9A-Za-z])\}", r"\1\2", "".join(text.split()))
-
-
-def _as_fraction(found: re.Match[str]) -> str:
-    r"""`0.1\overline{6}` as a fraction: with n digits before the r that repeat, over 10^n (10^r - 1)."""
-    whole, fixed, repeated = found.group(1) or "0", found.group(2), found.group(3) or found.group(4)
-    over = int(whole + fixed + repeated) - int(whole + fixed)
-    return f"\\frac{{{over}}}{{{10 ** len(fixed) * (10 ** len(repeated) - 1)}}}"
-
-
-def _choice(text: str) -> re.Match[str] | None:
-    return _CHOICE.fullmatch(_TEXT.sub(r"\1", text).strip())
+def _named(text: str) -> Answer | None:
+    """Answers with a name: words, no solution, all real numbers."""
+    if text[:1].isdigit():
+        return None
+    if _NO_SOLUTION.fullmatch(text):
+        return EMPTY
+    if _REALS.fullmatch(text):
+        return REALS
+    if _WORDS.fullmatch(text) and not _CHOICE.fullmatch(_TEXT.sub(r"\1", text).strip()):
+        plain = _TEXT.sub(r" \1 ", text)
+        if any(c.isdigit() for c in plain) or (len(plain.strip()) == 1 and "\\" in text):
+            return _scalar(plain.strip(" ()"))  # \text{5}, \text{E}
+        if "\\" in text or any(is_word(word) or word.lower() in ("no", "none") for word in re.split("[ '-]", plain)):
+            return Words(" ".join(plain.lower().replace("(", " ").replace(")", " ").split()).strip(" .!"))
+    signed = _REALS_SIGNED.fullmatch(text) if text.startswith("\\R") else None
+    if signed:
+        relation = signed["relation"] or {"+": ">", "-": "<", "*": "≠"}[signed["sign"]]
+        return _read(f"x{relation}0", 0).value  # type: ignore[union-attr]
+    return None
 
 
 # ----------------------------------------------------------------------------------------------- brackets
@@ -169,6 +153,8 @@ def _choice(text: str) -> re.Match[str] | None:
 
 def _split(text: str, separators: str) -> tuple[list[str], str]:
     """The pieces between separators that stand outside all brackets, and the separators."""
+    if not any(separator in text for separator in separators):
+        return [text], ""
     pieces, found, depth, start = [], "", 0, 0
     for place, character in enumerate(text):
         if character in "([{":
@@ -182,22 +168,10 @@ def _split(text: str, separators: str) -> tuple[list[str], str]:
     return [*pieces, text[start:].strip()], found
 
 
-def _split_words(text: str, command: str) -> list[str]:
-    if command not in text:
-        return [text]
-    return _split(re.sub(re.escape(command) + "(?![A-Za-z])", "\0", text), "\0")[0]
-
-
-def _is_number_with_commas(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(?:\\?\$)? ?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,])[^,;∨∧]*", text) is not None
-
-
 def _brackets(text: str) -> str | None:
     r"""The kind of the brackets around the whole text, if one pair of them stands there."""
     opening = "{" if text.startswith("\\{") else text[:1]
-    if opening not in ("(", "[", "{") or (opening == "{" and not (text.startswith("\\{") and text.endswith("\\}"))):
-        return None
-    if text[-1] not in ")]}":
+    if opening not in ("(", "[", "{") or text[-1] not in ")]}":
         return None
     depth = 0
     for place, character in enumerate(text):
@@ -208,21 +182,38 @@ def _brackets(text: str) -> str | None:
 
 
 def _bracketed(text: str, kind: str, depth: int) -> Answer:
-    width = 2 if kind == "{}" else 1
-    inside = text[width:-width].strip()
-    if kind == "{}":
-        builder = re.fullmatch(r"([A-Za-z]) ?[|:](.*)", inside)
+    escaped = text.startswith("\\{")
+    inside = text[1 + escaped : -1].rstrip("\\").strip() if escaped else text[1:-1].strip()
+    if kind == "{}" and escaped:
+        builder = _BUILDER.fullmatch(inside)
         if builder:
-            condition = _read(builder.group(2), depth + 1)
-            return condition.value if isinstance(condition, Assignment) else condition
-    items, _ = _split(inside, ",;")
-    if len(items) == 1 and kind in ("()", "{}"):
+            return _built(text, builder, depth)
+    items, _ = _split(inside, ",;∧")
+    if len(items) == 1 and (kind == "()" or (kind == "{}" and not escaped)):
         inner = _read(inside, depth + 1)
-        if kind == "()":
-            return _scalar(text) if isinstance(inner, Scalar) else inner
+        return _scalar(text) if isinstance(inner, Scalar) else inner
     if len(items) > MAX_ITEMS or (kind not in ("{}", "()", "[]") and len(items) != 2):
-        return Scalar(_key(text), problem="brackets that do not match")
-    return Group(kind, tuple(_read(item, depth + 1) for item in items if item))
+        return unread(text, "brackets that do not match")
+    read = tuple(_read(item, depth + 1) for item in items if item)
+    return Group(kind, _flat(read) if kind == "{}" else read)
+
+
+def _flat(items: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    r"""The items of a set with `±` among them: `\{1 \pm \sqrt5, -2\}` has three."""
+    return tuple(
+        x for item in items for x in (item.items if isinstance(item, Group) and item.kind == "list" else (item,))
+    )
+
+
+def _built(text: str, builder: re.Match[str], depth: int) -> Answer:
+    r"""`\{x \in \mathbb{R} \mid x > 2\}`."""
+    domain = builder["domain"]
+    condition = _read(builder["condition"], depth + 1)
+    if domain is not None:
+        within = _read(domain, depth + 1)
+        if within != REALS or not isinstance(condition, Assignment):
+            return unread(text, "a set of numbers that are not all real")
+    return condition.value if isinstance(condition, Assignment) else condition
 
 
 def _matrix(body: str, depth: int) -> Answer:
@@ -230,8 +221,26 @@ def _matrix(body: str, depth: int) -> Answer:
     cells = [[cell.strip() for cell in row.split("&")] for row in rows if row]
     flat = [cell for row in cells for cell in row]
     if not cells or len({len(row) for row in cells}) > 1 or len(flat) > MAX_ITEMS:
-        return Scalar(_key(body), problem="a matrix with rows of different lengths")
+        return unread(body, "a matrix with rows of different lengths")
     return Group("matrix", tuple(_read(cell, depth + 1) for cell in flat), (len(cells), len(cells[0])))
+
+
+def _combination(text: str, depth: int) -> Answer | None:
+    """Sets joined, cut or taken away from each other: worked out where they are sets of numbers."""
+    signs = [_OPERATIONS.get(found.group(), "∖") for found in _OPERATION.finditer(text)] if "\\" in text else []
+    if not signs or len(signs) >= MAX_ITEMS:
+        return None
+    pieces, _ = _split(_OPERATION.sub("\0", text), "\0")
+    if len(pieces) != len(signs) + 1 or not all(pieces):
+        return None
+    if {"∪", "∩"} <= set(signs):
+        return unread(text, "unions and intersections without brackets")
+    total = _read(pieces[0], depth + 1)
+    for sign, piece in zip(signs, pieces[1:], strict=True):
+        other = _read(piece, depth + 1)
+        whole = (*total.items, other) if isinstance(total, Group) and total.kind == sign == "∪" else (total, other)
+        total = combine(sign, total, other) or Group(sign, whole)
+    return total
 
 
 # ---------------------------------------------------------------------------------------------- relations
@@ -240,35 +249,26 @@ def _matrix(body: str, depth: int) -> Answer:
 def _several(items: list[str], separators: str, depth: int) -> Answer:
     """A list: of values, or of relations that share a symbol."""
     if len(items) > MAX_ITEMS:
-        return Scalar(_key(",".join(items)), problem=f"more than {MAX_ITEMS} items")
+        return unread(",".join(items), f"more than {MAX_ITEMS} items")
     read = [_read(item, depth + 1) for item in items if item]
     if len(read) == 1:
         return read[0]
+    first = read[0] if read else None
     if all(isinstance(item, Assignment) for item in read):
         values = tuple(item.value for item in read)  # type: ignore[union-attr]
         if len({item.name for item in read}) == 1:  # type: ignore[union-attr]
-            if not all(isinstance(value, Group) and value.kind in _INTERVALS for value in values):
-                return Assignment(read[0].name, Group("list", values))  # type: ignore[union-attr]
-            if "∧" in separators or set(separators) == {","}:
-                both = _intersection(*values) if len(values) == 2 else None  # type: ignore[arg-type]
-                return Assignment(read[0].name, both or Group("intersection", values))  # type: ignore[union-attr]
-            return Assignment(read[0].name, Group("union", values))  # type: ignore[union-attr]
-    elif isinstance(read[0], Assignment) and all(isinstance(item, Scalar | Words) for item in read[1:]):
+            sets = [isinstance(value, Group) and value.kind in (*INTERVALS, "∪") for value in values]
+            if not all(sets):
+                return Assignment(first.name, Group("list", values))  # type: ignore[union-attr]
+            both = relations.joined(values, separators)
+            return Assignment(first.name, both or Group("∪" if "∨" in separators else "∩", values))  # type: ignore[union-attr]
+    elif isinstance(first, Assignment) and all(isinstance(item, Scalar | Words) for item in read[1:]):
+        if "≠" in items[0]:  # x ≠ 1, 2
+            points = Group("list", tuple(_read(item, depth + 1) for item in (items[0].partition("≠")[2], *items[1:])))
+            return relations.inequation(first.name, points) or unread(",".join(items), "values that it does not have")
         # x = 1, 2: the name is said once
-        return Assignment(read[0].name, Group("list", (read[0].value, *read[1:])))
-    return Group("list", tuple(read))
-
-
-_INTERVALS = ("()", "[]", "(]", "[)")
-
-
-def _intersection(a: Group, b: Group) -> Group | None:
-    """x > 1 and x < 2 as one interval, when one of them bounds from below and the other from above."""
-    low = next((g for g in (a, b) if g.items[0].tree not in (_INFINITY, negative(_INFINITY))), None)  # type: ignore[union-attr]
-    high = next((g for g in (a, b) if g.items[1].tree != _INFINITY), None)  # type: ignore[union-attr]
-    if low is None or high is None or low is high:
-        return None
-    return Group(low.kind[0] + high.kind[1], (low.items[0], high.items[1]))
+        return Assignment(first.name, Group("list", _flat((first.value, *read[1:]))))
+    return Group("list", _flat(tuple(read)))
 
 
 def _relation(text: str, depth: int) -> Answer | None:
@@ -285,108 +285,47 @@ def _relation(text: str, depth: int) -> Answer | None:
     if not signs:
         return None
     pieces.append(text[start:].strip())
-    unread = Scalar(_key(text), problem="a relation that could not be read")
-    if not all(pieces) or len(pieces) > 6:
-        return unread
+    if not pieces[0] and signs[0] in ("=", "≈"):  # = 5
+        pieces, signs = pieces[1:], signs[1:]
+        if not signs:
+            return _read(pieces[0], depth + 1)
+    if not all(pieces) or len(pieces) > MAX_SIDES:
+        return unread(text, "a relation that could not be read")
     sides = [_read(piece, depth + 1) for piece in pieces]
+    return _said(pieces, signs, sides) or unread(text, "a relation that could not be read")
+
+
+def _said(pieces: list[str], signs: list[str], sides: list[Answer]) -> Answer | None:
     if set(signs) <= {"=", "≈"}:
-        return _equality(pieces, sides) or unread
+        return relations.equality(pieces, signs, sides)
     if signs == ["\\in"]:
         return Assignment(pieces[0], sides[1])
     if set(signs) <= set("<≤") or set(signs) <= set(">≥"):
-        return _inequality(signs, sides) or unread
-    if signs == ["≠"] and (name := _name(pieces[0], sides[0])) and isinstance(sides[1], Scalar):
-        below, above = Group("()", (_scalar("-∞"), sides[1])), Group("()", (sides[1], _scalar("∞")))
-        return Assignment(name, Group("union", (below, above)))
-    return unread
-
-
-def _name(piece: str, side: Answer) -> str | None:
-    """What stands for a quantity: x, f(x), (x, y), a word, a sign that is no part of an expression."""
-    if isinstance(side, Words):
-        return side.text
-    if isinstance(side, Group):
-        return _key(piece) if all(_name("", item) for item in side.items) and side.items else None
-    if isinstance(side, Scalar):
-        if side.tree is None and not any(c.isdigit() for c in piece):
-            return _key(piece)
-        if side.tree and side.tree[0] == "sym" and side.tree[1] not in ("pi", "e", "∞"):
-            return side.tree[1]
-        if _FUNCTION.fullmatch(piece):
-            return _key(piece)
-    return None
-
-
-def _equality(pieces: list[str], sides: list[Answer]) -> Answer | None:
-    """A chain of equal sides: the value of a name, or one value where all sides are equal; else an equation."""
-    names = [_name(piece, side) for piece, side in zip(pieces, sides, strict=True)]
-    values = [side for side, name in zip(sides, names, strict=True) if name is None]
-    if not values:  # y = x: the first is the name
-        values, names = [sides[-1]], names[:-1]
-    named = [name for name in names if name]
-    forms = {value.form.key() if isinstance(value, Scalar) and value.form else repr(value) for value in values}
-    if len(forms) == 1:
-        return Assignment(named[0], values[-1]) if named else values[-1]
-    scalars = [side for side in sides if isinstance(side, Scalar) and side.tree]
-    if len(sides) == 2 and len(scalars) == 2:
-        return Equation("=", _difference(*scalars))
-    # x = 2 + 3 = 5 with a side that is no rational number: what it ends with is what it says.
-    if named and len(scalars) == len(sides) and not any(v.form is None or v.form.symbols() for v in values):  # type: ignore[union-attr]
-        return Assignment(named[0], values[-1]) if len({v.form.key() for v in values}) == 1 else None  # type: ignore[union-attr]
-    return None
-
-
-def _inequality(signs: list[str], sides: list[Answer]) -> Answer | None:
-    if signs[0] in ">≥":
-        signs, sides = [_MIRROR[sign] for sign in reversed(signs)], sides[::-1]
-    if not all(isinstance(side, Scalar) and side.tree for side in sides):
-        return None
-    names = [_name("", side) for side in sides]
-    if len(sides) == 2 and names[0] and not names[1]:
-        return Assignment(names[0], Group("(" + ("]" if signs[0] == "≤" else ")"), (_scalar("-∞"), sides[1])))
-    if len(sides) == 2 and names[1] and not names[0]:
-        return Assignment(names[1], Group(("[" if signs[0] == "≤" else "(") + ")", (sides[0], _scalar("∞"))))
-    if len(sides) == 3 and names[1]:
-        kind = ("[" if signs[0] == "≤" else "(") + ("]" if signs[1] == "≤" else ")")
-        return Assignment(names[1], Group(kind, (sides[0], sides[2])))
-    if len(sides) == 2:
-        return Equation(signs[0], _difference(*sides))  # type: ignore[arg-type]
-    return None
-
-
-def _difference(a: Scalar, b: Scalar) -> Scalar:
-    return _with_form(f"{a.source}-({b.source})", ("+", a.tree, negative(b.tree)))  # type: ignore[arg-type]
+        return relations.inequality(signs, sides)
+    name = relations.name_of(pieces[0], sides[0])
+    return relations.inequation(name, sides[1]) if signs == ["≠"] and name else None
 
 
 # ------------------------------------------------------------------------------------------------ scalars
 
 
-def _scalar(text: str) -> Scalar | Words:
-    choice = _choice(text)
+def _scalar(text: str) -> Scalar:
+    choice = _CHOICE.fullmatch(_TEXT.sub(r"\1", text).strip()) if text[-1:] in (")", ".", "}") else None
     if choice:
-        return Scalar(choice.group(1), ("sym", choice.group(1)), normal_form(("sym", choice.group(1))))
-    text, unit = split_unit(text)
-    if _is_number_with_commas(text):
-        text = text.replace(",", "")
-    text = _REPEATING.sub(_as_fraction, text)
-    letter = re.fullmatch(r"\\text ?\{ ?([A-Za-z]) ?\}", text)
-    if letter:
-        text = letter.group(1)
+        return of_tree(choice.group(1), ("sym", choice.group(1)))
+    based = based_number(text)
+    if based is not None:
+        return of_tree(based, ("sym", based)) if "_" in based else of_tree(based, read_expression(based))
+    whole = plain_numbers(text)
+    expression, unit, letter = split_unit(whole)
+    scalar = _expression(plain_numbers(expression) if expression != whole else expression, unit)
+    return replace(scalar, product=_expression(whole, "")) if letter else scalar
+
+
+def _expression(text: str, unit: str) -> Scalar:
     try:
         tree = read_expression(text)
     except (Unreadable, RecursionError) as error:
-        return Scalar(_key(text), unit=unit, problem=str(error), text=text)
-    return _with_form(text, tree, unit)
-
-
-def _with_form(text: str, tree: Tree, unit: str = "") -> Scalar:
-    if _mentions_infinity(tree) and tree not in (_INFINITY, negative(_INFINITY)):
-        return Scalar(_key(text), None, None, unit, "infinity inside an expression")
-    try:
-        return Scalar(_key(text), tree, normal_form(tree), unit)
-    except (TooLarge, ZeroDivisionError, RecursionError) as error:
-        return Scalar(_key(text), tree, None, unit, str(error))
-
-
-def _mentions_infinity(tree: Tree) -> bool:
-    return tree == _INFINITY or any(isinstance(part, tuple) and _mentions_infinity(part) for part in tree[1:])
+        problem = oversized(text) or str(error)
+        return Scalar(spelling(text), unit=unit, problem=problem, text=text)
+    return of_tree(text, tree, unit)

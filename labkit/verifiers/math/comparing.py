@@ -4,13 +4,18 @@ Brackets, order, lengths, relation signs and units are settled here; expressions
 open is asked of a `judge`, and the result is None where the judge does not know: three-valued logic, so that one false
 item makes a tuple false whatever the others are. Every rule treats its two sides alike.
 
-- Rounding: none. A decimal is an exact number: 1.414 is not `\sqrt2`, and 0.333 is not 1/3.
+- Rounding: none. A decimal is an exact number: 1.414 is not `\sqrt2`, and 0.333 is not 1/3 (but 0.333... is). An
+  answer that gives both, `\sqrt2 \approx 1.414`, is right for either.
 - `(1,2)`, `(1,2]` and `[1,2]` differ, and so do a set, a tuple and a matrix. A list without brackets is the set of its
   items (`1, 2` is `\{2, 1\}` and `2, 1`), and the tuple of them (`1, 2` is `(1, 2)`). A set of one item is that item.
 - `x = 5` is 5, and `f(x) = x^2` is `x^2`; `x = 5` is not `y = 5`. Equations are compared up to a factor.
-- `x > 2` is `(2, \infty)`, `x \ne 3` is a union of two intervals.
+- `x > 2` is `(2, \infty)`, `x \ne 3` and `\mathbb{R} \setminus \{3\}` are a union of two intervals.
 - Per cent: `50%` is 50 and is 1/2, for it is written for both; two per cents are compared as written.
-- Units count when both sides have one that is known; nothing is converted.
+- Degrees: `60°` is 60 and is π/3 for the same reason; inside a sine the sign is the number π/180, so `\cos 60°` is 1/2
+  and not `\cos 60`.
+- Units count when both sides have one that is known; nothing is converted. Words that count are part of the number:
+  5 million is 5000000 and not 5.
+- A number in another base is its digits and its base: `101_2` is neither 101 nor 5.
 """
 
 from __future__ import annotations
@@ -18,11 +23,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
-from labkit.verifiers.math.answers import Answer, Assignment, Equation, Group, Scalar, Words
-from labkit.verifiers.math.expressions import negative
+from labkit.verifiers.math.expressions import Tree, in_radians, negative
+from labkit.verifiers.math.kinds import (
+    INFINITY,
+    INTERVALS,
+    MINUS_INFINITY,
+    Answer,
+    Assignment,
+    Equation,
+    Group,
+    Scalar,
+    Words,
+    of_tree,
+)
+from labkit.verifiers.math.measures import same_unit
 from labkit.verifiers.math.polynomials import Form
 
-__all__ = ["Judge", "compare", "settle"]
+__all__ = ["Judge", "compare", "scaled", "settle"]
 
 Judge = Callable[[str, Scalar, Scalar], bool | None]
 """`judge(relation, a, b)`: are two expressions equal (relation ""), or `a = 0` and `b = 0` the same ("=", "<", "≤")?"""
@@ -38,12 +55,12 @@ def settle(relation: str, a: Scalar, b: Scalar) -> bool | None:
         return a.tree == b.tree
     if a.form is None or b.form is None:  # too large, or undefined: equal to what is spelt alike and to nothing else
         return False
-    if _scaled(a.form, relation) == _scaled(b.form, relation):
+    if scaled(a.form, relation) == scaled(b.form, relation):
         return True
     return False if a.form.complete and b.form.complete else None
 
 
-def _scaled(form: Form, relation: str) -> dict:
+def scaled(form: Form, relation: str) -> dict:
     """The terms; of an equation up to a factor, of an inequality up to a positive one."""
     if not relation or not form.terms:
         return form.terms
@@ -126,44 +143,73 @@ def _assignments(a: Assignment, b: Assignment, judge: Judge) -> bool | None:
 
 
 def _as_equation(named: Assignment) -> Equation | None:
+    """`y = 2x` as `y - 2x = 0`, and y in `(2x, ∞)` as `2x - y < 0`."""
     value = named.value
-    if not isinstance(value, Scalar) or value.form is None or len(named.name.partition("_")[0]) > 1:
+    if len(named.name.partition("_")[0]) > 1:
         return None
-    term = (1, ((named.name, 1),))
-    terms = {key: -coefficient for key, coefficient in value.form.terms.items()}
-    terms[term] = terms.get(term, Fraction(0)) + 1
-    form = Form({key: coefficient for key, coefficient in terms.items() if coefficient}, value.form.complete)
-    tree = ("+", ("sym", named.name), negative(value.tree))  # type: ignore[arg-type]
-    return Equation("=", Scalar(f"{named.name}-({value.source})", tree, form))
+    if isinstance(value, Scalar) and value.form is not None:
+        term = (1, ((named.name, 1),))
+        terms = {key: -coefficient for key, coefficient in value.form.terms.items()}
+        terms[term] = terms.get(term, Fraction(0)) + 1
+        form = Form({key: coefficient for key, coefficient in terms.items() if coefficient}, value.form.complete)
+        tree = ("+", ("sym", named.name), negative(value.tree))  # type: ignore[arg-type]
+        return Equation("=", Scalar(f"{named.name}-({value.source})", tree, form))
+    if isinstance(value, Group) and value.kind in INTERVALS and len(value.items) == 2:
+        low, high = value.items
+        symbol = ("sym", named.name)
+        if low == MINUS_INFINITY and isinstance(high, Scalar) and high.tree:
+            left = of_tree(f"{named.name}-({high.source})", ("+", symbol, negative(high.tree)))
+            return Equation("≤" if value.kind[1] == "]" else "<", left)
+        if high == INFINITY and isinstance(low, Scalar) and low.tree:
+            left = of_tree(f"{low.source}-{named.name}", ("+", low.tree, negative(symbol)))
+            return Equation("≤" if value.kind[0] == "[" else "<", left)
+    return None
 
 
 # ---------------------------------------------------------------------------------- scalars, and groups of them
 
 
 def _scalars(a: Scalar, b: Scalar, judge: Judge) -> bool | None:
-    if a.percent != b.percent:
-        share, plain = (a, b) if a.percent else (b, a)
-        if plain.unit:
-            return False
-        return _any([judge("", share, plain), judge("", _hundredth(share), plain)])
-    if a.unit and b.unit and a.unit != b.unit:
-        return False
-    return judge("", a, b)
+    if a.rounded or b.rounded:
+        sides = [[side, *([side.rounded] if side.rounded else [])] for side in (a, b)]
+        return _any(_plain(x, y, judge) for x in sides[0] for y in sides[1])
+    return _plain(a, b, judge)
 
 
-def _hundredth(share: Scalar) -> Scalar:
-    if share.tree is None or share.form is None:
-        return Scalar(f"({share.source})/100")
-    form = Form({term: value / 100 for term, value in share.form.terms.items()}, share.form.complete)
-    return Scalar(f"({share.source})/100", ("/", share.tree, ("num", Fraction(100))), form)
+def _plain(a: Scalar, b: Scalar, judge: Judge) -> bool | None:
+    if not (a.unit or b.unit):
+        return judge("", a, b)
+    readings = [judge("", a, b) if not a.unit or not b.unit or same_unit(a.unit, b.unit) else False]
+    for one, other in ((a, b), (b, a)):
+        if one.unit.startswith("%") and not other.unit:
+            readings.append(judge("", _times(one, _HUNDREDTH), other))
+        elif one.unit == "degree" and other.unit in ("", "rad"):
+            readings.append(judge("", _times(one, _DEGREE), other))
+        elif one.product and not other.unit:
+            readings.append(judge("", one.product, other))
+    return _any(readings)
+
+
+_HUNDREDTH: Tree = ("num", Fraction(1, 100))
+_DEGREE = in_radians(("num", Fraction(1)))
+
+
+def _times(a: Scalar, factor: Tree) -> Scalar:
+    if a.tree is None or a.form is None:
+        return Scalar(f"({a.source})*{factor}")
+    return of_tree(f"({a.source})*{factor}", ("*", a.tree, factor))
 
 
 def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
+    if _are_named(a) != _are_named(b) and len(a.items) == len(b.items):  # x = 1, y = 2 has an order
+        return a.kind != "matrix" != b.kind and _all(
+            compare(x, y, judge) for x, y in zip(a.items, b.items, strict=True)
+        )
     if {a.kind, b.kind} <= {"list", "{}"}:
         if a.kind == b.kind == "list" and len(a.items) != len(b.items):
             return False
         return _same_items(a, b, judge)
-    if a.kind == b.kind == "union":
+    if a.kind == b.kind and a.kind in "∪∩":
         return _same_items(a, b, judge) if len(a.items) == len(b.items) else False
     if a.kind == b.kind or {a.kind, b.kind} == {"list", "()"}:
         if a.shape != b.shape or len(a.items) != len(b.items):
@@ -173,6 +219,10 @@ def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
         if one.kind in ("{}", "list") and len(one.items) == 1 and one.kind != other.kind:
             return compare(one.items[0], other, judge)
     return False
+
+
+def _are_named(group: Group) -> bool:
+    return len(group.items) > 1 and all(isinstance(item, Assignment) for item in group.items)
 
 
 def _same_items(a: Group, b: Group, judge: Judge) -> bool | None:

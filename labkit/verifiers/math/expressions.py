@@ -6,7 +6,9 @@ is not in the grammar is `Unreadable`. Length and depth are bounded, and the tim
 
 Readings where people differ: `1/2x` is (1/2)x; `\log` is natural; `x^23` is x to the 23; `3\frac12` is three and a
 half; letters in a row are a product (`ab` is a times b), but for the names of functions; `2e3` is 2000;
-`\sin^{-1} x` is the inverse function.
+`\sin^{-1} x` is the inverse function; a degree sign is the number π/180; `5!!` is 5 · 3 · 1; a number stands right
+behind another factor only where one of them has a power or a factorial (`2^3 5^2`, `5!7!`); upright letters are
+letters (`\mathrm{e}` is e).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["MAX_DEPTH", "Tree", "Unreadable", "read_expression"]
+__all__ = ["MAX_DEPTH", "Tree", "Unreadable", "in_radians", "negative", "read_expression"]
 
 Tree = tuple[Any, ...]
 
@@ -31,15 +33,17 @@ class Unreadable(ValueError):
 
 
 _TOKEN = re.compile(
-    r"(?P<space>\s+)|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?)|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|"
-    r"(?P<sign>[-+*/^_(){}\[\]|!∞°'])|(?P<other>.)",
+    r"(?P<space>\s+)|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?)|(?P<command>\\(?:[A-Za-z]+|%))|(?P<word>[A-Za-z]+)|"
+    r"(?P<sign>[-+*/^_(){}\[\]|!∞°'%])|(?P<other>.)",
     re.DOTALL,
 )
 _GREEK = set(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
     "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell pi".split()
 )
-_FUNCTIONS = set("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split())
+_FUNCTIONS = set("sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp".split())
+_ROUNDING = {"lfloor": ("floor", "\\rfloor"), "lceil": ("ceiling", "\\rceil")}
+_STARTS_NO_FACTOR = frozenset("+-*/^_)}][!°'%") | {"\\choose", "\\over", "\\rfloor", "\\rceil"}
 _WORDS = _FUNCTIONS | {"sqrt", "pi", "abs", "oo", "inf", "infinity"}
 _OPENERS = {"(": ")", "{": "}", "[": "]"}
 
@@ -59,7 +63,7 @@ def read_expression(text: str) -> Tree:
     labkit.verifiers.math.expressions.Unreadable: '_' is not expected here
     """
     reader = _Reader(text)
-    tree = reader.sum()
+    tree = reader.choice()
     if reader.peek() is not None:
         raise Unreadable(f"{reader.peek()!r} is not expected here")
     return tree
@@ -75,6 +79,8 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             raise Unreadable(f"{token!r} is no part of an expression")
         if kind == "number" and len(token) > MAX_DIGITS:
             raise Unreadable(f"a number has more than {MAX_DIGITS} digits")
+        if token in ("%", "\\%"):
+            kind, token = "sign", "%"
         if kind == "word" and token not in _WORDS:
             found += _letters(token)
         else:
@@ -99,6 +105,7 @@ class _Reader:
         self.depth = 0
         self.chain = 0
         self.bars = 0
+        self.raised = -1
 
     def peek(self, ahead: int = 0) -> str | None:
         place = self.at + ahead
@@ -118,6 +125,15 @@ class _Reader:
     def expect(self, token: str) -> None:
         if self.next() != token:
             raise Unreadable(f"{token!r} is missing")
+
+    def choice(self) -> Tree:
+        r"""A sum, or two of them with `\choose` (a binomial coefficient) or `\over` (a fraction) between them."""
+        tree = self.sum()
+        if self.peek() in ("\\choose", "\\over"):
+            sign = self.next()
+            right = self.sum()
+            tree = ("fn", "binom", tree, right) if sign == "\\choose" else ("/", tree, right)
+        return tree
 
     def sum(self) -> Tree:
         tree = self.product()
@@ -139,7 +155,7 @@ class _Reader:
                 self.next()
                 tree = ("/", tree, self.signed())
             elif self.starts_factor():
-                if self.kind() == "number":
+                if self.kind() == "number" and not self.is_power():
                     raise Unreadable("a number stands right behind another factor")
                 tree = _join("*", tree, self.power())
             else:
@@ -147,9 +163,13 @@ class _Reader:
 
     def starts_factor(self) -> bool:
         token = self.peek()
-        if token is None or token in ("+", "-", "*", "/", "^", "_", ")", "}", "]", "[", "!", "°", "'"):
+        if token is None or token in _STARTS_NO_FACTOR:
             return False
         return token != "|" or self.bars == 0
+
+    def is_power(self) -> bool:
+        """Whether the number that comes next has a power or a factorial sign, and what stands before it has one too."""
+        return self.peek(1) in ("^", "!") and self.raised == self.at
 
     def signed(self) -> Tree:
         signs = 0
@@ -159,18 +179,28 @@ class _Reader:
         return negative(tree) if signs % 2 else tree
 
     def power(self) -> Tree:
-        base = self.atom()
-        base = self.factorials(base)
-        if self.peek() != "^":
-            return base
-        self.next()
-        return self.factorials(("^", base, self.exponent()))
-
-    def factorials(self, tree: Tree) -> Tree:
-        while self.peek() == "!":
-            self.longer()
+        tree = self.signs_behind(self.atom())
+        if self.peek() == "^":
             self.next()
-            tree = ("fn", "factorial", tree)
+            tree = self.signs_behind(("^", tree, self.exponent()))
+            self.raised = self.at
+        return tree
+
+    def signs_behind(self, tree: Tree) -> Tree:
+        """With the factorial, degree and per cent signs that follow."""
+        while self.peek() in ("!", "°", "%"):
+            self.longer()
+            sign = self.next()
+            if sign == "°":
+                tree = in_radians(tree)
+            elif sign == "%":
+                tree = ("/", tree, ("num", Fraction(100)))
+            else:
+                double = self.peek() == "!" and self.next()
+                if double and self.peek() == "!":
+                    raise Unreadable("three factorial signs in a row")
+                tree = ("fn", "factorial2" if double else "factorial", tree)
+                self.raised = self.at
         return tree
 
     def exponent(self) -> Tree:
@@ -184,7 +214,7 @@ class _Reader:
         r"""What stands in braces or, as in `\frac12`, the next digit, letter or command."""
         if self.peek() == "{":
             self.next()
-            tree = self.sum()
+            tree = self.choice()
             self.expect("}")
             return tree
         if self.kind() == "number":
@@ -221,8 +251,13 @@ class _Reader:
             return self.command(token[1:])
         if kind == "word":
             return self.named(token)
+        if token == "{" and self.peek() == "}" and self.peek(1) in ("_", "^"):  # {}_5C_2
+            self.next()
+            token = self.next()
         if token in _OPENERS:
             return self.inside(_OPENERS[token])
+        if token in ("_", "^") and (self.kind() in ("number", "word") or self.peek() == "{"):
+            return self.chosen()
         if token == "|" and self.bars == 0:
             self.bars = 1
             tree = self.sum()
@@ -235,16 +270,16 @@ class _Reader:
 
     def inside(self, closing: str) -> Tree:
         bars, self.bars = self.bars, 0
-        tree = self.sum()
+        tree = self.choice()
         self.expect(closing)
         self.bars = bars
         return tree
 
     def number(self, token: str) -> Tree:
         r"""A number, or a mixed one: `11\frac{1}{2}`, `11 1/2`."""
-        value = Fraction(token)
         if not token.isdigit():
-            return ("num", value)
+            return ("num", Fraction(token))
+        value = Fraction(int(token))
         start = self.at
         part = None
         if self.peek() == "\\frac":
@@ -256,7 +291,7 @@ class _Reader:
             part = (("num", Fraction(top)), ("num", Fraction(bottom)))
         if part and part[0][0] == part[1][0] == "num":
             top, bottom = part[0][1], part[1][1]
-            if top.denominator == bottom.denominator == 1 and 0 < top < bottom:
+            if top.denominator == bottom.denominator == 1 and 0 <= top < bottom:
                 return ("num", value + top / bottom)
         self.at = start
         return ("num", value)
@@ -267,8 +302,13 @@ class _Reader:
             if top[0] == bottom[0] == "num" and bottom[1] != 0:
                 return ("num", top[1] / bottom[1])
             return ("/", top, bottom)
-        if name in ("binom", "dbinom", "tbinom"):
+        if name == "binom":
             return ("fn", "binom", self.group(), self.group())
+        if name in _ROUNDING:
+            function, closing = _ROUNDING[name]
+            return ("fn", function, self.inside(closing))
+        if name == "text":
+            return self.upright()
         if name in _GREEK or name == "sqrt" or name in _FUNCTIONS:
             return self.named(name)
         raise Unreadable(f"\\{name} is not known")
@@ -283,12 +323,36 @@ class _Reader:
             return ("fn", "abs", self.inside(")"))
         if name in _FUNCTIONS:
             return self.function("log" if name == "ln" else name)
+        return self.symbol(name)
+
+    def symbol(self, name: str) -> Tree:
         if self.peek() == "_":
             self.next()
             name += "_" + self.subscript()
         while self.peek() == "'":
             name += self.next()
         return ("sym", name)
+
+    def upright(self) -> Tree:
+        r"""`\text{e}` is the letter e; words are no part of an expression."""
+        braced = self.peek() == "{" and self.next()
+        kind, name = self.kind(), self.next()
+        if kind != "word" or (braced and self.next() != "}"):
+            raise Unreadable("words stand inside it")
+        return self.named(name)
+
+    def chosen(self) -> Tree:
+        """`_5C_2`, a binomial coefficient, and `_5P_2`, the number of ordered choices; the first sign is read."""
+        top = self.group_whole()
+        name = self.next()
+        if name not in ("C", "P"):
+            raise Unreadable(f"{name!r} is not expected here")
+        self.expect("_")
+        bottom = self.group_whole()
+        if name == "C":
+            return ("fn", "binom", top, bottom)
+        rest: Tree = ("fn", "factorial", ("+", top, negative(bottom)))
+        return ("/", ("fn", "factorial", top), rest)
 
     def subscript(self) -> str:
         if self.peek() != "{":
@@ -328,6 +392,8 @@ class _Reader:
             if name not in ("sin", "cos", "tan"):
                 raise Unreadable("an inverse function written as a power")
             name, power = f"arc{name}", None
+        if name == "lg":
+            name, base = "log", ("num", Fraction(10))
         tree: Tree = ("fn", name, argument)
         if base is not None:
             tree = ("/", tree, ("fn", "log", base))
@@ -336,7 +402,8 @@ class _Reader:
     def argument(self) -> Tree:
         """A bracket, or the product that follows without a sign: sin 2x."""
         if self.peek() in ("(", "{", "["):
-            return self.inside(_OPENERS[self.next()])
+            tree = self.inside(_OPENERS[self.next()])
+            return in_radians(tree) if self.peek() == "°" and self.next() else tree
         tree = self.power()
         while self.starts_factor() and self.kind() in ("word", "command") and self.peek(0) not in _FUNCTIONS:
             if self.peek().lstrip("\\") in _FUNCTIONS:  # type: ignore[union-attr]
@@ -348,6 +415,11 @@ class _Reader:
 def _join(sign: str, tree: Tree, right: Tree) -> Tree:
     """A sum or product with one more part; flat, for a long sum must not become a deep tree."""
     return (*tree, right) if tree[0] == sign else (sign, tree, right)
+
+
+def in_radians(tree: Tree) -> Tree:
+    """So many degrees: the tree times π/180."""
+    return ("*", tree, ("/", ("sym", "pi"), ("num", Fraction(180))))
 
 
 def negative(tree: Tree) -> Tree:

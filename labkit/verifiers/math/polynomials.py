@@ -2,9 +2,9 @@ r"""An exact normal form: two expressions with the same one are equal, and in a 
 
 A normal form is a sum of terms, each a rational number times the square root of a squarefree whole number times
 powers of symbols: `{(radicand, ((symbol, exponent), ...)): coefficient}`. In this family (polynomials, with square
-roots of whole numbers and negative powers of single terms) it is unique. What lies outside (sines, |x|, division by a
-sum) becomes a symbol of its own: equal forms still mean equal expressions, but different forms prove nothing, and the
-form says so by `complete = False`.
+roots of whole numbers, negative powers of single terms, sines of multiples of 15°) it is unique. What lies outside
+(other sines, |x|, division by a sum) becomes a symbol of its own: equal forms still mean equal expressions, but
+different forms prove nothing, and the form says so by `complete = False`.
 
 Every step is bounded: a power tower, a factorial or a product that grows beyond the limits raises `TooLarge`.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from labkit.verifiers.math.expressions import Tree
 
-__all__ = ["Form", "TooLarge", "normal_form"]
+__all__ = ["Form", "TooLarge", "normal_form", "tree_of"]
 
 Term = tuple[int, tuple[tuple[str, int], ...]]
 
@@ -55,6 +55,22 @@ class Form(NamedTuple):
     def key(self) -> str:
         """The same string for the same form, whatever the order in which it was built."""
         return repr(sorted((r, p, str(c)) for (r, p), c in self.terms.items()))
+
+
+def tree_of(form: Form) -> Tree | None:
+    """An expression that has the form; None where a function stands in it.
+
+    >>> tree_of(Form({(2, ()): Fraction(3)}, True))
+    ('+', ('*', ('num', Fraction(3, 1)), ('fn', 'sqrt', ('num', Fraction(2, 1)))))
+    """
+    terms: list[Tree] = []
+    for (radicand, powers), factor in sorted(form.terms.items()):
+        if not all(name.isidentifier() for name, _ in powers):
+            return None
+        root: list[Tree] = [("fn", "sqrt", ("num", Fraction(radicand)))] if radicand != 1 else []
+        symbols: list[Tree] = [("^", ("sym", name), ("num", Fraction(power))) for name, power in powers]
+        terms.append(("*", ("num", factor), *root, *symbols))
+    return ("+", *terms) if terms else ("num", Fraction(0))
 
 
 def normal_form(tree: Tree) -> Form:
@@ -152,6 +168,13 @@ def _merge(p: tuple[tuple[str, int], ...], q: tuple[tuple[str, int], ...]) -> tu
 def _invert(a: Form) -> Form:
     if not a.terms:
         raise ZeroDivisionError("division by zero")
+    if len(a.terms) == 2 and a.symbols() <= {"i"}:
+        # 1/(u + v) = (u - v)/(u² - v²): for two numbers with square roots, or with i, the divisor is rational
+        (one, x), (other, y) = a.terms.items()
+        conjugate = Form({one: x, other: -y}, a.complete)
+        divisor = _multiply(a, conjugate)
+        if divisor.constant():
+            return _multiply(conjugate, _invert(divisor))
     if len(a.terms) > 1:
         # The leading coefficient is taken out, so that 1/(2x+2) and (1/2)/(x+1) are the same.
         lead = max(a.terms.items(), key=lambda item: item[0])[1]
@@ -242,23 +265,97 @@ def _squares(n: int) -> tuple[int, int | None]:
 
 
 def _function(name: str, arguments: list[Form]) -> Form:
+    if name in _SINES:
+        return _trigonometric(name, arguments[0])
     values = [argument.constant() for argument in arguments]
-    if name == "sqrt":
-        return _root(arguments[0])
-    if name == "factorial" and values[0] is not None:
-        if values[0] > MAX_FACTORIAL:
-            raise TooLarge("a factorial is too large")
-        if values[0] >= 0 and values[0].denominator == 1:
-            return _number(Fraction(math.factorial(int(values[0]))))
-    if name == "binom" and None not in values:
-        top, bottom = values
-        if max(abs(top), abs(bottom)) > MAX_FACTORIAL:  # type: ignore[arg-type, operator]
-            raise TooLarge("a binomial is too large")
-        if top.denominator == bottom.denominator == 1 and top >= 0 and bottom >= 0:  # type: ignore[union-attr, operator]
-            return _number(Fraction(math.comb(int(top), int(bottom))))  # type: ignore[arg-type]
-    if name == "abs" and values[0] is not None:
-        return _number(abs(values[0]))
+    first = values[0]
+    match name:
+        case "sqrt":
+            return _root(arguments[0])
+        case "abs" if first is not None:
+            return _number(abs(first))
+        case "floor" if first is not None:
+            return _number(Fraction(math.floor(first)))
+        case "ceiling" if first is not None:
+            return _number(Fraction(math.ceil(first)))
+        case "exp":
+            return _power(Form({(1, (("e", 1),)): Fraction(1)}, True), arguments[0])
+        case "log" if first == 1:
+            return _number(Fraction(0))
+        case "log" if arguments[0].terms == {(1, (("e", 1),)): Fraction(1)}:
+            return _number(Fraction(1))
+        case "factorial" | "factorial2" if first is not None:
+            if first > MAX_FACTORIAL:
+                raise TooLarge("a factorial is too large")
+            if first >= 0 and first.denominator == 1:
+                step = 1 if name == "factorial" else 2
+                return _number(Fraction(math.prod(range(int(first), 0, -step))))
+        case "binom":
+            return _binomial(*arguments)
     return _opaque(name, arguments)
+
+
+def _binomial(top: Form, bottom: Form) -> Form:
+    """A number; for a small `bottom` a polynomial in `top`; else a quotient of factorials."""
+    n, k = top.constant(), bottom.constant()
+    if max(abs(n or 0), abs(k or 0)) > MAX_FACTORIAL:
+        raise TooLarge("a binomial is too large")
+    if k is not None and k.denominator == 1 and 0 <= k <= (6 if n is None else MAX_FACTORIAL):
+        if n is not None and n >= 0 and n.denominator == 1:
+            return _number(Fraction(math.comb(int(n), int(k))))
+        factors = [_add(top, _number(Fraction(-j))) for j in range(int(k))]
+        return functools.reduce(_multiply, factors, _number(Fraction(1, math.factorial(int(k)))))
+    rest = _add(top, _multiply(_number(Fraction(-1)), bottom))
+    below = _multiply(_function("factorial", [bottom]), _function("factorial", [rest]))
+    return _multiply(_function("factorial", [top]), _invert(below))
+
+
+_HALF, _QUARTER = Fraction(1, 2), Fraction(1, 4)
+_SINE = [
+    {},
+    {(6, ()): _QUARTER, (2, ()): -_QUARTER},
+    {ONE: _HALF},
+    {(2, ()): _HALF},
+    {(3, ()): _HALF},
+    {(6, ()): _QUARTER, (2, ()): _QUARTER},
+    {ONE: Fraction(1)},
+]
+"""sin 0°, sin 15°, ..., sin 90°."""
+_STEPS = {"arcsin": range(-6, 7), "arccos": range(13), "arctan": range(-5, 6)}
+"""The multiples of 15° that each inverse function gives."""
+_SINES = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", *_STEPS})
+_PI: Term = (1, (("pi", 1),))
+
+
+def _trigonometric(name: str, argument: Form) -> Form:
+    """Exact at the multiples of 15° (and back from them), a symbol elsewhere. Raises ZeroDivisionError at a pole."""
+    if name.startswith("arc"):
+        for steps in _STEPS[name]:
+            if _at(name.removeprefix("arc"), steps).terms == argument.terms:
+                return Form({_PI: Fraction(steps, 12)} if steps else {}, True)
+        return _opaque(name, [argument])
+    turns = argument.terms.get(_PI, Fraction(0)) * 12
+    if argument.terms.keys() - {_PI} or turns.denominator > 1:
+        return _opaque(name, [argument])
+    return _at(name, int(turns))
+
+
+def _at(name: str, steps: int) -> Form:
+    """A trigonometric function at so many times 15°."""
+    match name:
+        case "sin":
+            turn = steps % 24
+            sign, place = (1, turn) if turn <= 12 else (-1, turn - 12)
+            return Form({term: sign * x for term, x in _SINE[min(place, 12 - place)].items()}, True)
+        case "cos":
+            return _at("sin", steps + 6)
+        case "tan":
+            return _multiply(_at("sin", steps), _invert(_at("cos", steps)))
+        case "cot":
+            return _multiply(_at("cos", steps), _invert(_at("sin", steps)))
+        case "sec":
+            return _invert(_at("cos", steps))
+    return _invert(_at("sin", steps))
 
 
 def _opaque(name: str, arguments: list[Form]) -> Form:

@@ -12,12 +12,17 @@ left out as long as others remain). A decimal is exact here too, so it never equ
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any
 
-from labkit.verifiers.math.expressions import Tree
+from labkit.verifiers.math.expressions import Tree, Unreadable, read_expression
+from labkit.verifiers.math.polynomials import TooLarge, normal_form
 from labkit.verifiers.score import Score
 
-__all__ = ["decide", "readable"]
+__all__ = ["decide", "oversized", "readable"]
+
+MAX_FACTORS = 1_000
+"""Factors of a product that may be multiplied out."""
 
 Side = Tree | str
 
@@ -27,6 +32,8 @@ _COMMANDS = frozenset(
 )
 _BEYOND = frozenset("int sum prod lim lfloor lceil bmod mod pmod max min gcd".split())
 _FOREIGN = re.compile(r"[^A-Za-z0-9\\{}()\[\]|+\-*/^_=.,!<>∞ ]|[0-9]{16}|_ ?_|\^ ?\^")
+_PRODUCT = re.compile(r"\\prod(?![A-Za-z])(?:\\limits)? ?")
+_BOUND = re.compile(r" ?(?P<sign>[_^]) ?(?:\{(?P<braced>(?:[^{}]|\{[^{}]*\})*)\}|(?P<one>[0-9A-Za-z]))")
 _POINTS = ("-7/3", "11/7", "-5/11", "13/4", "3/13", "-17/9", "29/8", "2/23")
 
 
@@ -36,10 +43,39 @@ def readable(source: str) -> bool:
     >>> readable(r"\int_0^1 x^2 dx"), readable("__import__('os')"), readable("x"), readable(r"\lfloor 2 \rfloor" + "{")
     (True, False, False, False)
     """
-    if len(source) > 200 or _FOREIGN.search(source) or source.count("^") > 8:
+    if len(source) > 200 or _FOREIGN.search(source) or source.count("^") > 8 or oversized(source):
         return False
     commands = set(re.findall(r"\\([A-Za-z]+)", source))
     return commands <= _COMMANDS and bool(commands & _BEYOND) and source.count("{") == source.count("}")
+
+
+def oversized(source: str) -> str:
+    r"""Why a text is refused by its size: a product whose factors are too many to be multiplied; "" for all others.
+
+    >>> oversized(r"\prod_{i=1}^{10^9} i"), oversized(r"\prod_{i=1}^{5} i"), oversized(r"\prod_{i=1}^{n} i")
+    ('a product has more than 1000 factors', '', '')
+    """
+    for product in _PRODUCT.finditer(source):
+        bounds = {}
+        end = product.end()
+        while len(bounds) < 2 and (bound := _BOUND.match(source, end)):
+            bounds[bound["sign"]] = bound["braced"] or bound["one"] or ""
+            end = bound.end()
+        try:
+            low, high = (_number(bounds.get(sign, "").rpartition("=")[2]) for sign in "_^")
+        except TooLarge:
+            return f"a product has more than {MAX_FACTORS} factors"
+        if low is not None and high is not None and high - low >= MAX_FACTORS:
+            return f"a product has more than {MAX_FACTORS} factors"
+    return ""
+
+
+def _number(text: str) -> Fraction | None:
+    """A bound that is a number. Raises TooLarge for one beyond all measure."""
+    try:
+        return normal_form(read_expression(text)).constant()
+    except (Unreadable, ZeroDivisionError, RecursionError):
+        return None
 
 
 def decide(relation: str, sides: tuple[Side, Side]) -> Score:
