@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers.extract import find_claims
+from labkit.verifiers.extract import MISSING, find_claims
 from labkit.verifiers.guard import fault
 from labkit.verifiers.math import symbolic
 from labkit.verifiers.math.answers import Answer, Scalar, read_answer
@@ -36,10 +36,6 @@ __all__ = ["run_batch", "verify"]
 MAX_REMEMBERED = 20_000
 MAX_PENDING = 200
 """Open questions about one answer that are put to the workers; an answer that raises more is not decided."""
-_MISSING = {
-    "none": "no answer found",
-    "cut off": "the answer is cut off: its tag or box is never closed",
-}
 Question = tuple[str, Any, Any]
 
 
@@ -99,7 +95,7 @@ class _Case:
 def _read_case(completion: str, reference: Any) -> _Case:
     wanted = _read_reference(reference)
     kind, texts = find_claims(completion, fallback="formula")
-    return _Case(texts, [read_answer(text) for text in texts], wanted, read_answer(wanted), _MISSING.get(kind, ""))
+    return _Case(texts, [read_answer(text) for text in texts], wanted, read_answer(wanted), MISSING.get(kind, ""))
 
 
 def _read_reference(reference: Any) -> str:
