@@ -14,7 +14,7 @@ from labkit.cli.output import note
 from labkit.comparison.tables import text_table
 from labkit.errors import UserError
 from labkit.runs import finite
-from labkit.verifiers import Score, get, run_verifier
+from labkit.verifiers import Score, get, run_for_prompts
 from labkit.verifiers.score import quote
 
 AT_ONCE = 2048
@@ -28,7 +28,8 @@ def verify(
         typer.Option(
             "--file",
             metavar="CASES.jsonl",
-            help='A line a case: {"completion": ..., "reference": ...}; - is standard input.',
+            help='A line a case: {"completion": ..., "reference": ...}, "prompt" too where it ends in <think>; - is '
+            "standard input.",
             show_default=False,
         ),
     ],
@@ -54,9 +55,9 @@ def verify(
                     note(f"labkit: line {number}: {case}")
                 else:
                     cases.append((number, *case))
-            completions, references = [case[1] for case in cases], [case[2] for case in cases]
+            completions, references, prompts = ([case[column] for case in cases] for column in (1, 2, 3))
             progress = sys.stderr.isatty() and len(cases) > 100
-            scores = run_verifier(verifier, completions, references, timeout=timeout, progress=progress)
+            scores = run_for_prompts(verifier, completions, references, prompts, timeout=timeout, progress=progress)
             for (number, *_), score in zip(cases, scores, strict=True):
                 if score.reason.startswith("verifier raised UserError"):
                     malformed += 1
@@ -83,8 +84,8 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
-    """(line number from 1, (completion, reference)) of each line, or what is wrong with it; blank lines left out."""
+def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any, str] | str]]:
+    """(line number from 1, (completion, reference, prompt)) of each line, or what is wrong with it; no blank lines."""
     for number, raw in enumerate(stream, start=1):
         if not raw.strip():
             continue
@@ -97,7 +98,8 @@ def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
             found = quote(raw[:60].decode("utf-8", "replace").strip())
             yield number, f'no {{"completion": text, "reference": ...}}: {found}'
             continue
-        yield number, (case["completion"], case.get("reference"))
+        prompt = case.get("prompt")
+        yield number, (case["completion"], case.get("reference"), prompt if isinstance(prompt, str) else "")
 
 
 def _print(numbers: list[int], scores: list[Score], as_json: bool) -> None:

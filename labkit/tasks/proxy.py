@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from labkit.verifiers import Score, run_verifier
+from labkit.verifiers import Score, run_for_prompts
 
 if TYPE_CHECKING:
     from labkit.tasks.base import Problem, Task
@@ -47,7 +47,8 @@ def with_verifier(task: "Task", verifier: Callable[[str, Any], Any]) -> "Task":
 
     def score(completions: list[str], problems: "list[Problem]") -> list[Score]:
         golds = task.score_all(completions, problems)
-        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
+        references, prompts = [problem.reference for problem in problems], [problem.prompt for problem in problems]
+        proxies = run_for_prompts(verifier, completions, references, prompts)
         return [_beside(gold, proxy) for gold, proxy in zip(golds, proxies, strict=True)]
 
     return replace(task, batch_scorer=score)

@@ -20,7 +20,16 @@ from typing import Literal, NamedTuple
 from labkit.verifiers.statements import last_hashes, last_statement, unwrap
 from labkit.verifiers.unmarked import find_unmarked, without_emphasis, without_formula_marks
 
-__all__ = ["FALLBACK_WINDOW", "MISSING", "Claims", "extract_answer", "find_boxes", "find_claims", "split_thinking"]
+__all__ = [
+    "FALLBACK_WINDOW",
+    "MISSING",
+    "Claims",
+    "extract_answer",
+    "find_boxes",
+    "find_claims",
+    "split_thinking",
+    "visible_text",
+]
 
 FALLBACK_WINDOW = 50_000
 r"""Characters from the end of the visible text in which `\boxed`, `####` and "the answer is" are sought."""
@@ -34,13 +43,15 @@ _BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}\\]|[{}]")
 _CUT_OFF = re.compile(r"<answer>|\\(?:boxed|fbox)\s*\{")
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?:[ \t]+|(?=[0-9\\]))(?=[^\s{])((?:[^\n$<\\]|\\[^)\]\n]){1,200})")
 _MARK = re.compile(r"""[*_`"'“„«‘「『<]|\$.*\$|\\[(\[]""", re.DOTALL)
-# What a chat template writes behind a reply. The first kind ends it wherever it stands; the second, which may stand in a
-# text for another reason (`</s>` is HTML's too), and padding do at its very end alone.
+# What a chat template writes behind a reply. The first kind ends it wherever it stands; the second, which may stand
+# in a text for another reason (`</s>` is HTML's too), and padding do at its very end alone.
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|eom_id|endoftext|end_of_text|END_OF_TURN_TOKEN|endofturn|end_of_turn|return|user|im_start)\|>|"
     r"<end_of_turn>|<start_of_turn>|<eos>|<｜(?:end▁of▁sentence|User)｜>"
 )
-_END_TOKEN = re.compile(r"<\|[A-Za-z_]{1,30}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>|<(?:eos|bos|pad|unk)>|\[(?:EOS|PAD|/INST|SEP)\]")
+_END_TOKEN = re.compile(
+    r"<\|[A-Za-z_]{1,30}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>|<(?:eos|bos|pad|unk)>|\[(?:EOS|PAD|/INST|SEP)\]"
+)
 
 
 class Claims(NamedTuple):
@@ -124,7 +135,7 @@ def extract_answer(completion: str) -> str | None:
     >>> extract_answer("<think>the answer is 7") is None
     True
     """
-    visible = split_thinking(_reply(completion))[1]
+    visible = visible_text(completion)
     answer = _last_answer_pair(visible)
     if answer is not None:
         return answer
@@ -181,14 +192,27 @@ def _claims_of(visible: str, fallback: Literal["number", "formula"] | None) -> C
         return inner if inner.texts else Claims("answer", (answer,))
     tail = visible[-FALLBACK_WINDOW:]
     claims = _without_tags(tail)
-    if claims.texts or fallback is None:
+    if claims.texts:
         return claims
-    return CUT_OFF if _CUT_OFF.search(tail) else Claims(*find_unmarked(tail, fallback))
+    if _CUT_OFF.search(tail):
+        return CUT_OFF
+    return NO_CLAIM if fallback is None else Claims(*find_unmarked(tail, fallback))
+
+
+def visible_text(completion: str) -> str:
+    """What a reader of the reply sees: without thoughts, and without the tokens of a chat template behind it.
+
+    >>> visible_text("<think>4?</think>It is 5.<|im_end|>")
+    'It is 5.'
+    """
+    return split_thinking(_reply(completion))[1]
 
 
 def _reply(completion: str) -> str:
     """A completion without what a chat template or the padding of a batch writes behind it."""
-    if ">" in completion and ("|>" in completion or "<eos>" in completion or "_turn>" in completion or "｜>" in completion):
+    if ">" in completion and (
+        "|>" in completion or "<eos>" in completion or "_turn>" in completion or "｜>" in completion
+    ):
         end = _END_OF_TURN.search(completion)
         completion = completion[: end.start()] if end else completion
     if not completion[-200:].rstrip().endswith((">", "]")):

@@ -12,7 +12,7 @@ import unicodedata
 
 from labkit.verifiers.wording import BEFORE, BEFORE_WINDOW, COPULA
 
-__all__ = ["VULGAR", "plain"]
+__all__ = ["VULGAR", "plain", "without_styles"]
 
 _SIGNS = str.maketrans(
     dict.fromkeys("−–‒﹣－‐‑", "-")
@@ -48,7 +48,7 @@ _TEN_TO = re.compile(
     r"(?:(?P<by>(?<=[0-9.])\s?(?:\*|x|X|times)\s?)|(?<![0-9.,*/^A-Za-z]))10\s?(?:\^|\*\*)\s?([-+]?[0-9]+)"
 )
 _ABSOLUTE = re.compile(r"\| ?[-+]?([0-9.,/]+) ?\|")
-_BY = re.compile(r"(?<=[0-9)]) ?[xX] ?(?=[0-9(])")
+_BY = re.compile(r"(?<=[0-9)%]) ?[xX] ?(?=[0-9(.])")
 _DEGREES = re.compile(r"\^\s?\{?\\circ\}?|\^\s?\{?°\}?|\\degree|\\circ|°")
 _CURRENCY = re.compile(
     r"(?:(?<![A-Za-z])(?:US|AU|CA|NZ|HK|SG|NT|MX|A|C|S|R))?\\?[$€£¥₹₽₩₺₪฿]|\\(?:pounds|euro|yen)\b|"
@@ -85,7 +85,6 @@ def plain(text: str) -> tuple[str, str | None]:
     if "^" in text or "**" in text:
         text = _POWER.sub(lambda found: "^" + (found[1] or found[2]), _DEGREES.sub(" degrees ", text))
         text = _TEN_TO.sub(lambda found: f"{'' if found['by'] else '1'}e{found[2]}", text)
-    text = _BY.sub("*", text)
     if "°" in text:
         text = _DEGREES.sub(" degrees ", text)
     if "|" in text:
@@ -93,6 +92,7 @@ def plain(text: str) -> tuple[str, str | None]:
     if "(" in text:
         text = _REPEATING.sub(_as_fraction, text)
     text, currency = _without_currency(text)
+    text = _BY.sub("*", text)
     text = _SIGN_WORD.sub(_signed, " ".join(text.split())).strip('*_`"').strip()
     if text.startswith("{") and text.endswith("}"):
         text = text[1:-1].strip()
@@ -100,10 +100,22 @@ def plain(text: str) -> tuple[str, str | None]:
     return re.sub(r"(?<=[0-9])\s*/\s*(?=[0-9])", "/", text), currency
 
 
+def without_styles(text: str) -> str:
+    r"""LaTeX without the commands for letters, colours and spaces around its contents.
+
+    >>> without_styles(r"\textbf{(E)}\ \text{five}")
+    '(E) five'
+    """
+    for _ in range(3):  # \boxed{\textbf{\text{5}}}
+        if "{" in text:
+            text = _WRAPPED.sub(r" \1 ", text)
+    return " ".join((_SWITCH.sub(" ", text) if "\\" in text or "~" in text else text).split())
+
+
 def _latex(text: str) -> str:
     text = _COMMAND.sub(lambda found: _COMMANDS[found.group()], text)
     text = _REPEATING.sub(_as_fraction, _POWER.sub(lambda found: "^" + (found[1] or found[2]), text))
-    for _ in range(3):  # \boxed{\textbf{\text{5}}}
+    for _ in range(3):
         if "{" in text:
             text = _WRAPPED.sub(r" \1 ", text)
     text = _FRACTION.sub(_plain_fraction, text)

@@ -1,13 +1,14 @@
 r"""Reading one number in a short text that a model wrote: exactly, or not at all.
 
 What is read: `72`, `-7.50`, `.5`, `1,234`, `1{,}234`, `11,\! 111`, `1'234`, `3/4`, `\frac34`, `½`, `2 1/2`, `1.5e3`,
-`1.5 x 10^3`, `10³`, `0.(3)`, `50%`, `\$5`, `3 million`, `2 dozen`, `$1.5M`, `5k`, `minus 5`, `18°C`, `24 cm²`, `$36/day`;
-units and words around it; and the right side of an equation whose other sides, where they can be worked out, say the
-same. The notations are made plain by `labkit.verifiers.notation`.
+`1.5 x 10^3`, `10³`, `0.(3)`, `|-5|`, `50%`, `\$5`, `3 million`, `2 dozen`, `$1.5M`, `5k`, `minus 5`, `18°C`, `24 cm²`,
+`$36/day`; units and words around it; and the right side of an equation whose other sides, where they can be worked
+out, say the same. The notations are made plain by `labkit.verifiers.notation`.
 
 What is refused, each with a reason: two different numbers (`5 or 6`), sums that are still to be done (`10-3`, `84/7`,
-`2^3`, `5!`, `|-5|`, `√2`, `2\pi`, `5 squared`, `half of 10`), bounds (`at least 5`, `<5`), denials (`not 5`), dates,
-times of day, versions, `3,5`, `1,23`, `0.333...`, number words, digits that are not ASCII.
+`2^3`, `5!`, `√2`, `2\pi`, `5 squared`, `half of 10`), equations for an unknown (`2x = 10`), bounds (`at least 5`,
+`<5`), denials (`not 5`), dates, times of day, versions, `3,5`, `1,23`, `0.333...`, number words, digits that are not
+ASCII.
 
 Values are exact fractions; every text is read in linear time, within `MAX_LENGTH` characters.
 """
@@ -22,7 +23,7 @@ from labkit.verifiers.arithmetic import ExpressionError, evaluate_expression
 from labkit.verifiers.notation import plain
 from labkit.verifiers.score import quote
 from labkit.verifiers.units import canonical_unit, read_unit
-from labkit.verifiers.wording import AFTER, BEFORE, BEFORE_WINDOW, SCALE_WORD, SCALES
+from labkit.verifiers.wording import AFTER, BEFORE, BEFORE_WINDOW, SCALE_WORD, SCALES, STARTS_AFTER
 
 __all__ = ["MAX_DIGITS", "MAX_EXPONENT", "MAX_LENGTH", "Numeral", "UnreadableError", "read_number"]
 
@@ -84,14 +85,15 @@ _ENDINGS = frozenset("th st nd rd am pm pcs pts ppl".split())
 _WORDS = re.compile(r"[\s-]?(?=[A-Za-zµμΩÅ¢])|\s?(?=/\s?[A-Za-z]| per )")
 _SYMBOL = re.compile(r"[B-HJ-Zb-z](?![A-Za-z'’])")
 _OPERATOR = re.compile(r"\s?[*/^+√π∞<>≤≥±]")
+# An unknown with a factor, a power or a term next to it. A letter behind a number may be a unit (500 g + 200 g).
 _ALGEBRA = re.compile(
-    r"(?<![A-Za-z0-9_])[0-9.]+\s?\*?\s?[a-z](?![A-Za-z(])|(?<![A-Za-z])[a-z]\s?(?:\^|\*\*|[-+*/]\s?[0-9])|"
-    r"[0-9]\s?[-+*/]\s?[a-z](?![A-Za-z])"
+    r"(?<![A-Za-z0-9_])[0-9.]+\s?\*?\s?[a-fijknopqru-z](?![A-Za-z(.])|^\s*[0-9.]+\s?[a-z]\s*$|"
+    r"(?<![A-Za-z])(?<![0-9])(?<![0-9] )[a-z]\s?(?:\^|\*\*|[-+*/]\s?[0-9])|[0-9]\s?[-+*/]\s?[a-z](?![A-Za-z])|"
+    r"\\(?:frac|sqrt)[^=]*?(?<![A-Za-z\\])[a-z](?![A-Za-z])"
 )
-_MEANINGFUL = frozenset(
-    "percent pct per or of mod squared cubed factorial choose plus minus pi sqrt root log ln sin cos tan exp to odd below "
-    "something halves thirds fourths fifths sixths sevenths eighths ninths tenths hundredths thousandths".split()
-) | {word + plural for word in SCALES for plural in ("", "s")}
+_NAME_ALONE = re.compile(r"\s*[A-Za-z]\w{0,15}\s*")
+_COMMAS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+_DECIMAL = re.compile(r"(?<![0-9.])(?=\.?[0-9])([0-9]{0,40})(?:\.([0-9]{0,40})(%)?|(%))(?![0-9.])")
 
 
 def read_number(text: str, prose: bool = False) -> Numeral:
@@ -114,19 +116,22 @@ def read_number(text: str, prose: bool = False) -> Numeral:
     simple = _SIMPLE.fullmatch(text) if len(text) <= MAX_DIGITS else None  # "72" and "$72 clips", the commonest
     if simple:
         sign, dollar, digits, word = simple.groups()
-        if word not in _MEANINGFUL:
+        if word not in STARTS_AFTER:
             return Numeral(_decimal(sign + digits), False, (word and canonical_unit(word)) or dollar or None)
     if len(text) > MAX_LENGTH:
         raise UnreadableError(f"is longer than {MAX_LENGTH} characters")
     text, currency = plain(_BECAUSE.split(text, maxsplit=1)[0] if prose else text)
-    if "\\" in text or "{" in text or "}" in text:
-        raise UnreadableError("is a formula, not a number")
     *sides, last = _COMPARED.sub(" ≠ ", text.rpartition("≈")[2]).split("=")
+    if sides and _NAME_ALONE.fullmatch(last):  # 5 = x
+        last = sides.pop()
+    if "\\" in last or "{" in last or "}" in last:
+        raise UnreadableError("is a formula, not a number")
     if not last.strip() and sides:
         raise UnreadableError("ends with an equals sign")
     found = _read_side(last, prose, currency is not None)
-    for index, side in enumerate(sides):
-        _check_side(side, found.value, first=index == 0)
+    worked = [_check_side(side, found, first=index == 0) for index, side in enumerate(sides)]
+    if sides and not any(worked) and _ALGEBRA.search(sides[0]):
+        raise UnreadableError(f"is an equation for an unknown in {quote(sides[0].strip())}")
     return Numeral(found.value, found.percent, found.unit or currency)
 
 
@@ -153,6 +158,8 @@ def _read_side(text: str, prose: bool, money: bool) -> Numeral:
         return Numeral(values[0])
     if re.search(r"\bor\b", after, re.IGNORECASE) or _BELOW.search(after):
         raise UnreadableError(f"does not say just {quote(clumps[0].group())}")
+    if not prose and after.lstrip().startswith("!"):
+        raise UnreadableError("is an expression, not a number")
     factor, percent, unit = _read_after(after, money)
     return Numeral(values[0] * factor, percent, unit)
 
@@ -250,19 +257,24 @@ def _decimal(text: str) -> Fraction:
     return Fraction(int(whole + places)) if not places else Fraction(int(whole + places), 10 ** len(places))
 
 
-def _check_side(side: str, value: Fraction, first: bool) -> None:
-    """Another side of the equation that ends in the number: where it can be worked out it must say the same.
+def _check_side(side: str, found: Numeral, first: bool) -> bool:
+    """Whether another side of the equation that ends in the number could be worked out; it must then say the same.
 
-    The first side may be words or a name (`total for 3 days = 72`, `x = 5`); one in the middle may not. An unknown in
-    it that is still to be found (`2x = 10`, `x + 3 = 5`) may not stand there either.
+    The first side may be words or a name (`total for 3 days = 72`, `x = 5`); one in the middle may not.
     """
     try:
-        other = evaluate_expression(side.strip(" :,"))[0]
+        other = evaluate_expression(_DECIMAL.sub(_as_quotient, _COMMAS.sub("", side)).strip(" :,"))[0]
     except ExpressionError:
         if not first and re.search(r"[0-9]", side):
             raise UnreadableError(f"has {quote(side.strip())} between two equals signs") from None
-        if first and _ALGEBRA.search(side):
-            raise UnreadableError(f"is an equation for an unknown in {quote(side.strip())}") from None
-        return
-    if other != value:
+        return False
+    if other != found.value and not (found.percent and other == found.value / 100):
         raise UnreadableError("says that two different numbers are equal")
+    return True
+
+
+def _as_quotient(decimal: re.Match[str]) -> str:
+    """A decimal or a per cent as a division, which `evaluate_expression` reads."""
+    places = decimal[2] or ""
+    over = int(decimal[1] + places)
+    return f"({over}/{10 ** (len(places) + 2 * bool(decimal[3] or decimal[4]))})"

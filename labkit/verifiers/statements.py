@@ -23,8 +23,9 @@ _PAIRS = (
 )
 _PAIRS_OF = {start[0]: [pair for pair in _PAIRS if pair[0][0] == start[0]] for start, _ in _PAIRS}
 # A value begins with a digit, a sign before one, a formula or a lone symbol; not with a word.
+_MARKS = r"[\s*_`\"“„'‘«(\[{$€£¥₹|+\-−–.=<>≤≥≈~±√]*"
 _VALUE = re.compile(
-    rf"[\s*_`\"“„'‘«(\[{{$€£¥₹|+\-−–.=<>≤≥≈~±√]*(?:(?:minus|negative|US|USD|EUR|about) ?)?[\s*_`\"“„'‘«(\[{{$€£¥₹|+\-−–.]*"
+    rf"{_MARKS}(?:(?:minus|negative|US|USD|EUR|about) ?)?{_MARKS}"
     rf"(?:[0-9{VULGAR}∞π∅]|\\[A-Za-z{{]|[A-Za-z](?![A-Za-z'’])(?! [a-z]{{2,}}))",
     re.IGNORECASE,
 )
@@ -43,9 +44,11 @@ _HEADING = re.compile(
 _LABELLED = re.compile(
     r"[*_]*(?:the +)?(?:(?:final|correct) +)?(?:answer|result)[*_ ]*(?:is\b|[:=：]|[-–] )[\s:*_]*(?=\S)", re.IGNORECASE
 )
-# Before and behind the word "answer". The words of the reply itself (said), a title that says so, or a bare label.
+# Before and behind the word "answer": a sentence's subject, a title, or a bare label at the start of a line.
 _KEY = re.compile(r"(?:[aA]ns(?:wer)?|A(?:NS|NSWER))(?![A-Za-z])")
-_SAID = re.compile(r"\b(?:the|my|our|your)[\s*_]+(?:(?:final|correct|right|numerical|exact|required)[\s*_]+)?$", re.I | re.A)
+_SAID = re.compile(
+    r"\b(?:the|my|our|your)[\s*_]+(?:(?:final|correct|right|numerical|exact|required)[\s*_]+)?$", re.I | re.A
+)
 _TITLED = re.compile(r"\b(?:final|correct)[\s*_]+$", re.I | re.A)
 _LINE_START = re.compile(r"(?:^|\n)[ \t>#*_-]*(?:(?:the +)?(?P<titled>(?:final|correct) +))?$", re.I | re.A)
 _OF_WHAT = r"(?:\s+(?:to|of|for)\s+(?:the|this|that|our)\s+\w{1,30})?[*_]*"
@@ -87,7 +90,7 @@ def last_hashes(text: str) -> str | None:
 
 
 def _answer_line(content: str, heads: bool, last: bool) -> str | None:
-    """What a line with four hashes answers. `heads`: they begin the line, as a heading's do; `last`: nothing follows."""
+    """What a line with four hashes answers. `heads`: they begin the line, as in a heading; `last`: no text follows."""
     labelled = _LABELLED.match(content)
     if labelled:
         content = content[labelled.end() :]
@@ -134,8 +137,8 @@ def _stated(text: str, key: re.Match[str]) -> str | None:
     answer, below = _behind(text, end.end() - end.group().endswith("\n"))
     if _TWO_NUMBERS.search(answer):
         return None
-    right = _looks_right(answer) if titled or (line and line["titled"]) else _VALUE.match(answer) or _OPTION.match(answer)
-    return answer if right or (titled and not below) else None
+    looks_right = _looks_right if titled or (line and line["titled"]) else _begins_right
+    return answer if looks_right(answer) or (titled and not below) else None
 
 
 def _behind(text: str, start: int) -> tuple[str, bool]:
@@ -147,9 +150,14 @@ def _behind(text: str, start: int) -> tuple[str, bool]:
     return unwrap(_SENTENCE_END.split(_first_line(rest.lstrip()), maxsplit=1)[0]), below
 
 
+def _begins_right(answer: str) -> bool:
+    """Whether a text begins as an answer does."""
+    return bool(_VALUE.match(answer) or _OPTION.match(answer))
+
+
 def _looks_right(answer: str) -> bool:
     """Whether a text begins as an answer does, or holds one number among its words."""
-    return bool(_VALUE.match(answer) or _OPTION.match(answer) or re.search(r"^[^0-9]*[0-9.,]+[^0-9]*$", answer))
+    return _begins_right(answer) or re.fullmatch(r"[^0-9]*[0-9.,]+[^0-9]*", answer) is not None
 
 
 def _first_line(text: str) -> str:

@@ -107,5 +107,9 @@ def _one(text: str, part: re.Match[str]) -> tuple[str | None, int]:
     if unit is None:
         symbol = len(part["name"]) < 3 and (part["power"] or part["raised"])
         return None, part.end("name") if symbol else end
-    power = part["power"] or (part["raised"] or "").translate(_RAISED) or _PREFIXES.get(part["word"] or part["prefix"] or "")
+    power = (
+        part["power"]
+        or (part["raised"] or "").translate(_RAISED)
+        or _PREFIXES.get(part["word"] or part["prefix"] or "")
+    )
     return f"{unit}^{power}" if power and str(power) != "1" else unit, end

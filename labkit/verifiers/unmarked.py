@@ -11,7 +11,17 @@ import re
 
 from labkit.verifiers.notation import VULGAR
 from labkit.verifiers.units import canonical_unit, read_unit
-from labkit.verifiers.wording import AFTER, BEFORE, BEFORE_WINDOW, COPULA, DENIAL, ENDS_BEFORE, LABEL, SCALE_WORD, STARTS_AFTER
+from labkit.verifiers.wording import (
+    AFTER,
+    BEFORE,
+    BEFORE_WINDOW,
+    COPULA,
+    DENIAL,
+    ENDS_BEFORE,
+    LABEL,
+    SCALE_WORD,
+    STARTS_AFTER,
+)
 
 __all__ = ["LINE_WINDOW", "find_unmarked", "without_emphasis", "without_formula_marks"]
 
@@ -33,20 +43,23 @@ _LATEX_WORD = r"\\(?:text(?:rm|bf|it)?|math(?:rm|bf|it)|mbox|operatorname) ?\{[^
 _RUN = re.compile(
     rf"(?:{_LATEX_WORD} ?|\\[A-Za-z]+ ?|\\[$%,;:! ()\[\]{{}}] ?|\^ ?\{{[^{{}}]*\}} ?|"
     rf"[0-9{VULGAR}⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{{,\}}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|"
-    r"[-+−–‑*/×·÷⁄∕^=≈<>≤≥≠±~:(\[{}\]√∛∜&_)] ?|!(?= ?=)|[$€£¥₹₽₩₺₪฿¢%°] ?|\|(?=[-+0-9.√\\(])|(?<=[0-9)])\||(?<![\w.])\.(?=[0-9])|"
+    r"[-+−–‑*/×·÷⁄∕^=≈<>≤≥≠±~:(\[{}\]√∛∜&_)] ?|!(?= ?=)|[$€£¥₹₽₩₺₪฿¢%°] ?|"
+    r"\|(?=[-+0-9.√\\(])|(?<=[0-9)])\||(?<![\w.])\.(?=[0-9])|"
     r"(?<=[0-9)}] )(?:[xX]|times(?= 10 ?[\^*⁰-⁹¹²³])) (?=[0-9(\\])|(?<=[0-9)}])[xX](?=[0-9(\\]))+"
 )
 _SYMBOLS = re.compile(
     r"(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[0-9.^_{}()+*/²³'-]|(?<=[-+*/0-9A-Za-z)}]) (?=[-+*/]|[A-Za-z0-9(]))+ ?$"
 )
-_COMMON = re.compile(r"[^(]*(?<![\w.,:'’-])([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*")
+_COMMON = re.compile(
+    r"[^(]*(?<![\w.,:'’-])([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*"
+)
 _MONEY = re.compile(r"(?<![A-Za-z])(?:US|AU|CA|NZ|HK|SG|A|C|S|R)$|(?<![A-Za-z])Rs\.$")
 _UNIT_POWER = re.compile(r"(?<=[0-9])( ?[A-Za-zµμΩ][A-Za-zµμΩ/ ·]{0,20}?)\^ ?\{?([-+]?[1-9])\}?(?![0-9.]*[0-9])")
 _RAISED = str.maketrans("-+123456789", "⁻⁺¹²³⁴⁵⁶⁷⁸⁹")
 _SIGN = re.compile(r"\b(minus|negative|plus|positive)\s+[$€£¥₹]?$", re.IGNORECASE)
 _NUMBER_BEFORE = re.compile(
-    rf"[0-9{VULGAR}][%°]?(?P<unit>[ -]?[A-Za-zµ$€£°%]+\.?)??(?:,?\s+(?P<link>and|or|to|through|till|until|in|of|out of|by|"
-    r"over|per|times|plus|minus|divided by|mod|choose|vs\.?|versus|&)|(?P<comma>,)|(?P<none>))\s+[$€£¥₹]?$",
+    rf"[0-9{VULGAR}][%°]?(?P<unit>[ -]?[A-Za-zµ$€£°%]+\.?)??(?:,?\s+(?P<link>and|or|to|through|till|until|in|of|"
+    r"out of|by|over|per|times|plus|minus|divided by|mod|choose|vs\.?|versus|&)|,?)\s+[$€£¥₹]?$",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"[^\s.,;:!?()\[\]{}\"“”‘’'«»*<>|=$]+")
@@ -55,9 +68,9 @@ _NAME = re.compile(r"[A-Za-zµμΩÅ]+")
 _PERCENT = re.compile(r"%|percent(?:age points?)?\b|per cent\b|pct\b")
 _SCALED = re.compile(SCALE_WORD, re.IGNORECASE)
 _NO_UNIT = frozenset(
-    "a i as in is are was were be for from on at to of by with and but so because since which that this these those the "
-    "an it he she they we you his her their our my if then than when while where after before during until there here "
-    "who whose into onto out up".split()
+    "a i as in is are was were be for from on at to of by with and but so because since which that this these those "
+    "the an it he she they we you his her their our my if then than when while where after before during until there "
+    "here who whose into onto out up".split()
 )
 _FORMULA = re.compile(
     r"\$\$[^$]+\$\$|(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?![0-9$])|(?<![\\$])\$ [^$\n]+? \$(?![0-9$])|"
@@ -149,7 +162,9 @@ def _last_formula(text: str, place: int, any_formula: bool) -> Found | None:
     """The last formula, if no digit stands behind it; unless `any_formula`, only if the last digit is its own."""
     if "$" not in text and "\\" not in text:
         return None
-    formulas = [found for found in _FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)) if not _is_prose(found[0])]
+    formulas = [
+        found for found in _FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)) if not _is_prose(found[0])
+    ]
     if not formulas or formulas[-1].end() <= place or not (any_formula or formulas[-1].start() < place):
         return None
     first = last = formulas.pop()
@@ -224,10 +239,13 @@ def _equation(run: str, before: str) -> str | None:
     if names and any(map(str.isalpha, names.group())):
         symbols = names.group().lstrip()
         before, run = before[: len(before) - len(symbols)], symbols + run
-    if DENIAL.search(before[-BEFORE_WINDOW:]):
+    near = before[-BEFORE_WINDOW:]
+    sums = run[:1] in "0123456789($.-" and re.search(r"\bor $", near)  # that is, 120 - 40 = 80
+    if DENIAL.search(near) and not sums:
         return None
-    if BEFORE.search(before[-BEFORE_WINDOW:]) or before[-1:].isalnum() or before[-1:] in ("_", "\\"):
-        run = re.split("[=≈]", run)[-1]  # half of 24 = 12
+    cut = run[:2] in ("- ", "+ ", "* ", "/ ", "× ", "÷ ", "– ", "− ") and before.strip()  # 28 pencils - 6 = 22
+    if cut or (BEFORE.search(near) and not sums) or near[-1:].isalnum() or near[-1:] in ("_", "\\"):
+        run = re.split("[=≈]", run, maxsplit=1)[1]  # half of 24 = 12
     return run.lstrip("=≈: ") or None
 
 
@@ -249,7 +267,7 @@ def _with_sign(run: str, before: str, after: str, above: str) -> str | None:
 
 
 def _is_bullet(after: str, above: str) -> bool:
-    """Whether the dash before a number at the start of a line is a list's: others stand above, or a thing is counted."""
+    """Whether the dash at the start of a line is a list's and no sign: others stand above, or things are counted."""
     if re.search(r"(?:^|\n)\s*[-–+*•] ", above):
         return True
     word = re.match(r" ([a-z]{3,})", after)
