@@ -84,7 +84,7 @@ _SUFFIXES = {"k": 3, "m": 6, "mm": 6, "b": 9, "t": 12}
 _ENDINGS = frozenset("th st nd rd am pm pcs pts ppl".split())
 _WORDS = re.compile(r"[\s-]?(?=[A-Za-zµμΩÅ¢])|\s?(?=/\s?[A-Za-z]| per )")
 _SYMBOL = re.compile(r"[B-HJ-Zb-z](?![A-Za-z'’])")
-_OPERATOR = re.compile(r"\s?[*/^+√π∞<>≤≥±]")
+_OPERATOR = re.compile(r"\s?(?:[*/^+√π∞<>≤≥±]|-\s?(?![aiAI]\b)[A-Za-z](?![A-Za-z']|\.\w))")
 # An unknown with a factor, a power or a term next to it. A letter behind a number may be a unit (500 g + 200 g).
 _ALGEBRA = re.compile(
     r"(?<![A-Za-z0-9_])[0-9.]+\s?\*?\s?[a-fijknopqru-z](?![A-Za-z(.])|^\s*[0-9.]+\s?[a-z]\s*$|"

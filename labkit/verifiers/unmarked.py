@@ -27,6 +27,8 @@ __all__ = ["LINE_WINDOW", "find_unmarked", "without_emphasis", "without_formula_
 
 LINE_WINDOW = 1_000
 """Characters of the line, to each side, in which the last number or formula is sought."""
+EMPHASIS_WINDOW = 10 * LINE_WINDOW
+"""Characters from the end of a text in which marks of emphasis are taken away: more than are read."""
 MAX_BARE = 300
 """Characters of a text that may be one formula as a whole."""
 
@@ -36,6 +38,7 @@ Found = tuple[str, tuple[str, ...]]
 _DIGITS = "0123456789" + VULGAR
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d|[⁰¹²³⁴-⁹]⁄")
 _EMPHASIS = re.compile(r"(?<![\w*)\]}\\])(\*{1,3}|_{1,3}|`{1,2})(?=[^\s*_`])([^*_`\n{}]{1,120}?)(?<=\S)\1(?![\w*({])")
+_MARKED = re.compile("[*_`<]")
 _LOOSE_STARS = re.compile(r"\*\*(?!\s?[0-9(])|(?<![0-9)])(?<![0-9)] )\*\*")  # but not the ** of 2**3
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|p|font)>|<br ?/?>")
 _ASIDE = re.compile(rf"(?<=\s)\((?=[^()]*[0-9{VULGAR}])[^()]*\)[^0-9{VULGAR}]*$")  # "(in 2 days)" at the end of a line
@@ -50,12 +53,12 @@ _RUN = re.compile(
 _SYMBOLS = re.compile(
     r"(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[0-9.^_{}()+*/²³'-]|(?<=[-+*/0-9A-Za-z)}]) (?=[-+*/]|[A-Za-z0-9(]))+ ?$"
 )
-_COMMON = re.compile(
-    r"[^(]*(?<![\w.,:'’-])([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*"
-)
+_COMMON = re.compile(r"(?:[^(]*\s)?([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*")
 _MONEY = re.compile(r"(?<![A-Za-z])(?:US|AU|CA|NZ|HK|SG|A|C|S|R)$|(?<![A-Za-z])Rs\.$")
 _UNIT_POWER = re.compile(r"(?<=[0-9])( ?[A-Za-zµμΩ][A-Za-zµμΩ/ ·]{0,20}?)\^ ?\{?([-+]?[1-9])\}?(?![0-9.]*[0-9])")
 _RAISED = str.maketrans("-+123456789", "⁻⁺¹²³⁴⁵⁶⁷⁸⁹")
+_ABOUT = re.compile(r"^(?:\\(?:approx|simeq)(?![A-Za-z])|[=≈~:\s])+")
+_NAME_ALONE = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?'?(?:\([^()]*\))?\s*")
 _SIGN = re.compile(r"\b(minus|negative|plus|positive)\s+[$€£¥₹]?$", re.IGNORECASE)
 _NUMBER_BEFORE = re.compile(
     rf"[0-9{VULGAR}][%°]?(?P<unit>[ -]?[A-Za-zµ$€£°%]+\.?)??(?:,?\s+(?P<link>and|or|to|through|till|until|in|of|"
@@ -65,10 +68,11 @@ _NUMBER_BEFORE = re.compile(
 _GLUED = re.compile(r"[^\s.,;:!?()\[\]{}\"“”‘’'«»*<>|=$]+")
 _NEXT = re.compile(r" ?/ ?(?=[A-Za-z])|[ -](?=[A-Za-zµμΩÅ°¢$€£₹%])")
 _NAME = re.compile(r"[A-Za-zµμΩÅ]+")
+_RATE = re.compile(r" ?/")
 _PERCENT = re.compile(r"%|percent(?:age points?)?\b|per cent\b|pct\b")
 _SCALED = re.compile(SCALE_WORD, re.IGNORECASE)
 _NO_UNIT = frozenset(
-    "a i as in is are was were be for from on at to of by with and but so because since which that this these those "
+    "a as in is are was were be for from on at to of by with and but so because since which that this these those "
     "the an it he she they we you his her their our my if then than when while where after before during until there "
     "here who whose into onto out up".split()
 )
@@ -79,7 +83,8 @@ _FORMULA = re.compile(
 _COMMANDS = re.compile(rf"{_LATEX_WORD}|\\[A-Za-z]+")
 _PROSE = re.compile(r"(?!(?:sin|cos|tan|log|sqrt|exp|or|and|ln|pi|mod|gcd|lcm|max|min)\b)[A-Za-z]{2,}")
 _SENTENCE = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}|^[0-9.,]+ [a-z]{2,}")
-_NOT_BARE = re.compile(r"[?;#`\"“”]|\*\*|(?:^| )\|(?: |$)|</?[A-Za-z|]|[0-9] [0-9]")
+_VALUE_OF = re.compile(r"^[A-Za-z]'*\([^()=]*[0-9][^()=]*\) ?=(?=[^=]*$)")  # f(3) = 5
+_NOT_BARE = re.compile(r"~~|[?;#`\"“”]|\*\*|(?:^| )\|(?: |$)|</?[A-Za-z|]|[0-9] [0-9]")
 _SYMBOL_BEFORE = re.compile(r"(?:^|[^A-Za-z'’])[B-HJ-Zb-z] $")  # x -5, x 10^3
 _FORMULA_LINK = re.compile(r"\s*(?:,?\s*(?:and|or)|,)\s*", re.IGNORECASE)
 
@@ -96,11 +101,12 @@ def find_unmarked(text: str, fallback: str) -> Found:
     >>> find_unmarked(r"So \( x = 5 \).", "number"), find_unmarked("so it is $ x^2 $", "formula")
     (('formula', ('x = 5',)), ('formula', ('x^2',)))
     """
+    text = without_emphasis(text[-EMPHASIS_WINDOW:]) if _MARKED.search(text) else text
     place = max(map(text.rfind, _DIGITS))
     if place >= 0 and not text.isascii() and _FOREIGN_DIGIT.search(text, place + 1):
         return NOTHING
     if fallback == "formula" and _is_bare(text.strip()):
-        return "formula", (text.strip(),)
+        return "formula", (_ABOUT.sub("", _VALUE_OF.sub("", text.strip())),)
     found = _last_formula(text, place, fallback == "formula")
     if found is not None:
         return found
@@ -110,7 +116,7 @@ def find_unmarked(text: str, fallback: str) -> Found:
     end = text.find("\n", place)
     line = text[start : min(len(text) if end < 0 else end, place + LINE_WINDOW)]
     line = _UNIT_POWER.sub(_raise, line) if "^" in line else line
-    number = _last_number(without_emphasis(line), text[max(0, start - LINE_WINDOW) : start])
+    number = _last_number(line, text[max(0, start - LINE_WINDOW) : start])
     # A number that fills its line from the left edge of the window may have been cut there.
     if number is None or len(number) > LINE_WINDOW - 2:
         return UNCLEAR
@@ -213,15 +219,22 @@ def _last_number(line: str, above: str) -> str | None:
     if (run[0] == "$" or line[start - 1 : start] == ".") and (money := _MONEY.search(line[:start])):
         start, run = money.start(), money.group() + run
     end = start + len(run)
+    if line[start - 1 : start] in ("'", "‘"):
+        run = run.rstrip("'’")
     tail = _tail(line, end)
-    if tail is None or (re.match(r"\.\.|…", line[end:]) and re.search(r"\.[0-9]+$", run)):
+    if (
+        tail is None
+        or "~~" in line[max(0, start - 2) : end + 2]
+        or (re.match(r"\.\.|…", line[end:]) and re.search(r"\.[0-9]+$", run))
+    ):
         return None
     before = line[:start]
-    if "=" in run or "≈" in run:
-        run = _equation(run, before)
+    bare = run.lstrip(": ")
+    before += run[: len(run) - len(bare)]
+    if "=" in bare or "≈" in bare:
+        run = _equation(bare, before)
     else:
-        bare = run.lstrip(": ")
-        run = _with_sign(bare, before + run[: len(run) - len(bare)], line[end:], above)
+        run = _with_sign(bare, before, line[end:], above)
     return None if run is None else (run + line[end:tail]).strip() or None
 
 
@@ -236,17 +249,20 @@ def _trimmed(run: str) -> str:
 def _equation(run: str, before: str) -> str | None:
     """A run with an equals sign, and the symbols before it that are its left side; None where it is denied."""
     names = _SYMBOLS.search(before)
-    if names and any(map(str.isalpha, names.group())):
-        symbols = names.group().lstrip()
-        before, run = before[: len(before) - len(symbols)], symbols + run
+    symbols = names.group().lstrip() if names and any(map(str.isalpha, names.group())) else ""
+    before = before[: len(before) - len(symbols)]
+    left, equals, right = (symbols + run).partition("=")
+    run = right if equals and _NAME_ALONE.fullmatch(left) else symbols + run  # f(3) = 5
     near = before[-BEFORE_WINDOW:]
     sums = run[:1] in "0123456789($.-" and re.search(r"\bor $", near)  # that is, 120 - 40 = 80
     if DENIAL.search(near) and not sums:
         return None
     cut = run[:2] in ("- ", "+ ", "* ", "/ ", "× ", "÷ ", "– ", "− ") and before.strip()  # 28 pencils - 6 = 22
+    if "=" not in run and "≈" not in run:
+        return _ABOUT.sub("", run) or None
     if cut or (BEFORE.search(near) and not sums) or near[-1:].isalnum() or near[-1:] in ("_", "\\"):
         run = re.split("[=≈]", run, maxsplit=1)[1]  # half of 24 = 12
-    return run.lstrip("=≈: ") or None
+    return _ABOUT.sub("", run) or None
 
 
 def _with_sign(run: str, before: str, after: str, above: str) -> str | None:
@@ -263,7 +279,7 @@ def _with_sign(run: str, before: str, after: str, above: str) -> str | None:
     signed = run[:1] in ("-", "+", "−", "–")
     if _is_changed(before) or _SYMBOL_BEFORE.search(before) or (signed and sign):
         return None
-    return sign + run
+    return sign + _ABOUT.sub("", run)
 
 
 def _is_bullet(after: str, above: str) -> bool:
@@ -319,11 +335,11 @@ def _tail(line: str, end: int) -> int | None:
         else:
             unit, length = read_unit(line[start : start + 100])
             name = _NAME.match(line, start)
-            word = name.group().lower() if name else ""
-            if unit is None and (word in _NO_UNIT or (not name and line[start] not in "%°$€£")):
+            word = name.group() if name else ""
+            if unit is None and (word == "I" or word.lower() in _NO_UNIT or (not name and line[start] not in "%°$€£")):
                 break
             end = start + max(length, 1)
-            return None if AFTER.match(line, end) else end
+            return None if AFTER.match(line, end) or _RATE.match(line, end) else end
         if AFTER.match(line, end):
             return None
     return end

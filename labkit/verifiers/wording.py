@@ -89,8 +89,9 @@ _CHANGES = _any(
     "tan exp something odd or below short_of shy_of thirds fourths fifths sixths sevenths eighths ninths tenths "
     "hundredths thousandths halves"
 )
+_DASH = r"[-–](?:\s?(?![ai]\b)[a-z](?![a-z'’]|\.\w)|\s?\\)"  # 5 - x, but not: 5 - a lot
 AFTER = re.compile(
-    rf"\||\s*(?:[*^+√π∞<>≤≥±_‰]|/(?!\s?[A-Za-z])|(?:{_CHANGES}|quarters? of(?: a| an| the)|"
+    rf"\||\s*(?:[*^+√π∞<>≤≥±_‰]|{_DASH}|/(?!\s?[A-Za-z])|(?:{_CHANGES}|quarters? of(?: a| an| the)|"
     rf"and (?:a|an|one|two|three) (?:{_PARTS})|to the (?:power|n|second|third|fourth|fifth|sixth))\b|-?ish\b|"
     r"\(in (?:the )?(?:hundred|thousand|million|billion)s?\))",
     re.IGNORECASE,
