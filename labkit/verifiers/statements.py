@@ -14,6 +14,8 @@ __all__ = ["last_hashes", "last_statement", "unwrap"]
 
 WINDOW = 1_000
 """Characters behind "the answer is" that may belong to the statement."""
+SHORT = 200
+"""Characters at the beginning of a statement that show whether it is an answer."""
 MAX_TRIES = 20
 """Statements, from the last on, that are looked at until one holds an answer."""
 
@@ -72,7 +74,7 @@ def last_hashes(text: str) -> str | None:
     place = text.rfind("####")
     if place < 0 or text[place + 4 :].strip().isdecimal():
         return text[place + 4 :].strip() if place >= 0 else None
-    end, last = len(text), True
+    end, written = len(text), len(text.rstrip("# \t\r\n"))
     while (place := text.rfind("####", 0, end)) >= 0:
         start = text.rfind("\n", 0, place) + 1
         stop = text.find("\n", place)
@@ -81,10 +83,9 @@ def last_hashes(text: str) -> str | None:
         at = line.rfind("####")
         if at >= 0:
             heads = not line[:at].strip(" \t#>*-")
-            answer = _answer_line(line[at + 4 :].lstrip(" \t:=："), heads, last and not text[stop:].strip())
+            answer = _answer_line(line[at + 4 :].lstrip(" \t:=："), heads, stop >= written)
             if answer:
                 return answer
-        last = last and not text[start:].strip("# \t\n")
         end = start
     return None
 
@@ -98,7 +99,7 @@ def _answer_line(content: str, heads: bool, last: bool) -> str | None:
         return unwrap(content) or None
     if _NUMBERED.match(content) or (_TITLE.match(content) and not last):
         return None
-    if labelled or _VALUE.match(content) or (last and not _HEADING.match(content) and not content.endswith(":")):
+    if labelled or _VALUE.match(content, 0, SHORT) or (last and not _HEADING.match(content) and not content.endswith(":")):
         return unwrap(content) or None
     return None
 
@@ -135,7 +136,7 @@ def _stated(text: str, key: re.Match[str]) -> str | None:
     if end is None or not (line or titled):
         return None
     answer, below = _behind(text, end.end() - end.group().endswith("\n"))
-    if _TWO_NUMBERS.search(answer):
+    if _TWO_NUMBERS.search(answer, 0, SHORT):
         return None
     looks_right = _looks_right if titled or (line and line["titled"]) else _begins_right
     return answer if looks_right(answer) or (titled and not below) else None
@@ -152,7 +153,7 @@ def _behind(text: str, start: int) -> tuple[str, bool]:
 
 def _begins_right(answer: str) -> bool:
     """Whether a text begins as an answer does."""
-    return bool(_VALUE.match(answer) or _OPTION.match(answer))
+    return bool(_VALUE.match(answer, 0, SHORT) or _OPTION.match(answer))
 
 
 def _looks_right(answer: str) -> bool:

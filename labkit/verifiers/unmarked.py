@@ -46,7 +46,7 @@ _LATEX_WORD = r"\\(?:text(?:rm|bf|it)?|math(?:rm|bf|it)|mbox|operatorname) ?\{[^
 _RUN = re.compile(
     rf"(?:{_LATEX_WORD} ?|\\[A-Za-z]+ ?|\\[$%,;:! ()\[\]{{}}] ?|\^ ?\{{[^{{}}]*\}} ?|"
     rf"[0-9{VULGAR}⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{{,\}}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|"
-    r"[-+−–‑*/×·÷⁄∕^=≈<>≤≥≠±~:(\[{}\]√∛∜&_)] ?|!(?= ?=)|[$€£¥₹₽₩₺₪฿¢%°] ?|"
+    r"[-+−–‑*/×·÷⁄∕^=≈<>≤≥≠±~(\[{}\]√∛∜&_)] ?|:(?=\S)|(?<= ): ?|!(?= ?=)|[$€£¥₹₽₩₺₪฿¢%°] ?|"
     r"\|(?=[-+0-9.√\\(])|(?<=[0-9)])\||(?<![\w.])\.(?=[0-9])|"
     r"(?<=[0-9)}] )(?:[xX]|times(?= 10 ?[\^*⁰-⁹¹²³])) (?=[0-9(\\])|(?<=[0-9)}])[xX](?=[0-9(\\]))+"
 )
@@ -56,9 +56,11 @@ _SYMBOLS = re.compile(
 _COMMON = re.compile(r"(?:[^(]*\s)?([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*")
 _MONEY = re.compile(r"(?<![A-Za-z])(?:US|AU|CA|NZ|HK|SG|A|C|S|R)$|(?<![A-Za-z])Rs\.$")
 _UNIT_POWER = re.compile(r"(?<=[0-9])( ?[A-Za-zµμΩ][A-Za-zµμΩ/ ·]{0,20}?)\^ ?\{?([-+]?[1-9])\}?(?![0-9.]*[0-9])")
+_ARROW = re.compile(r"[-=]+>")
 _RAISED = str.maketrans("-+123456789", "⁻⁺¹²³⁴⁵⁶⁷⁸⁹")
 _ABOUT = re.compile(r"^(?:\\(?:approx|simeq)(?![A-Za-z])|[=≈~:\s])+")
 _NAME_ALONE = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?'?(?:\([^()]*\))?\s*")
+_OTHER_NAME = re.compile(r"[=≈][^=≈\n]{0,30}[0-9)}](?:,|;|,? (?:and|or))\s*$", re.IGNORECASE)  # x = 5 and y = 6
 _SIGN = re.compile(r"\b(minus|negative|plus|positive)\s+[$€£¥₹]?$", re.IGNORECASE)
 _NUMBER_BEFORE = re.compile(
     rf"[0-9{VULGAR}][%°]?(?P<unit>[ -]?[A-Za-zµ$€£°%]+\.?)??(?:,?\s+(?P<link>and|or|to|through|till|until|in|of|"
@@ -116,6 +118,7 @@ def find_unmarked(text: str, fallback: str) -> Found:
     end = text.find("\n", place)
     line = text[start : min(len(text) if end < 0 else end, place + LINE_WINDOW)]
     line = _UNIT_POWER.sub(_raise, line) if "^" in line else line
+    line = _ARROW.sub("→", line) if ">" in line else line
     number = _last_number(line, text[max(0, start - LINE_WINDOW) : start])
     # A number that fills its line from the left edge of the window may have been cut there.
     if number is None or len(number) > LINE_WINDOW - 2:
@@ -248,18 +251,20 @@ def _trimmed(run: str) -> str:
 
 def _equation(run: str, before: str) -> str | None:
     """A run with an equals sign, and the symbols before it that are its left side; None where it is denied."""
-    names = _SYMBOLS.search(before)
+    names, glued = _SYMBOLS.search(before[-BEFORE_WINDOW:]), re.search(r"\S*$", before[-BEFORE_WINDOW:])
     symbols = names.group().lstrip() if names and any(map(str.isalpha, names.group())) else ""
+    if glued and ("\\" in glued.group() or "{" in glued.group()):  # \frac{x}{2} = 5
+        symbols = glued.group()
     before = before[: len(before) - len(symbols)]
-    left, equals, right = (symbols + run).partition("=")
-    run = right if equals and _NAME_ALONE.fullmatch(left) else symbols + run  # f(3) = 5
     near = before[-BEFORE_WINDOW:]
+    left, equals, right = (symbols + run).partition("=")
+    if equals and _NAME_ALONE.fullmatch(left):  # f(3) = 5
+        return None if DENIAL.search(near) or _OTHER_NAME.search(near) else _ABOUT.sub("", right) or None
+    run = symbols + run
     sums = run[:1] in "0123456789($.-" and re.search(r"\bor $", near)  # that is, 120 - 40 = 80
     if DENIAL.search(near) and not sums:
         return None
     cut = run[:2] in ("- ", "+ ", "* ", "/ ", "× ", "÷ ", "– ", "− ") and before.strip()  # 28 pencils - 6 = 22
-    if "=" not in run and "≈" not in run:
-        return _ABOUT.sub("", run) or None
     if cut or (BEFORE.search(near) and not sums) or near[-1:].isalnum() or near[-1:] in ("_", "\\"):
         run = re.split("[=≈]", run, maxsplit=1)[1]  # half of 24 = 12
     return _ABOUT.sub("", run) or None
@@ -306,7 +311,7 @@ def _is_changed(before: str) -> bool:
     near = before[-BEFORE_WINDOW:]
     if not near:
         return False
-    if near[-1].isalnum() or near[-1] in ("_", "{", "\\", "|") or re.search(r"[\w.]\.$", near):
+    if (near[-1].isalnum() and near[-1] < "⺀") or near[-1] in ("_", "{", "\\", "|") or re.search(r"[\w.]\.$", near):
         return True
     if BEFORE.search(near) or LABEL.search(near):
         return True
