@@ -210,12 +210,11 @@ def visible_text(completion: str) -> str:
 
 def _reply(completion: str) -> str:
     """A completion without what a chat template or the padding of a batch writes behind it."""
-    if ">" in completion and (
-        "|>" in completion or "<eos>" in completion or "_turn>" in completion or "｜>" in completion
-    ):
+    if "|>" in completion or "_turn>" in completion or "<eos>" in completion or "｜>" in completion:
         end = _END_OF_TURN.search(completion)
         completion = completion[: end.start()] if end else completion
-    if not completion[-200:].rstrip().endswith((">", "]")):
+    tail = completion[-200:].rstrip()
+    if tail[-1:] not in (">", "]") or tail.endswith(ANSWER_CLOSE):
         return completion
     start, last = len(completion), 0
     base = max(0, len(completion) - FALLBACK_WINDOW)

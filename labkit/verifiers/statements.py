@@ -72,8 +72,11 @@ def last_hashes(text: str) -> str | None:
     ('18', None)
     """
     place = text.rfind("####")
-    if place < 0 or text[place + 4 :].strip().isdecimal():
-        return text[place + 4 :].strip() if place >= 0 else None
+    if place < 0:
+        return None
+    content = text[place + 4 :].strip()
+    if content.replace(",", "").isdecimal():  # the commonest
+        return content
     end, written = len(text), len(text.rstrip("# \t\r\n"))
     while (place := text.rfind("####", 0, end)) >= 0:
         start = text.rfind("\n", 0, place) + 1
@@ -99,7 +102,11 @@ def _answer_line(content: str, heads: bool, last: bool) -> str | None:
         return unwrap(content) or None
     if _NUMBERED.match(content) or (_TITLE.match(content) and not last):
         return None
-    if labelled or _VALUE.match(content, 0, SHORT) or (last and not _HEADING.match(content) and not content.endswith(":")):
+    if (
+        labelled
+        or _VALUE.match(content, 0, SHORT)
+        or (last and not _HEADING.match(content) and not content.endswith(":"))
+    ):
         return unwrap(content) or None
     return None
 

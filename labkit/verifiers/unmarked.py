@@ -38,7 +38,6 @@ Found = tuple[str, tuple[str, ...]]
 _DIGITS = "0123456789" + VULGAR
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d|[⁰¹²³⁴-⁹]⁄")
 _EMPHASIS = re.compile(r"(?<![\w*)\]}\\])(\*{1,3}|_{1,3}|`{1,2})(?=[^\s*_`])([^*_`\n{}]{1,120}?)(?<=\S)\1(?![\w*({])")
-_MARKED = re.compile("[*_`<]")
 _LOOSE_STARS = re.compile(r"\*\*(?!\s?[0-9(])|(?<![0-9)])(?<![0-9)] )\*\*")  # but not the ** of 2**3
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|p|font)>|<br ?/?>")
 _ASIDE = re.compile(rf"(?<=\s)\((?=[^()]*[0-9{VULGAR}])[^()]*\)[^0-9{VULGAR}]*$")  # "(in 2 days)" at the end of a line
@@ -54,6 +53,9 @@ _SYMBOLS = re.compile(
     r"(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[0-9.^_{}()+*/²³'-]|(?<=[-+*/0-9A-Za-z)}]) (?=[-+*/]|[A-Za-z0-9(]))+ ?$"
 )
 _COMMON = re.compile(r"(?:[^(]*\s)?([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*")
+_RESULT = re.compile(
+    r"(?:[A-Za-z ]*\b([A-Za-z]{2,}) ?)?[=:] (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*"
+)
 _MONEY = re.compile(r"(?<![A-Za-z])(?:US|AU|CA|NZ|HK|SG|A|C|S|R)$|(?<![A-Za-z])Rs\.$")
 _UNIT_POWER = re.compile(r"(?<=[0-9])( ?[A-Za-zµμΩ][A-Za-zµμΩ/ ·]{0,20}?)\^ ?\{?([-+]?[1-9])\}?(?![0-9.]*[0-9])")
 _ARROW = re.compile(r"[-=]+>")
@@ -103,13 +105,15 @@ def find_unmarked(text: str, fallback: str) -> Found:
     >>> find_unmarked(r"So \( x = 5 \).", "number"), find_unmarked("so it is $ x^2 $", "formula")
     (('formula', ('x = 5',)), ('formula', ('x^2',)))
     """
-    text = without_emphasis(text[-EMPHASIS_WINDOW:]) if _MARKED.search(text) else text
-    place = max(map(text.rfind, _DIGITS))
+    has_formula = "$" in text or "\\" in text
+    if has_formula or not text.isascii():
+        text = without_emphasis(text[-EMPHASIS_WINDOW:])
+    place = max(map(text.rfind, _DIGITS if not text.isascii() else "0123456789"))
     if place >= 0 and not text.isascii() and _FOREIGN_DIGIT.search(text, place + 1):
         return NOTHING
     if fallback == "formula" and _is_bare(text.strip()):
         return "formula", (_ABOUT.sub("", _VALUE_OF.sub("", text.strip())),)
-    found = _last_formula(text, place, fallback == "formula")
+    found = _last_formula(text, place, fallback == "formula") if has_formula else None
     if found is not None:
         return found
     if place < 0:
@@ -117,6 +121,7 @@ def find_unmarked(text: str, fallback: str) -> Found:
     start = max(text.rfind("\n", 0, place) + 1, place - LINE_WINDOW)
     end = text.find("\n", place)
     line = text[start : min(len(text) if end < 0 else end, place + LINE_WINDOW)]
+    line = line if has_formula else without_emphasis(line)
     line = _UNIT_POWER.sub(_raise, line) if "^" in line else line
     line = _ARROW.sub("→", line) if ">" in line else line
     number = _last_number(line, text[max(0, start - LINE_WINDOW) : start])
@@ -169,8 +174,6 @@ def _is_bare(text: str) -> bool:
 
 def _last_formula(text: str, place: int, any_formula: bool) -> Found | None:
     """The last formula, if no digit stands behind it; unless `any_formula`, only if the last digit is its own."""
-    if "$" not in text and "\\" not in text:
-        return None
     formulas = [
         found for found in _FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)) if not _is_prose(found[0])
     ]
@@ -203,8 +206,10 @@ def _is_prose(formula: str) -> bool:
 
 def _last_number(line: str, above: str) -> str | None:
     """The last number of a line with its sign, the sum that it ends and its unit; None where it is no answer."""
-    common = _COMMON.fullmatch(line)  # "That makes 72 clips."
-    if common and not (common[1].lower() in ENDS_BEFORE or canonical_unit(common[1])):
+    common = _COMMON.fullmatch(line) or _RESULT.fullmatch(
+        line
+    )  # the commonest: "That makes 72 clips." and "Total = 72"
+    if common and not (common[1] and (common[1].lower() in ENDS_BEFORE or canonical_unit(common[1]))):
         thing = common[3]
         if thing is None or not (thing[1:] in STARTS_AFTER or canonical_unit(thing[1:])):
             return common[2] + ("" if thing is None or thing[1:] in _NO_UNIT else thing)
