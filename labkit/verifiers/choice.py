@@ -134,7 +134,7 @@ def read_option(text: str, options: Mapping[str, str] | None = None) -> tuple[st
 def _letter(text: str) -> tuple[str | None, str, str]:
     """The letter, what stands behind it, and what is wrong where there is none."""
     judged = _ASIDE.sub("", text)
-    if any(first != second for first, second in _SEVERAL.findall(judged)) and not re.search(r"\bwrong\b", judged):
+    if any(first != second for first, second in _SEVERAL.findall(judged)):
         return None, "", "names more than one option"
     direct = _DIRECT.match(judged)
     if direct and _is_choice(direct):

@@ -31,7 +31,7 @@ _VALUE = re.compile(
     rf"(?:[0-9{VULGAR}∞π∅]|\\[A-Za-z{{]|[A-Za-z](?![A-Za-z'’])(?! [a-z]{{2,}}))",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"[*_`(\[]*[A-Z][)\].:*_`]*(?:\s|$)")
+_OPTION = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice) )?[*_`(\[]*[A-Z][)\].:*_`]*(?:\s|$)")
 _TWO_NUMBERS = re.compile(rf"[0-9{VULGAR}][^=\n]*?(?<![\\A-Za-z{{])[A-Za-z]{{2,}}[^=\n]*[0-9{VULGAR}]")
 _SENTENCE_END = re.compile(r"(?<!\bapprox)(?<!\bRs)(?<!\bsq)(?<!\bNo)\.(?=\s|$)|。")
 
@@ -102,11 +102,7 @@ def _answer_line(content: str, heads: bool, last: bool) -> str | None:
         return unwrap(content) or None
     if _NUMBERED.match(content) or (_TITLE.match(content) and not last):
         return None
-    if (
-        labelled
-        or _VALUE.match(content, 0, SHORT)
-        or (last and not _HEADING.match(content) and not content.endswith(":"))
-    ):
+    if labelled or _begins_right(content) or (last and not _HEADING.match(content) and not content.endswith(":")):
         return unwrap(content) or None
     return None
 

@@ -16,6 +16,7 @@ Rounding: none, 1.414 is not `\sqrt2`. The other rules of what is equal stand in
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import UserError
+from labkit.verifiers.choice import read_option
 from labkit.verifiers.extract import MISSING, find_claims
 from labkit.verifiers.guard import fault
 from labkit.verifiers.math import symbolic
@@ -33,6 +35,7 @@ from labkit.verifiers.score import Score, quote
 
 __all__ = ["run_batch", "verify"]
 
+_OPTION = re.compile(r"\s*(?:\\text(?:bf)?\{)?\(?[A-H]\)?\}?\s*")
 MAX_REMEMBERED = 20_000
 MAX_PENDING = 200
 """Open questions about one answer that are put to the workers; an answer that raises more is not decided."""
@@ -95,7 +98,10 @@ class _Case:
 def _read_case(completion: str, reference: Any) -> _Case:
     wanted = _read_reference(reference)
     kind, texts = find_claims(completion, fallback="formula")
-    return _Case(texts, [read_answer(text) for text in texts], wanted, read_answer(wanted), MISSING.get(kind, ""))
+    claims = texts
+    if _OPTION.fullmatch(wanted):  # \textbf{(E)}\ 5 for E
+        claims = tuple(read_option(text)[0] or text for text in texts)
+    return _Case(texts, [read_answer(text) for text in claims], wanted, read_answer(wanted), MISSING.get(kind, ""))
 
 
 def _read_reference(reference: Any) -> str:
