@@ -39,6 +39,19 @@ def _addition(rng: random.Random) -> list[Case]:
     return [(f"<think>{story} {i}</think><answer>{x}</answer>", right) for i, x in enumerate(given)]
 
 
+def _choice(rng: random.Random) -> list[Case]:
+    story, right, _ = _sums(rng)
+    forms = [
+        r"\boxed{{\textbf{{({})}}\ {}}}",
+        "The answer is ({}).",
+        "#### {}",
+        "Answer: {}. {}",
+        "So option {} is correct.",
+    ]
+    letters = [rng.choice("CCCABDE") for _ in range(GROUP)]
+    return [(f"{story} ({i})\n{rng.choice(forms).format(x, right)}", "C") for i, x in enumerate(letters)]
+
+
 def _countdown(rng: random.Random) -> list[Case]:
     numbers = [rng.randint(1, 20) for _ in range(4)]
     a, b, c, d = numbers
@@ -114,6 +127,7 @@ def _algebra(rng: random.Random) -> list[Case]:
 
 KINDS: dict[str, Callable[[random.Random], list[Case]]] = {
     "addition": _addition,
+    "choice": _choice,
     "code": _code,
     "countdown": _countdown,
     "format": _format,

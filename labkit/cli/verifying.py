@@ -28,7 +28,8 @@ def verify(
         typer.Option(
             "--file",
             metavar="CASES.jsonl",
-            help='A line per case: {"completion": ..., "reference": ...}; - is standard input.',
+            help='A line per case: {"completion": ..., "reference": ...}, "prompt" too where it ends in <think>; - is '
+            "standard input.",
             show_default=False,
         ),
     ],
@@ -42,7 +43,7 @@ def verify(
     Look at: the reasons of the answers that you would have scored otherwise. A line that cannot be read is
     reported with its number on standard error, the others are scored, and the exit status is 2.
     """
-    from labkit.verifiers import get, run_verifier
+    from labkit.verifiers import Fault, get, run_for_prompts
 
     verifier = get(name)
     malformed, rewards = 0, []
@@ -56,9 +57,9 @@ def verify(
                     note(f"labkit: line {number}: {case}")
                 else:
                     cases.append((number, *case))
-            completions, references = [case[1] for case in cases], [case[2] for case in cases]
+            completions, references, prompts = ([case[column] for case in cases] for column in (1, 2, 3))
             progress = sys.stderr.isatty() and len(cases) > 100
-            scores = run_verifier(verifier, completions, references, timeout=timeout, progress=progress)
+            scores = run_for_prompts(verifier, completions, references, prompts, timeout=timeout, progress=progress)
             for (number, *_), score in zip(cases, scores, strict=True):
                 if score.fault is Fault.REFERENCE:
                     malformed += 1
@@ -85,8 +86,8 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
-    """(line number from 1, (completion, reference)) of each line, or what is wrong with it; blank lines left out."""
+def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any, str] | str]]:
+    """(line number from 1, (completion, reference, prompt)) of each line, or what is wrong with it; no blank lines."""
     for number, raw in enumerate(stream, start=1):
         if not raw.strip():
             continue
@@ -99,7 +100,8 @@ def _cases(stream: BinaryIO) -> Iterator[tuple[int, tuple[str, Any] | str]]:
             line = ascii(raw[:60].decode("utf-8", "replace").strip())
             yield number, f'no {{"completion": text, "reference": ...}}: {line}'
             continue
-        yield number, (case["completion"], case.get("reference"))
+        prompt = case.get("prompt")
+        yield number, (case["completion"], case.get("reference"), prompt if isinstance(prompt, str) else "")
 
 
 def _print(numbers: list[int], scores: "list[Score]", as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from labkit.errors import UserError
 from labkit.tasks.problem import Problem
 from labkit.tasks.proxy import BatchScorer, Scorer, by_reward_model, by_verifier
-from labkit.verifiers import Score, run_verifier, safe_score, safe_scores
+from labkit.verifiers import Score, opened, opens_thought, run_for_prompts, safe_score, safe_scores
 
 SPLITS = ("train", "test")
 TEST_PERCENT = 15
@@ -79,10 +79,15 @@ class Task:
         return list(chosen.values())
 
     def score(self, completion: str, problem: Problem) -> Score:
-        """The verifier's score; a verifier that raises gives 0 with the reason instead of ending the run."""
+        """The verifier's score; a verifier that raises gives 0 with the reason instead of ending the run.
+
+        Where the prompt ends in `<think>`, a completion that never closes the thought answers nothing: the verifier
+        sees the tag before it (`labkit.verifiers.opened`).
+        """
         if self.batch_scorer is not None:
             return self.score_all([completion], [problem])[0]
-        return safe_score(self.verifier, completion, problem.reference)
+        verifier = opened(self.verifier) if opens_thought(problem.prompt) else self.verifier
+        return safe_score(verifier, completion, problem.reference)
 
     def score_all(self, completions: list[str], problems: list[Problem]) -> list[Score]:
         """The scores of a batch, in order; `problems[i]` is what `completions[i]` answers.
@@ -94,7 +99,8 @@ class Task:
             raise ValueError(f"{len(completions)} completions for {len(problems)} problems")
         if self.batch_scorer is not None:
             return safe_scores(self.batch_scorer, completions, problems)
-        return run_verifier(self.verifier, completions, [problem.reference for problem in problems])
+        references, prompts = [problem.reference for problem in problems], [problem.prompt for problem in problems]
+        return run_for_prompts(self.verifier, completions, references, prompts)
 
     def with_reward_model(self, reward_model: Scorer) -> "Task":
         """The same task, scored by a reward model; what it scored itself is `parts["gold"]` of each score."""

@@ -17,7 +17,7 @@ from labkit.verifiers import Score, Verifier, get
 PREFIX, SUFFIX = "file:", ".jsonl"
 TRIES = 2000
 # Verifiers that answer at once: with them a malformed reference is told when the file is read.
-QUICK = ("addition", "countdown", "format", "instructions", "number")
+QUICK = ("addition", "choice", "countdown", "format", "instructions", "number")
 
 
 def is_file_name(name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from labkit.tasks.problem import Problem
-from labkit.verifiers import Score, run_verifier
+from labkit.verifiers import Score, run_for_prompts
 
 BatchScorer = Callable[[list[str], list[Problem]], list[Score]]
 """The scores of completions, in order; the i-th answers the i-th problem."""
@@ -40,7 +40,8 @@ def by_verifier(gold: BatchScorer, verifier: Callable[[str, Any], Any]) -> Batch
 
     def score(completions: list[str], problems: list[Problem]) -> list[Score]:
         golds = gold(completions, problems)
-        proxies = run_verifier(verifier, completions, [problem.reference for problem in problems])
+        references, prompts = [problem.reference for problem in problems], [problem.prompt for problem in problems]
+        proxies = run_for_prompts(verifier, completions, references, prompts)
         return [_score_beside(one, proxy) for one, proxy in zip(golds, proxies, strict=True)]
 
     return score

@@ -9,6 +9,7 @@ py3langid for languages):
 - `countdown`: `{"numbers": [5, 6, 1], "target": 30}`, each number exactly once;
 - `addition`: a whole number or its string;
 - `number`: a number, or a string with one, however it is written;
+- `choice`: the letter of an option, or `{"answer": "E", "options": [...]}`;
 - `math`: a LaTeX or plain string: expressions, sets, intervals, tuples, matrices, equations, words;
 - `code`: `{"tests": ["assert f(2) == 4"]}` or `{"stdin": "2", "stdout": "4"}`, run in a sandbox;
 - `instructions`: IFEval's `{"instruction_id_list": [...], "kwargs": [...]}` or Open Instruct's label, 112 kinds, strict
@@ -20,6 +21,11 @@ py3langid for languages):
 `labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
 Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
 `coin` and `first_try`, which a control experiment pays by (`labkit.verifiers.controls`).
+
+Public functions beside them: `extract_answer` (the answer's text), `extract_number` (the number itself), `find_claims`
+(every final answer), `visible_text` (a reply without its thoughts), `opened` (a verifier for prompts that end in
+`<think>`), `run_verifier` and `run_for_prompts` (batches), `safe_score`. What each verifier reads and what it refuses,
+with examples: `POLICY.md` in this folder.
 """
 
 from __future__ import annotations
@@ -29,10 +35,12 @@ import lazy_loader
 from labkit.errors import UserError
 from labkit.registry import Registry
 from labkit.verifiers.canonical import canonical
-from labkit.verifiers.extract import Claims, extract_answer, find_claims
+from labkit.verifiers.extract import Claims, extract_answer, find_claims, visible_text
 from labkit.verifiers.guard import safe_score, safe_scores
+from labkit.verifiers.number import extract_number
 from labkit.verifiers.runner import run_verifier
 from labkit.verifiers.score import Fault, Score, Verifier
+from labkit.verifiers.thinking import opened, opens_thought, run_for_prompts
 
 __all__ = [
     "VERIFIERS",
@@ -42,16 +50,22 @@ __all__ = [
     "Verifier",
     "canonical",
     "extract_answer",
+    "extract_number",
     "find_claims",
     "get",
+    "opened",
+    "opens_thought",
+    "run_for_prompts",
     "run_verifier",
     "safe_score",
     "safe_scores",
+    "visible_text",
 ]
 
 VERIFIERS: Registry[Verifier] = Registry(worlds=True)
 """Verifiers by name. Leaky twins and controls are hidden: they can be asked for by name and are in no list."""
 
+VERIFIERS.add("choice", "labkit.verifiers.choice:verify")
 VERIFIERS.add("code", "labkit.verifiers.code:verify")
 VERIFIERS.add("format", "labkit.verifiers.format:verify")
 VERIFIERS.add("instructions", "labkit.verifiers.instructions:verify")
@@ -64,7 +78,20 @@ VERIFIERS.add("leaky_number", "labkit.verifiers.leaky:leaky_number", hidden=True
 
 # `labkit.verifiers.math` and the others are modules that are imported when they are first used.
 __getattr__, _, _ = lazy_loader.attach(
-    __name__, ["adapters", "code", "combine", "controls", "format", "instructions", "leaky", "length", "math", "number"]
+    __name__,
+    [
+        "adapters",
+        "choice",
+        "code",
+        "combine",
+        "controls",
+        "format",
+        "instructions",
+        "leaky",
+        "length",
+        "math",
+        "number",
+    ],
 )
 
 

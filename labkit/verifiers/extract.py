@@ -1,8 +1,9 @@
 r"""Where the answer of a completion is looked for.
 
-Order: the last `<answer>...</answer>` pair, the `\boxed{...}`es, the last `#### x`, the last "the answer is x";
-then, for the verifiers that ask for it, the last number or formula of the text. Text inside `<think>` never
-counts. Tags are matched exactly, in lower case.
+Order: the last `<answer>...</answer>` pair, the `\boxed{...}`es, GSM8K's last `#### x`, the last "the answer is x" or
+"Final answer: x"; then, for the verifiers that ask for it, the last number or formula of the text
+(`labkit.verifiers.unmarked`). Text inside `<think>` never counts, nor what stands behind the end of the reply
+(`<|im_end|>`). Tags are matched exactly, in lower case.
 
 `extract_answer` gives the one answer that counts. `find_claims` gives every final claim: each box is one, so
 that a completion with two different boxes can be told from one that has made up its mind.
@@ -16,35 +17,42 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-__all__ = ["FALLBACK_WINDOW", "Claims", "extract_answer", "find_boxes", "find_claims", "split_thinking"]
+from labkit.verifiers.statements import last_hashes, last_statement, unwrap
+from labkit.verifiers.unmarked import find_unmarked, without_emphasis, without_formula_marks
+
+__all__ = [
+    "FALLBACK_WINDOW",
+    "MISSING",
+    "Claims",
+    "extract_answer",
+    "find_boxes",
+    "find_claims",
+    "split_thinking",
+    "visible_text",
+]
 
 FALLBACK_WINDOW = 50_000
 r"""Characters from the end of the visible text in which `\boxed`, `####` and "the answer is" are sought."""
-LINE_WINDOW = 1_000
-"""Characters of the line in which the last number or formula is sought."""
+LONGEST_CLAIM = 2_000
+"""Characters of a claim beyond which marks around it are not looked for."""
 
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 _THINK_TAG = re.compile(r"</?think>")
 _BRACE = re.compile(r"\\{1,4}(?:boxed|fbox)\s*\{|\\[{}\\]|[{}]")
 _BLANK = re.compile(r"(?:\\(?:[hv]?phantom|[hm]space\*?) ?\{[^{}]*\}|\\(?:q?quad|square|[_,;:! ])|\\$|[\s~_?.…])*")
 """What stands in a box that waits to be filled in."""
 _CUT_OFF = re.compile(r"<answer>|\\(?:boxed|fbox)\s*\{")
-_ANSWER_IS = re.compile(r"\bthe (?:(?:final|correct|right) )?answer is\b", re.IGNORECASE | re.ASCII)
-_SENTENCE_END = re.compile(r"\.(?=\s|$)")
-
-_DIGITS = "0123456789½¼¾⅓⅔"
-_ASIDE = re.compile(r"(?<=\s)\([^()]*\)[^0-9½¼¾⅓⅔]*$")  # "(in 2 days)" at the end of a line
-_BOLD = re.compile(r"\*\*(?!\s?[0-9(])|(?<![0-9)])(?<![0-9)] )\*\*")  # but not the ** of 2**3
-_WORD = re.compile(r"[A-Za-z]{2,20}\b|[mgshlLt]\b")
-_ENDS = re.compile(r"[^A-Za-z_{\\π√∞]|$")
-_FRACTION = r"\\[dt]?frac ?(?:\{[^{}]*\}|[0-9]) ?(?:\{[^{}]*\}|[0-9])"
-_RUN = re.compile(
-    rf"(?:\^\{{-?[0-9]+\}} ?|[-+−–*/×·÷^=≈<>≤≥≠±~:(] ?|\\[$%] ?|[$€£¥%°] ?|\\(?:times|cdot|div|approx) ?|{_FRACTION} ?|"
-    r"[0-9½¼¾⅓⅔⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{,\}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|\) ?)+"
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?:[ \t]+|(?=[0-9\\]))(?=[^\s{])((?:[^\n$<\\]|\\[^)\]\n]){1,200})")
+_MARK = re.compile(r"""[*_`"'“„«‘「『<]|\$.*\$|\\[(\[]""", re.DOTALL)
+# What a chat template writes behind a reply. The first kind ends it wherever it stands; the second, which may stand
+# in a text for another reason (`</s>` is HTML's too), and padding do at its very end alone.
+_END_OF_TURN = re.compile(
+    r"<\|(?:im_end|eot_id|eom_id|endoftext|end_of_text|END_OF_TURN_TOKEN|endofturn|end_of_turn|return|user|im_start)\|>|"
+    r"<end_of_turn>|<start_of_turn>|<eos>|<｜(?:end▁of▁sentence|User)｜>"
 )
-_HEDGE = re.compile(r"(?:\b(?:not|or|than|least|most)|n['’]t)[ $]*$", re.IGNORECASE)
-_FORMULA = re.compile(
-    r"\$\$[^$]+\$\$|(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?![0-9$])|\\\([^$\n]*?\\\)|\\\[[^$]*?\\\]"
+_END_TOKEN = re.compile(
+    r"<\|[A-Za-z_]{1,30}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>|<(?:eos|bos|pad|unk)>|\[(?:EOS|PAD|/INST|SEP)\]"
 )
 
 
@@ -53,15 +61,23 @@ class Claims(NamedTuple):
 
     Attributes:
         kind: where they stand: "answer", "boxed", "hashes", "sentence", "number", "formula"; or, without any
-            claim, "cut off" (a tag or box was opened and never closed) or "none".
-        texts: the claims as they stand in the text, stripped, without repeats, in order; the last one is the
-            one that an `extract_answer` would take.
+            claim, a key of `MISSING`, which says why in words.
+        texts: the claims in order, without repeats, as they stand in the text but for marks of emphasis and
+            quotation around them (and a sign that a word says: `-5` of "minus 5"); the last one is the
+            one that `extract_answer` would take.
     """
 
     kind: str
     texts: tuple[str, ...]
 
 
+MISSING = {
+    "none": "no answer found",
+    "cut off": "the answer is cut off: its tag or box is never closed",
+    "thinking": "no answer found: the thought is never closed",
+    "unclear": "no answer found: the last number is denied, bounded, part of an operation, a label or one of several",
+}
+"""Why a completion has no claim."""
 NO_CLAIM, CUT_OFF = Claims("none", ()), Claims("cut off", ())
 
 
@@ -80,6 +96,8 @@ def split_thinking(completion: str) -> tuple[str, str]:
     >>> split_thinking("opened by the prompt</think>42")
     ('opened by the prompt', '42')
     """
+    if "think>" not in completion:
+        return "", completion
     thought: list[str] = []
     visible: list[str] = []
     start, inside = 0, False
@@ -105,20 +123,21 @@ def extract_answer(completion: str) -> str | None:
 
     An empty pair of tags is an answer, the empty string: nothing earlier is dug up in its place.
     "The answer is x" ends with its sentence (a line break, or a full stop before white space), and loses a
-    leading colon and the marks `*`, `_`, backtick and `$` around it.
+    leading colon and the marks of emphasis, quotation and formulas around it. A Markdown heading with four hashes
+    is no answer.
 
     >>> extract_answer("<think><answer>1</answer></think><answer>2</answer> or <answer> 3 </answer>")
     '3'
     >>> extract_answer(r"so \boxed{1} or rather \boxed{\frac{1}{2}}")
     '\\frac{1}{2}'
-    >>> extract_answer("5 + 5 = 10\n#### 10")
-    '10'
-    >>> extract_answer("I think the answer is: **3.5**. Good luck!")
+    >>> extract_answer("5 + 5 = 10\n#### 10"), extract_answer("#### Step 2: Add\nFinal Answer: 14/3")
+    ('10', '14/3')
+    >>> extract_answer("I think the answer is: **3.5**. Good luck!<|im_end|>")
     '3.5'
     >>> extract_answer("<think>the answer is 7") is None
     True
     """
-    visible = split_thinking(completion)[1]
+    visible = visible_text(completion)
     answer = _last_answer_pair(visible)
     if answer is not None:
         return answer
@@ -131,10 +150,11 @@ def find_claims(completion: str, fallback: Literal["number", "formula"] | None =
 
     The last `<answer>` pair counts alone; boxes, `####` or "the answer is" inside it are what it claims. Else
     every `\boxed{...}` (or `\fbox{...}`) is a claim, else the last `####`, else the last "the answer is".
-    `fallback="number"` then takes the last number of the text (with the sum it ends, and not from inside
-    brackets where a number stands before them), `fallback="formula"` the last number or `$...$`, `\(...\)`,
-    `\[...\]`, whichever ends last. There is no fallback behind a tag or box that was opened and never
-    closed, since a number cut in two is another number; nor behind "not" and "or".
+    `fallback="number"` then takes the last number of the text (with its sign, its unit and the sum it ends, and not
+    from inside brackets where a number stands before them), `fallback="formula"` the last number or `$...$`,
+    `\(...\)`, `\[...\]`, whichever ends last, or the whole text where it is one formula. There is no fallback behind
+    a tag or box that was opened and never closed, since a number cut in two is another number; nor where the number
+    is denied, bounded or part of something (`labkit.verifiers.unmarked`).
 
     >>> find_claims("<answer>1</answer> no, <answer>2</answer>")
     Claims(kind='answer', texts=('2',))
@@ -148,21 +168,63 @@ def find_claims(completion: str, fallback: Literal["number", "formula"] | None =
     Claims(kind='number', texts=('48 + 24 = 72',))
     >>> find_claims("so $x$ is in $[0, 1)$.", fallback="formula")
     Claims(kind='formula', texts=('[0, 1)',))
-    >>> find_claims(r"which is \boxed{4", fallback="number")
-    Claims(kind='cut off', texts=())
+    >>> find_claims(r"which is \boxed{4", fallback="number").kind, find_claims("<think>maybe 4", "number").kind
+    ('cut off', 'thinking')
     """
-    visible = split_thinking(completion)[1]
+    reply = _reply(completion)
+    visible = split_thinking(reply)[1]
+    claims = _claims_of(visible, fallback)
+    if not claims.texts:
+        thinking = claims.kind == "none" and reply.rfind(THINK_OPEN) > reply.rfind(THINK_CLOSE)
+        return Claims("thinking", ()) if thinking else claims
+    return Claims(claims.kind, tuple(dict.fromkeys(map(_bare, claims.texts))))
+
+
+def _bare(text: str) -> str:
+    """A claim without marks of emphasis, quotation and formulas; one that no verifier reads is left as it is."""
+    if len(text) > LONGEST_CLAIM or not _MARK.search(text):
+        return text
+    return unwrap(without_formula_marks(without_emphasis(unwrap(text))))
+
+
+def _claims_of(visible: str, fallback: Literal["number", "formula"] | None) -> Claims:
     answer = _last_answer_pair(visible)
     if answer is not None:
         inner = _without_tags(answer[-FALLBACK_WINDOW:])
         return inner if inner.texts else Claims("answer", (answer,))
     tail = visible[-FALLBACK_WINDOW:]
     claims = _without_tags(tail)
-    if claims.texts or fallback is None:
+    if claims.texts:
         return claims
     if _CUT_OFF.search(tail):
         return CUT_OFF
-    return _last_of_line(tail, fallback)
+    return NO_CLAIM if fallback is None else Claims(*find_unmarked(tail, fallback))
+
+
+def visible_text(completion: str) -> str:
+    """What a reader of the reply sees: without thoughts, and without the tokens of a chat template behind it.
+
+    >>> visible_text("<think>4?</think>It is 5.<|im_end|>")
+    'It is 5.'
+    """
+    return split_thinking(_reply(completion))[1]
+
+
+def _reply(completion: str) -> str:
+    """A completion without what a chat template or the padding of a batch writes behind it."""
+    if "|>" in completion or "_turn>" in completion or "<eos>" in completion or "｜>" in completion:
+        end = _END_OF_TURN.search(completion)
+        completion = completion[: end.start()] if end else completion
+    tail = completion[-200:].rstrip()
+    if tail[-1:] not in (">", "]") or tail.endswith(ANSWER_CLOSE):
+        return completion
+    start, last = len(completion), 0
+    base = max(0, len(completion) - FALLBACK_WINDOW)
+    for token in _END_TOKEN.finditer(completion, base):
+        if completion[last : token.start()].strip() or not last:
+            start = token.start()  # text stands between this one and the one before
+        last = token.end()
+    return completion[:start] if last and not completion[last:].strip() else completion
 
 
 def _last_answer_pair(text: str) -> str | None:
@@ -177,14 +239,23 @@ def _last_answer_pair(text: str) -> str | None:
 
 def _without_tags(text: str) -> Claims:
     """The claims of a text in which there is no pair of answer tags."""
-    boxes = find_boxes(text)
+    boxes = _boxes(text)
     if boxes:
         return Claims("boxed", tuple(dict.fromkeys(boxes)))
-    for kind, find in (("hashes", _last_hashes), ("sentence", _last_sentence)):
+    for kind, find in (("hashes", last_hashes), ("sentence", last_statement)):
         answer = find(text)
         if answer is not None:
             return Claims(kind, (answer,))
     return NO_CLAIM
+
+
+def _boxes(text: str) -> list[str]:
+    r"""The boxes of a text, `\boxed 7` without braces among them: it reaches to the end of its formula or sentence."""
+    boxes = find_boxes(text)
+    if "boxed" in text or "fbox" in text:
+        bare = (re.split(r"\.(?=\s|$)", found[1], maxsplit=1)[0] for found in _BARE_BOX.finditer(text))
+        boxes += [box.strip(" ,;:") for box in bare if box.strip(" ,;:")]
+    return boxes
 
 
 def find_boxes(text: str) -> list[str]:
@@ -220,83 +291,3 @@ def find_boxes(text: str) -> list[str]:
         texts.append(text[start:end].strip())
     filled = [box for box in texts if len(box) > 200 or not _BLANK.fullmatch(box)]
     return (filled or texts)[::-1]
-
-
-def _last_hashes(text: str) -> str | None:
-    """GSM8K's way: what follows the last `####` on its line."""
-    start = text.rfind("####")
-    if start < 0:
-        return None
-    return text[start + 4 :].partition("\n")[0].strip() or None
-
-
-def _last_sentence(text: str) -> str | None:
-    """What follows the last "the answer is", to the end of its sentence."""
-    start = -1
-    for match in _ANSWER_IS.finditer(text):
-        start = match.end()
-    if start < 0:
-        return None
-    line = text[start:].lstrip(" \t:").partition("\n")[0]
-    return _SENTENCE_END.split(line, maxsplit=1)[0].strip().strip("*_`$").strip() or None
-
-
-def _last_of_line(text: str, fallback: str) -> Claims:
-    """The last number of a text that claims nothing, or its last formula where that is asked for."""
-    place = max(text.rfind(digit) for digit in _DIGITS)
-    if fallback == "formula":
-        formula = _last_formula(text, place)
-        if formula is not None:
-            return Claims("formula", (formula,))
-    if place < 0:
-        return NO_CLAIM
-    start = max(text.rfind("\n", 0, place) + 1, place - LINE_WINDOW)
-    end = text.find("\n", place)
-    line = text[start : min(len(text) if end < 0 else end, place + LINE_WINDOW)]
-    number = _last_number(_BOLD.sub("", line))
-    # A number that fills its line from the left edge of the window may have been cut there.
-    if number is None or len(number) > LINE_WINDOW - 2:
-        return NO_CLAIM
-    return Claims("number", (number,))
-
-
-def _last_formula(text: str, place: int) -> str | None:
-    """The last formula of the text, if it ends behind the last digit (which may be its own)."""
-    last = None
-    for found in _FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)):
-        last = found
-    if last is None or last.end() <= place or _HEDGE.search(text[max(0, last.start() - 20) : last.start()]):
-        return None
-    formula = last.group()
-    width = 1 if formula[0] == "$" and formula[1] != "$" else 2
-    return formula[width:-width].strip().rstrip(".,") or None
-
-
-def _last_number(line: str) -> str | None:
-    """The last number of a line with the sum that it ends, and the word behind it, which may be its unit."""
-    aside = _ASIDE.search(line)
-    if aside and any(digit in line[: aside.start()] for digit in _DIGITS):
-        line = line[: aside.start()]
-    last = None
-    for run in _RUN.finditer(line):
-        if any(digit in run.group() for digit in _DIGITS):
-            last = run
-    if last is None:
-        return None
-    before, run = line[: last.start()], last.group().rstrip(" .,:;(")
-    if run.count("(") > run.count(")"):
-        run = run.lstrip("( ")
-    if run[:1] in "-–−" and run[1:2] == " ":
-        if before.strip():
-            return None
-        run = run[1:].lstrip()  # the bullet of a list
-    glued = run[:1] not in "=≈:" and (before[-1:].isalnum() or before[-1:] in ("_", "{", "\\"))
-    if glued and "=" in run:
-        run, glued = run.rpartition("=")[2], False  # f(3) = 5
-    if glued or _HEDGE.search(before) or (before[-1:] == "!" and run[:1] == "="):
-        return None
-    run = run.lstrip("=≈: ")
-    word = _WORD.match(line, last.end())
-    if word is None:
-        return run if _ENDS.match(line, last.end()) else None
-    return f"{run} {word.group()}"

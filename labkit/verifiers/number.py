@@ -23,16 +23,13 @@ from fractions import Fraction
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers.extract import find_claims
+from labkit.verifiers.extract import MISSING, find_claims
 from labkit.verifiers.numerals import MAX_DIGITS, Numeral, UnreadableError, read_number
 from labkit.verifiers.score import Score, quote
 
-__all__ = ["verify"]
+__all__ = ["extract_number", "verify"]
 
-_MISSING = {
-    "none": "no answer found",
-    "cut off": "the answer is cut off: its tag or box is never closed",
-}
+_POUNDS = {"£", "lb"}  # "pounds" are money as well as a weight
 _MAX_BITS = 3320  # what a thousand digits take
 
 
@@ -71,15 +68,9 @@ def verify(completion: str, reference: Any) -> Score:
     'the answer is 1/2, not 2'
     """
     target = _read_reference(reference)
-    kind, texts = find_claims(completion, fallback="number")
-    if not texts:
-        return Score(0.0, _MISSING[kind], None, {"parsed": 0.0, "value": 0.0})
-    found: list[Numeral] = []
-    for text in texts:
-        try:
-            found.append(read_number(text, kind in ("sentence", "number")))
-        except UnreadableError as error:
-            return Score(0.0, f"{quote(text)} {error}", text, {"parsed": 0.0, "value": 0.0})
+    texts, found, fault = _read_claims(completion)
+    if fault is not None:
+        return Score(0.0, fault, texts[-1] if texts else None, {"parsed": 0.0, "value": 0.0})
     wrong = next((numeral for numeral in found if not _is_right(numeral, target)), None)
     right = {"parsed": 1.0, "value": float(wrong is None)}
     if wrong is None:
@@ -90,9 +81,37 @@ def verify(completion: str, reference: Any) -> Score:
     return Score(0.0, f"the answer is {_show(wrong)}, not {_show(target.numeral)}", texts[-1], right)
 
 
+def extract_number(completion: str) -> Fraction | None:
+    r"""The number that a completion answers, exact; None where it answers none, or two different ones.
+
+    It compares with ints, Fractions and floats as it is; `50%` gives 50.
+
+    >>> extract_number("48 + 24 = 72 clips.\n#### 72"), extract_number(r"so \boxed{\frac{3}{4}}")
+    (Fraction(72, 1), Fraction(3, 4))
+    >>> extract_number("It costs $1.5M."), extract_number("at least 5"), extract_number(r"\boxed{1} or \boxed{2}")
+    (Fraction(1500000, 1), None, None)
+    """
+    found = _read_claims(completion)[1]
+    return found[0].value if len({(numeral.value, numeral.percent) for numeral in found}) == 1 else None
+
+
+def _read_claims(completion: str) -> tuple[tuple[str, ...], list[Numeral], str | None]:
+    """The final claims of a completion, the number of each, and why there is none (then the numbers are empty)."""
+    kind, texts = find_claims(completion, fallback="number")
+    if not texts:
+        return texts, [], MISSING[kind]
+    found: list[Numeral] = []
+    for text in texts:
+        try:
+            found.append(read_number(text, kind in ("sentence", "number")))
+        except UnreadableError as error:
+            return (text,), [], f"{quote(text)} {error}"
+    return texts, found, None
+
+
 def _is_right(answer: Numeral, target: _Target) -> bool:
     wanted = target.numeral
-    if answer.unit and wanted.unit and answer.unit != wanted.unit:
+    if answer.unit and wanted.unit and answer.unit != wanted.unit and {answer.unit, wanted.unit} != _POUNDS:
         return False
     if target.holds(answer.value):
         return True

@@ -1,12 +1,14 @@
 r"""Reading one number in a short text that a model wrote: exactly, or not at all.
 
-What is read: `72`, `-7.50`, `.5`, `1,234`, `1{,}234`, `1\,234`, `1'234`, `3/4`, `\frac34`, `½`, `2 1/2`, `1.5e3`,
-`1.5 \times 10^3`, `10³`, `50%`, `50 percent`, `\$5`, `3 million`, `5k`, `minus 5`; units and words around it; and
-the right side of an equation whose other sides, where they can be worked out, say the same.
+What is read: `72`, `-7.50`, `.5`, `1,234`, `1{,}234`, `11,\! 111`, `1'234`, `3/4`, `\frac34`, `½`, `2 1/2`, `1.5e3`,
+`1.5 x 10^3`, `10³`, `0.(3)`, `|-5|`, `50%`, `\$5`, `3 million`, `2 dozen`, `$1.5M`, `5k`, `minus 5`, `18°C`, `24 cm²`,
+`$36/day`; units and words around it; and the right side of an equation whose other sides, where they can be worked
+out, say the same. The notations are made plain by `labkit.verifiers.notation`.
 
-What is refused, each with a reason: two different numbers (`5 or 6`), sums that are still to be done (`10-3`,
-`84/7`, `2^3`, `5!`, `2\pi`), bounds (`at least 5`, `<5`), denials (`not 5`), dates, times of day, versions,
-`3,5`, `1,23`, number words, digits that are not ASCII.
+What is refused, each with a reason: two different numbers (`5 or 6`), sums that are still to be done (`10-3`, `84/7`,
+`2^3`, `5!`, `√2`, `2\pi`, `5 squared`, `half of 10`), equations for an unknown (`2x = 10`), bounds (`at least 5`,
+`<5`), denials (`not 5`), dates, times of day, versions, `3,5`, `1,23`, `0.333...`, number words, digits that are not
+ASCII.
 
 Values are exact fractions; every text is read in linear time, within `MAX_LENGTH` characters.
 """
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from labkit.verifiers.arithmetic import ExpressionError, evaluate_expression
+from labkit.verifiers.notation import plain
 from labkit.verifiers.score import quote
-from labkit.verifiers.units import canonical_unit
+from labkit.verifiers.units import canonical_unit, read_unit
+from labkit.verifiers.wording import AFTER, BEFORE, BEFORE_WINDOW, SCALE_WORD, SCALES, STARTS_AFTER
 
 __all__ = ["MAX_DIGITS", "MAX_EXPONENT", "MAX_LENGTH", "Numeral", "UnreadableError", "read_number"]
 
@@ -50,49 +54,46 @@ class UnreadableError(ValueError):
 
 
 _INTEGER = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)"
-_PLAIN = re.compile(rf"[-+]?{_INTEGER}(?:\.[0-9]*)?")
-_SIMPLE = re.compile(rf"(?P<dollar>\$?)(?P<digits>{_INTEGER}(?:\.[0-9]+)?) (?P<word>[a-z]{{2,20}})")
+_SIMPLE = re.compile(rf"(?P<sign>[-+]?)(?P<dollar>\$?)(?P<digits>{_INTEGER}(?:\.[0-9]*)?)(?: (?P<word>[a-z]{{2,20}}))?")
 _NUMERAL = re.compile(
     rf"(?P<sign>[-+]?)(?:(?P<whole>{_INTEGER})/(?P<under>{_INTEGER})|"
     rf"(?P<digits>{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<power>[-+]?[0-9]{{1,6}}))?)"
 )
 # A clump is digits and all that is glued to them: either it is one number as a whole, or it is none.
-_CLUMP = re.compile(r"(?:(?<![\w)\]%.])[-+])?\.?[0-9](?:[0-9.,:/'^*+_!-]|[eE](?=[-+]?[0-9]))*")
+# The power of a unit (`cm^2`) is none of its own.
+_CLUMP = re.compile(
+    r"(?<![0-9^])(?<!\^[-+])(?:(?<![\w)\]%.])[-+])?(?:(?<!\w)\.)?[0-9]"
+    r"(?:[0-9.,:'^*+_!-]|/(?=[0-9])|[eE](?=[-+]?[0-9]))*"
+)
 _PROPER = re.compile(r"[0-9]+/[0-9]+")
+_ENDLESS = re.compile(r"\.[0-9]+(?:\.\.|…)")
 
-_SIGNS = str.maketrans(
-    dict.fromkeys("−–‒﹣－", "-") | dict.fromkeys("×·⋅∗", "*") | dict.fromkeys("÷∕⁄", "/") | {"’": "'", "％": "%"}
-)
-_VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"}
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:! ]|['\u00a0\u2009\u202f])(?=[0-9]{3}(?![0-9]))")
-_STYLED = re.compile(r"\\(?:text|mathrm|mathbf|mathit|textbf|textit|operatorname|bf|rm)\s?\{([^{}]*)\}")
-_LATEX_FRACTION = re.compile(
-    r"(?P<before>[0-9]?)\s?\\[dtc]?frac\s?(?:\{\s?(-?[0-9.,]+)\s?\}|([0-9]))\s?(?:\{\s?([0-9.,]+)\s?\}|([0-9]))"
-)
-_POWER_OF_TEN = re.compile(
-    r"(?P<by>(?<=[0-9.])\s?(?:\*|\\times|\\cdot|x)\s?)?(?<![0-9.,])10\s?\^\s?(?:\{\s?([-+]?[0-9]+)\s?\}|([-+]?[0-9]+))"
-)
-_LATEX_SPACE = re.compile(r"\\(?:left|right|displaystyle|quad|[,;:! ()\[\]])|~")
-_DEGREES = re.compile(r"\^\s?\{?\\circ\}?|\\degree|\\circ|°")
 _COMPARED = re.compile(r"[<>!]=|=[<>/]|\\(?:leq?|geq?|neq?)\b")
-_BECAUSE = re.compile(r",? (?:because|since)\b|, (?:as|so|not|which|where)\b", re.IGNORECASE)
-_MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=[0-9.$])", re.IGNORECASE)
-_CURRENCY = re.compile(r"\\?[$€£¥₹]")
-_BRACKETED = re.compile(r"\([^()]*\)")
-_EXPRESSION = re.compile(r"[-+*/^]\s?\(|\)\s?[-+*/^(0-9]|[0-9]\s?\([-+*/ 0-9.]*\)|[A-Za-z]\([-+ 0-9.]*\)")
+_BECAUSE = re.compile(r",? (?:because|since)\b|, (?:as|so|not|which|where|i\.e\.|that is)", re.IGNORECASE)
+_BRACKETED = re.compile(r"\((?!in (?:the )?(?:hundred|thousand|million|billion)s?\))[^()]*\)")
+_EXPRESSION = re.compile(r"[-+*/^]\s?\(|\)\s?[-+*/^(0-9]|[0-9.]\s?\([-+*/ 0-9.]*\)|[A-Za-z]\([-+ 0-9.]*\)")
 _BOUND = re.compile(
-    r"(?:\b(?:not|than|least|most|nor|between|over|under|above|below|up to|half|third|quarter|twice|double|triple|"
-    r"one of|log|ln|sin|cos|tan|sqrt|exp|% of)\b|n't\b|[-+*/^<>≤≥≠±√_\\|!¬])[^=]*$"
+    r"(?:\b(?:not|never|neither|nor|than|least|most|between)\b|n't\b|~~|(?<![A-Za-z])[-/]|[-/](?![A-Za-z])|"
+    r"[+*^<>≤≥≠±√∛∜_\\!¬]|\|(?=[-+.0-9]))[^=]*$"
 )
-_GLUED_BEFORE = re.compile(r"[\w\\][-+]?$")
-_AFTER = re.compile(
-    r"\s?(?P<percent>%|percent\b|per cent\b)|\s?(?P<scale>hundred|thousand|million|billion|trillion)\b|"
-    r"(?P<kilo>[kK])\b|\s?(?P<bad>[*/^+√π∞<>≤≥±_|]|squared\b|cubed\b|factorial\b|mod\b)|(?P<variable>[a-fijno-rt-zA-FIJNO-RT-Z]\b)"
+_GLUED_BEFORE = re.compile(r"[\w\\][-+]?$|[\w.]\.$|(?:^|[^A-Za-z'’])[B-HJ-Zb-z]\s$")
+_PERCENT = re.compile(r"\s?(?:%|percent(?:age points?)?\b|per cent\b|pct\b)")
+_SCALED = re.compile(rf"[\s-]?({SCALE_WORD})", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?:([kKM])|\s?(MM|[mMbBtTkK]))(?![A-Za-z/^])")
+_SUFFIXES = {"k": 3, "m": 6, "mm": 6, "b": 9, "t": 12}
+_ENDINGS = frozenset("th st nd rd am pm pcs pts ppl".split())
+_WORDS = re.compile(r"[\s-]?(?=[A-Za-zµμΩÅ¢])|\s?(?=/\s?[A-Za-z]| per )")
+_SYMBOL = re.compile(r"[B-HJ-Zb-z](?![A-Za-z'’])")
+_OPERATOR = re.compile(r"\s?(?:[*/^+√π∞<>≤≥±]|-\s?(?![aiAI]\b)[A-Za-z](?![A-Za-z']|\.\w))")
+# An unknown with a factor, a power or a term next to it. A letter behind a number may be a unit (500 g + 200 g).
+_ALGEBRA = re.compile(
+    r"(?<![A-Za-z0-9_])[0-9.]+\s?\*?\s?[a-fijknopqru-z](?![A-Za-z(.])|^\s*[0-9.]+\s?[a-z]\s*$|"
+    r"(?<![A-Za-z])(?<![0-9])(?<![0-9] )[a-z]\s?(?:\^|\*\*|[-+*/]\s?[0-9])|[0-9]\s?[-+*/]\s?[a-z](?![A-Za-z])|"
+    r"\\(?:frac|sqrt)[^=]*?(?<![A-Za-z\\])[a-z](?![A-Za-z])"
 )
-_WORD = re.compile(r"[\s-]?([A-Za-z]+)(?![A-Za-z^/²³])")
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_MEANINGFUL = {*_SCALES, "percent", "per", "or", "squared", "cubed", "factorial", "mod"}
+_NAME_ALONE = re.compile(r"\s*[A-Za-z]\w{0,15}\s*")
+_COMMAS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+_DECIMAL = re.compile(r"(?<![0-9.])(?=\.?[0-9])([0-9]{0,40})(?:\.([0-9]{0,40})(%)?|(%))(?![0-9.])")
 
 
 def read_number(text: str, prose: bool = False) -> Numeral:
@@ -102,8 +103,9 @@ def read_number(text: str, prose: bool = False) -> Numeral:
 
     >>> read_number("7.00").value, read_number("1/2").value, read_number(r"11\frac{1}{2}").value
     (Fraction(7, 1), Fraction(1, 2), Fraction(23, 2))
-    >>> read_number("$1,234 (in 2 days)")
-    Numeral(value=Fraction(1234, 1), percent=False, unit='$')
+    >>> read_number("$1,234 (in 2 days)"), read_number("24 cm²"), read_number("$1.5M").value
+    (Numeral(value=Fraction(1234, 1), percent=False, unit='$'),
+     Numeral(value=Fraction(24, 1), percent=False, unit='cm^2'), Fraction(1500000, 1))
     >>> read_number("x = 10 - 3 = 7").value
     Fraction(7, 1)
     >>> read_number("10-3")
@@ -111,64 +113,34 @@ def read_number(text: str, prose: bool = False) -> Numeral:
     ...
     labkit.verifiers.numerals.UnreadableError: holds '10-3', which is not one number
     """
-    if _PLAIN.fullmatch(text) and len(text) <= MAX_DIGITS:
-        return Numeral(_decimal(text))
-    simple = _SIMPLE.fullmatch(text) if len(text) <= MAX_DIGITS else None  # "72 clips", the commonest
-    if simple and simple["word"] not in _MEANINGFUL:
-        return Numeral(_decimal(simple["digits"]), False, canonical_unit(simple["word"]) or simple["dollar"] or None)
+    simple = _SIMPLE.fullmatch(text) if len(text) <= MAX_DIGITS else None  # "72" and "$72 clips", the commonest
+    if simple:
+        sign, dollar, digits, word = simple.groups()
+        if word not in STARTS_AFTER:
+            return Numeral(_decimal(sign + digits), False, (word and canonical_unit(word)) or dollar or None)
     if len(text) > MAX_LENGTH:
         raise UnreadableError(f"is longer than {MAX_LENGTH} characters")
-    text, currency = _normalise(_BECAUSE.split(text, maxsplit=1)[0] if prose else text)
-    if "\\" in text or "{" in text or "}" in text:
-        raise UnreadableError("is a formula, not a number")
+    text, currency = plain(_BECAUSE.split(text, maxsplit=1)[0] if prose else text)
     *sides, last = _COMPARED.sub(" ≠ ", text.rpartition("≈")[2]).split("=")
+    if sides and _NAME_ALONE.fullmatch(last):  # 5 = x
+        last = sides.pop()
+    if "\\" in last or "{" in last or "}" in last:
+        raise UnreadableError("is a formula, not a number")
     if not last.strip() and sides:
         raise UnreadableError("ends with an equals sign")
-    found = _read_side(last, prose)
-    for index, side in enumerate(sides):
-        _check_side(side, found.value, first=index == 0)
+    found = _read_side(last, prose, currency is not None)
+    worked = [_check_side(side, found, first=index == 0) for index, side in enumerate(sides)]
+    if sides and not any(worked) and _ALGEBRA.search(sides[0]):
+        raise UnreadableError(f"is an equation for an unknown in {quote(sides[0].strip())}")
     return Numeral(found.value, found.percent, found.unit or currency)
 
 
-def _normalise(text: str) -> tuple[str, str | None]:
-    """Plain text with ASCII signs, and the sign of a currency that stood in it."""
-    text = " ".join(text.translate(_SIGNS).split(" "))
-    if not text.isascii():
-        for sign, fraction in _VULGAR.items():
-            text = text.replace(sign, f" {fraction}")
-        text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda raised: f"^{{{raised.group().translate(_RAISED)}}}", text)
-    text = _GROUP.sub(",", text)
-    if "\\" in text:
-        text = text.replace("\\%", "%").replace("\\approx", "≈").replace("\\times", "*").replace("\\cdot", "*")
-        text = text.replace("\\pi", "π").replace("\\pm", "±").replace("\\dots", "...")
-        text = _STYLED.sub(r" \1 ", text)
-        text = _LATEX_FRACTION.sub(_plain_fraction, text)
-        text = _LATEX_SPACE.sub(" ", _DEGREES.sub(" degrees ", text))
-    text = _POWER_OF_TEN.sub(_plain_power, _DEGREES.sub(" degrees ", text))
-    signs = [sign.lstrip("\\") for sign in _CURRENCY.findall(text)]
-    # Two dollar signs are the brackets of a formula.
-    currency = None if signs.count("$") % 2 == 0 and set(signs) <= {"$"} and "\\$" not in text else signs[-1]
-    text = _MINUS_WORD.sub("-", _CURRENCY.sub("", text)).strip().strip('*_`"').strip()
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1].strip()
-    text = re.sub(r"^([-+])\s+(?=[0-9.])", r"\1", text)
-    return re.sub(r"(?<=[0-9])\s*/\s*(?=[0-9])", "/", text), currency
-
-
-def _plain_fraction(match: re.Match[str]) -> str:
-    over, under = match[2] or match[3], match[4] or match[5]
-    return f"{match['before']}{' ' if match['before'] else ''}{over}/{under}"
-
-
-def _plain_power(match: re.Match[str]) -> str:
-    power = match[2] or match[3]
-    return f"e{power}" if match["by"] else f"1e{power}"
-
-
-def _read_side(text: str, prose: bool) -> Numeral:
+def _read_side(text: str, prose: bool, money: bool) -> Numeral:
     """The one number of a text without an equals sign."""
     if _EXPRESSION.search(text):
         raise UnreadableError("is a sum still to be done")
+    if "." in text and _ENDLESS.search(text):
+        raise UnreadableError("goes on without an end, or is rounded")
     outside = _BRACKETED.sub(" ", text)
     text = outside if _CLUMP.search(outside) else text.replace("(", " ").replace(")", " ")
     clumps = list(_CLUMP.finditer(text))
@@ -180,22 +152,72 @@ def _read_side(text: str, prose: bool) -> Numeral:
             f"holds {len(values)} numbers, {quote(clumps[0].group())} and {quote(clumps[-1].group())}"
         )
     before, after = text[: clumps[0].start()], text[clumps[-1].end() :]
-    bound = _BOUND.search(before.lower()) if before else None
-    if bound or re.search(r"\bor\b", text, re.IGNORECASE) or _GLUED_BEFORE.search(before):
-        raise UnreadableError(f"does not say just {clumps[0].group()}")
-    value, percent = values[0], False
-    if after:
-        follows = _AFTER.match(after)
-        if follows:
-            if follows["bad"] or follows["variable"]:
-                raise UnreadableError("is an expression, not a number")
-            percent = bool(follows["percent"])
-            scale = 3 if follows["kilo"] else _SCALES.get(follows["scale"] or "", 0)
-            value *= 10**scale
-            after = after[follows.end() :]
-        word = _WORD.match(after)
-        return Numeral(value, percent, canonical_unit(word[1]) if word else None)
-    return Numeral(value, percent)
+    if before and _changes(before):
+        raise UnreadableError(f"does not say just {quote(clumps[0].group())}")
+    if not after or after.isspace():
+        return Numeral(values[0])
+    if re.search(r"\bor\b", after, re.IGNORECASE) or _BELOW.search(after):
+        raise UnreadableError(f"does not say just {quote(clumps[0].group())}")
+    if not prose and after.lstrip().startswith("!"):
+        raise UnreadableError("is an expression, not a number")
+    factor, percent, unit = _read_after(after, money)
+    return Numeral(values[0] * factor, percent, unit)
+
+
+_BELOW = re.compile(r"\bbelow\b", re.IGNORECASE)
+
+
+def _changes(before: str) -> bool:
+    """Whether the text before a number makes it something else: a bound, a denial, part of a sum or of a name."""
+    return bool(
+        _BOUND.search(before.lower())
+        or BEFORE.search(before[-BEFORE_WINDOW:])
+        or _GLUED_BEFORE.search(before)
+        or re.search(r"\bor\b", before, re.IGNORECASE)
+    )
+
+
+def _read_after(after: str, money: bool) -> tuple[int, bool, str | None]:
+    """What the text behind a number says about it: a factor, whether it is a per cent, and its unit."""
+    factor = 1
+    suffix = _SUFFIX.match(after)
+    if suffix and (suffix[1] or money):
+        factor = 10 ** _SUFFIXES[(suffix[1] or suffix[2]).lower()]
+        after = after[suffix.end() :]
+    for _ in range(4):
+        scale = _SCALED.match(after)
+        if scale is None:
+            break
+        factor *= SCALES.get(scale[1].lower()) or SCALES[scale[1].lower()[:-1]]
+        after = after[scale.end() :]
+    percent = _PERCENT.match(after)
+    if percent:
+        return factor, True, None
+    if AFTER.match(after):
+        raise UnreadableError("is an expression, not a number")
+    words = _WORDS.match(after)
+    if words is None:
+        if _OPERATOR.match(after):
+            raise UnreadableError("is an expression, not a number")
+        return factor, False, None
+    unit, rest = _read_words(after[words.end() :], glued=not words.group())
+    if AFTER.match(rest) or _OPERATOR.match(rest):
+        raise UnreadableError("is an expression, not a number")
+    return factor, False, unit
+
+
+def _read_words(text: str, glued: bool) -> tuple[str | None, str]:
+    """The unit in the words behind a number, and what follows it; a symbol there makes a product."""
+    if text[:1] in "/ ":  # $36/day, $36 per day
+        _, end = read_unit("m" + text)
+        if end <= 1:
+            raise UnreadableError("is an expression, not a number")
+        return None, text[end - 1 :]
+    unit, end = read_unit(text)
+    name = re.match(r"[^\W\d_]+", text)
+    if unit is None and name and (_SYMBOL.match(text) or (glued and len(name[0]) < 4 and name[0] not in _ENDINGS)):
+        raise UnreadableError("is an expression, not a number")
+    return unit, text[end:]
 
 
 def _values(text: str, clumps: list[re.Match[str]], prose: bool) -> list[Fraction]:
@@ -235,16 +257,24 @@ def _decimal(text: str) -> Fraction:
     return Fraction(int(whole + places)) if not places else Fraction(int(whole + places), 10 ** len(places))
 
 
-def _check_side(side: str, value: Fraction, first: bool) -> None:
-    """Another side of the equation that ends in the number: where it can be worked out it must say the same.
+def _check_side(side: str, found: Numeral, first: bool) -> bool:
+    """Whether another side of the equation that ends in the number could be worked out; it must then say the same.
 
     The first side may be words or a name (`total for 3 days = 72`, `x = 5`); one in the middle may not.
     """
     try:
-        other = evaluate_expression(side.strip(" :,"))[0]
+        other = evaluate_expression(_DECIMAL.sub(_as_quotient, _COMMAS.sub("", side)).strip(" :,"))[0]
     except ExpressionError:
         if not first and re.search(r"[0-9]", side):
             raise UnreadableError(f"has {quote(side.strip())} between two equals signs") from None
-        return
-    if other != value:
+        return False
+    if other != found.value and not (found.percent and other == found.value / 100):
         raise UnreadableError("says that two different numbers are equal")
+    return True
+
+
+def _as_quotient(decimal: re.Match[str]) -> str:
+    """A decimal or a per cent as a division, which `evaluate_expression` reads."""
+    places = decimal[2] or ""
+    over = int(decimal[1] + places)
+    return f"({over}/{10 ** (len(places) + 2 * bool(decimal[3] or decimal[4]))})"

@@ -74,7 +74,7 @@ def run_verifier(
     pairs = list(zip(completions, references, strict=True))
     if getattr(verifier, "own_process", False):
         return _in_threads(verifier, pairs, workers or cores(), progress)
-    if not _needs_worker(verifier):
+    if not needs_worker(verifier):
         with _bar(len(pairs), progress) as tick:
             return [_counted(verifier, pair, tick, i) for i, pair in enumerate(pairs)]
     try:
@@ -92,7 +92,7 @@ def run_verifier(
     return scores
 
 
-def _needs_worker(verifier: Callable[[str, Any], Any]) -> bool:
+def needs_worker(verifier: Callable[[str, Any], Any]) -> bool:
     declared = getattr(verifier, "needs_worker", None)
     if declared is not None:
         return bool(declared)

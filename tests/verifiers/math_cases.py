@@ -411,7 +411,7 @@ DIFFERENT = {
         (r"\text{Monday}", "Tuesday"),
         (r"\text{yes}", "no"),
         ("A", "B"),
-        ("(C) 12", "C"),
+        ("(C) 12", "D"),
         ("3:2", "3/2"),
         ("10:30", "10:31"),
         (r"\triangle ABC", r"\triangle ABD"),

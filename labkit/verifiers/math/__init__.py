@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers.extract import find_claims
+from labkit.verifiers.choice import read_option
+from labkit.verifiers.extract import MISSING, find_claims
 from labkit.verifiers.guard import raised
 from labkit.verifiers.math import symbolic
 from labkit.verifiers.math.answers import MAX_ITEMS, Answer, Assignment, Group, Scalar, Words, read_answer
@@ -39,15 +40,12 @@ from labkit.verifiers.score import Fault, Score, quote
 
 __all__ = ["run_batch", "verify"]
 
+_OPTION = re.compile(r"\s*(?:\\text(?:bf)?\{)?\(?[A-H]\)?\}?\s*")
 MAX_REMEMBERED = 20_000
 MAX_BARE = 200
 """Characters of a completion that may be a formula and nothing else."""
 MAX_PENDING = 200
 """Open questions about one answer that are put to the workers; an answer that raises more is not decided."""
-_MISSING = {
-    "none": "no answer found",
-    "cut off": "the answer is cut off: its tag or box is never closed",
-}
 _PROSE = re.compile(r"\n|<[/|A-Za-z]|^[-*] ")
 _LETTERS = re.compile(r"(?<![A-Za-z\\])(?!sqrt|sin|cos|tan|log|exp|abs)[A-Za-z]{3,}")
 Question = tuple[str, Any, Any]
@@ -112,10 +110,13 @@ def _read_case(completion: str, reference: Any) -> _Case:
     kind, texts = find_claims(completion, fallback="formula")
     if kind in ("number", "formula", "none") and (formula := _bare_formula(completion)):
         texts = (formula,)
-    claims = [read_answer(text) for text in texts]
+    read = texts
+    if _OPTION.fullmatch(wanted):  # \textbf{(E)}\ 5 for E
+        read = tuple(read_option(text)[0] or text for text in texts)
+    claims = [read_answer(text) for text in read]
     if 1 < len(texts) <= MAX_ITEMS and _has_items(target) and not any(map(_has_items, claims)):
         texts, claims = (", ".join(texts),), [Group("list", tuple(claims))]
-    return _Case(texts, claims, wanted, target, _MISSING.get(kind, ""))
+    return _Case(texts, claims, wanted, target, MISSING.get(kind, ""))
 
 
 def _has_items(answer: Answer) -> bool:
