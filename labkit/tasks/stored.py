@@ -2,7 +2,7 @@
 
 Looked for first in the folder that the environment variable LABKIT_DATA names: `$LABKIT_DATA/NAME/train.jsonl` and
 `test.jsonl`; else on the hub, through `datasets`. Where the folder has only `train.jsonl`, 15 % of it is held out by a
-hash of the question. What stands in test leaves train.
+hash of the question. What stands in test leaves train. A set that has test problems alone is read from `test.jsonl`.
 """
 
 import functools
@@ -29,7 +29,7 @@ class Stored:
     """A data set: its folder's name, its place on the hub, and what a row is.
 
     `read(row)` gives the columns that count as text, or None for a row without them; `needs` says in words what a row
-    needs; `question` is the column that makes it the same problem.
+    needs; `question` is the column that makes it the same problem. With `test_alone` the set has no training problems.
     """
 
     name: str
@@ -38,12 +38,23 @@ class Stored:
     question: str
     read: Callable[[dict[str, Any]], Row | None]
     needs: str
+    test_alone: bool = False
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the set has problems in."""
+        return ("test",) if self.test_alone else SPLITS
+
+    @property
+    def file(self) -> str:
+        """The file that must be there, as it is called below LABKIT_DATA."""
+        return f"{self.name}/{self.splits[0]}.jsonl"
 
     def folder(self) -> Path | None:
-        """The folder with `train.jsonl`, or None where LABKIT_DATA names none."""
+        """The folder with the set's file, or None where LABKIT_DATA names none."""
         said = os.environ.get(VARIABLE)
-        place = Path(said).expanduser() / self.name if said else None
-        return place if place is not None and (place / "train.jsonl").is_file() else None
+        file = Path(said).expanduser() / self.file if said else None
+        return file.parent if file is not None and file.is_file() else None
 
     def at_hand(self) -> bool:
         """Whether it certainly loads without a network: from the folder."""
@@ -54,7 +65,7 @@ class Stored:
         place = self.folder()
         if place is None:
             needs = "in its cache" if cached(self.hub) else "needs a network"
-            return f"the hub ({self.hub}, {needs}), or ${VARIABLE}/{self.name}/train.jsonl"
+            return f"the hub ({self.hub}, {needs}), or ${VARIABLE}/{self.file}"
         held_out = "" if (place / "test.jsonl").is_file() else " (test held out of train by hash)"
         return f"${VARIABLE}/{self.name}{held_out}"
 
@@ -62,17 +73,19 @@ class Stored:
         """The rows of a split. Raises UserError where the data are neither in the folder nor on the hub."""
         if split not in SPLITS:
             raise UserError(f"no split {split!r} in {self.name}; choose one of {', '.join(SPLITS)}")
+        if split not in self.splits:
+            return []
         place = self.folder()
         return list((_from_hub(self) if place is None else _from_folder(self, place, _stamp(place)))[split])
 
     def content(self) -> str:
         """A hash of every row, for a task's fingerprint."""
-        rows = {split: self.rows(split) for split in SPLITS}
+        rows = {split: self.rows(split) for split in self.splits}
         return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
 
     def counts(self) -> str:
         """How many problems there are, in words."""
-        return ", ".join(f"{len(self.rows(split))} {split}" for split in SPLITS)
+        return ", ".join(f"{len(self.rows(split))} {split}" for split in self.splits)
 
 
 def cached(hub: str) -> bool:
@@ -90,7 +103,7 @@ def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
 
 @functools.lru_cache(maxsize=4)
 def _from_folder(data: Stored, place: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, list[Row]]:
-    files = {split: place / f"{split}.jsonl" for split in SPLITS}
+    files = {split: place / f"{split}.jsonl" for split in data.splits}
     found = {split: _read_file(data, file) for split, file in files.items() if file.is_file()}
     if "test" not in found:
         parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
@@ -103,7 +116,10 @@ def _from_folder(data: Stored, place: Path, stamp: tuple[tuple[str, int, int], .
 def _read_file(data: Stored, file: Path) -> list[Row]:
     rows = []
     for number, raw in read_json_lines(file):
-        row = data.read(raw)
+        try:
+            row = data.read(raw)
+        except UserError as error:
+            raise UserError(f"{file}, line {number}: {error}") from None
         if row is None:
             raise UserError(f"{file}, line {number}: {data.needs}")
         rows.append(row)
@@ -117,7 +133,7 @@ def _from_hub(data: Stored) -> dict[str, list[Row]]:
 
         if not cached(data.hub) and not _resolves():
             raise UserError(_missing(data, "no network"))
-        splits = {split: load_dataset(data.hub, data.config, split=split) for split in SPLITS}
+        splits = {split: load_dataset(data.hub, data.config, split=split) for split in data.splits}
     except UserError:
         raise
     except ImportError:
@@ -126,7 +142,7 @@ def _from_hub(data: Stored) -> dict[str, list[Row]]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(_missing(data, lines[0][:160])) from None
     # A few rows of the hub's sets may be without an answer: they are left out, a folder's are told.
-    found = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in SPLITS}
+    found = {split: [row for row in map(data.read, splits[split]) if row is not None] for split in data.splits}
     return _apart(data, found, data.hub)
 
 
@@ -141,17 +157,17 @@ def _resolves() -> bool:
 
 def _missing(data: Stored, why: str) -> str:
     return (
-        f"{data.name} is not at hand: ${VARIABLE}/{data.name}/train.jsonl is not there, and the hub's {data.hub} "
-        f"cannot be loaded ({why}); set {VARIABLE} to a folder with {data.name}/train.jsonl"
+        f"{data.name} is not at hand: ${VARIABLE}/{data.file} is not there, and the hub's {data.hub} "
+        f"cannot be loaded ({why}); set {VARIABLE} to a folder with {data.file}"
     )
 
 
 def _apart(data: Stored, found: dict[str, list[Row]], source: str) -> dict[str, list[Row]]:
     """What is in test leaves train: a folder's two files may share questions."""
     held_out = {row[data.question] for row in found["test"]}
-    train = [row for row in found["train"] if row[data.question] not in held_out]
+    train = [row for row in found.get("train", []) if row[data.question] not in held_out]
     found = {"train": train, "test": found["test"]}
-    for split in SPLITS:
+    for split in data.splits:
         if not found[split]:
             raise UserError(f"{data.name} of {source} has no problem in the split {split}")
     return found

@@ -21,7 +21,7 @@ from labkit.verifiers.code.inside import NotPlain
 from labkit.verifiers.code.names import BUILTINS, MODULES
 from labkit.verifiers.code.values import literal
 
-__all__ = ["Check", "NotApart", "Question", "split_assert"]
+__all__ = ["AsksNothing", "Check", "NotApart", "Question", "split_assert"]
 
 
 Question = str | tuple[str, list[Any], str]
@@ -30,6 +30,10 @@ Question = str | tuple[str, list[Any], str]
 
 class NotApart(UserError):
     """A test that calls the program, but not in a way that can be asked apart from the rest of it."""
+
+
+class AsksNothing(UserError):
+    """A test that does not call the program."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,12 @@ def split_assert(line: str) -> Check:
 def _parse(line: str) -> ast.expr:
     try:
         body = ast.parse(line.strip()).body
-        if len(body) == 1 and isinstance(body[0], ast.Assert):
-            return body[0].test
-        if any(isinstance(node, ast.Assert) for statement in body for node in ast.walk(statement)):
-            raise NotApart(f"the test {line.strip()[:100]!r} is more than one assert line")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
+        body = []
+    if len(body) == 1 and isinstance(body[0], ast.Assert):
+        return body[0].test
+    if any(isinstance(node, ast.Assert) for statement in body for node in ast.walk(statement)):
+        raise NotApart(f"the test {line.strip()[:100]!r} is more than one assert line")
     raise UserError(f"a test of the code verifier is one assert line, such as 'assert f(2) == 4'; got {line[:100]!r}")
 
 
@@ -179,7 +183,7 @@ def _cut_left(test: ast.expr, cutter: _Cutter) -> ast.expr:
     if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call):
         cutter.names |= {test.left.func.id} if isinstance(test.left.func, ast.Name) else set()
         return ast.Compare(cutter.ask(test.left), test.ops, test.comparators)
-    raise UserError(f"the test {cutter.line.strip()[:100]!r} does not call the program")
+    raise AsksNothing(f"the test {cutter.line.strip()[:100]!r} does not call the program")
 
 
 def _right_answer(verdict: ast.expr, questions: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections
 import functools
 import importlib
 import symtable
@@ -59,8 +60,9 @@ def names_of(source: str) -> Names | None:
 def given_imports(names: Names | None, whole: bool) -> str:
     """Import lines for names that a program uses and never defines; empty for most programs.
 
-    Names of `typing` are given to every program, since an annotation computes nothing. With `whole`, for the formats
-    of public sets, so is what their own harnesses import before an answer: `math`, `Counter`, `deque`, `heappush`, ...
+    Names of `typing` are given to every program, since an annotation computes nothing (its `Counter` would). With
+    `whole`, for the formats of public sets, so is what their own harnesses import before an answer: `math`, `deque`,
+    `heappush`, ...
 
     >>> given_imports(names_of("def f(x: List[int]): return math.floor(sqrt(x[0]))"), whole=True)
     'from math import sqrt\\nfrom typing import List\\nimport math'
@@ -81,6 +83,8 @@ def _assumed(whole: bool) -> dict[str, str]:
         exported = importlib.import_module(module)
         public = getattr(exported, "__all__", None) or [name for name in vars(exported) if name[0] != "_"]
         found |= {name: f"from {module} import {name}" for name in public}
+    if not whole:
+        found = {name: line for name, line in found.items() if not hasattr(collections, name)}
     if whole:
         found |= {name: f"import {name}" for name in (*modules, *_ASSUMED_TOO)}
     return {name: line for name, line in found.items() if name not in BUILTINS}

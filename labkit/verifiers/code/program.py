@@ -8,6 +8,7 @@ list, without any fence, or as the rest of a function that the prompt began. The
 from __future__ import annotations
 
 import ast
+import collections
 import re
 import sys
 import textwrap
@@ -23,7 +24,7 @@ __all__ = ["MAX_PROGRAM", "Wanted", "extract_program"]
 MAX_PROGRAM = 50_000
 """Characters of a program that is still read; the largest model's answer is far below."""
 MAX_BLOCKS = 60
-"""Blocks of a completion that are looked into, from the last one back; pieces of text without a fence, too."""
+"""Blocks of a completion that are looked into, the last ones; pieces of text without a fence, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def extract_program(completion: str, wanted: Wanted = ANYTHING) -> str | None:
     if tagged:
         start += len(ANSWER_OPEN)
         visible = visible[start : visible.find(ANSWER_CLOSE, start)]
-    blocks = list(_fenced(visible))
+    blocks = _fenced(visible)
     found = _chosen(blocks, wanted) if blocks else _unfenced(visible, wanted)
     if tagged and not blocks and (found is None or _names(_trim(visible)) is not None):
         found = _trim(visible)
@@ -121,30 +122,41 @@ _LANGUAGE = re.compile(r"[\w.+#-]+")
 _NOT_PROGRAMS = ("pycon", "pytb", "python-repl", "python-console", "py-repl")
 
 
-def _fenced(text: str) -> Iterator[_Block]:
-    """The fenced blocks, in order; one that is never closed runs to a fence at the end of a line, or to the end."""
+def _fenced(text: str) -> list[_Block]:
+    """The last `MAX_BLOCKS` fenced blocks, in order."""
+    found = collections.deque(_spans(text), maxlen=MAX_BLOCKS)
+    return [_block(text[begin:end], opening) for begin, end, opening in found]
+
+
+def _spans(text: str) -> Iterator[tuple[int, int | None, re.Match[str]]]:
+    """Where blocks begin and end; one that is never closed runs to a fence at the end of a line, or to the end."""
     opening, begin, late = None, 0, None
     for found in _HAS_FENCE.finditer(text):
         line = found.group()
-        opens = _OPENS.match(line) or _OPENS_LATE.match(line)
         if opening is None:
-            opening, begin, late = opens, found.end() + 1, None
+            opening, begin, late = _opens(line), found.end() + 1, None
             continue
-        closes, closes_late = _CLOSES.match(line), _CLOSES_LATE.match(line)
+        closes = _CLOSES.match(line)
         if closes is not None and closes["fence"].startswith(opening["fence"]):
-            block = _block(text[begin : found.start()], opening)
-            if late is None or _names(block.text) is not None:
-                yield block
+            if late is None or _names(_block(text[begin : found.start()], opening).text) is not None:
+                yield begin, found.start(), opening
                 opening = None
                 continue
-        elif not (late is not None and opens is not None and opens["info"].strip()):
-            if late is None and closes_late is not None and closes_late["fence"] == opening["fence"]:
-                late = found.start() + closes_late.start("fence")
+        elif late is None:
+            closes = _CLOSES_LATE.match(line)
+            if closes is not None and closes["fence"] == opening["fence"]:
+                late = found.start() + closes.start("fence")
             continue
-        yield _block(text[begin:late], opening)
-        opening, begin, late = opens, found.end() + 1, None
+        elif not (opens := _opens(line)) or not opens["info"].strip():
+            continue
+        yield begin, late, opening
+        opening, begin, late = _opens(line), found.end() + 1, None
     if opening is not None:
-        yield _block(text[begin:late], opening)
+        yield begin, late, opening
+
+
+def _opens(line: str) -> re.Match[str] | None:
+    return _OPENS.match(line) or _OPENS_LATE.match(line)
 
 
 def _block(text: str, opening: re.Match[str]) -> _Block:
@@ -174,7 +186,7 @@ def _rank(info: str) -> int:
 
 def _chosen(blocks: list[_Block], wanted: Wanted) -> str | None:
     if wanted is not ANYTHING and (len(blocks) > 1 or blocks[0].rank == 0):
-        joined = _joined(blocks[-MAX_BLOCKS:], wanted)
+        joined = _joined(blocks, wanted)
         if joined is not None:
             return joined
     for rank in (2, 1):
@@ -268,7 +280,7 @@ def _unfenced(text: str, wanted: Wanted) -> str | None:
 
 def _pieces(text: str) -> list[str]:
     """Runs of lines that Python can read, each from a line that begins as code does."""
-    lines, room, pieces, place = text.split("\n"), [4 * MAX_PROGRAM], [], 0
+    lines, room, pieces, place = text.split("\n"), [8 * MAX_PROGRAM], [], 0
     while room[0] > 0 and len(pieces) < MAX_BLOCKS:
         place = next((i for i in range(place, len(lines)) if _BEGINS.match(lines[i])), len(lines))
         if place == len(lines):
@@ -283,19 +295,15 @@ def _readable(lines: list[str], start: int, room: list[int]) -> tuple[str, int]:
     end = len(lines)
     while end > start and room[0] > 0:
         piece = _trim("\n".join(lines[start:end]))
+        room[0] -= len(piece) + 200  # Python reads all of it, wherever the mistake is
         try:
             body = ast.parse(piece).body
         except SyntaxError as error:
             # There stands prose; or the first line of what nothing behind it can make whole.
-            line = min(max(error.lineno or 1, 1), end - start)
-            room[0] -= (
-                len(piece) if "never closed" in str(error.msg) else sum(map(len, lines[start : start + line])) + 50
-            )
-            end = start + line - 1
+            end = start + min(max(error.lineno or 1, 1), end - start) - 1
         except (ValueError, RecursionError, MemoryError):
             break
         else:
-            room[0] -= len(piece)
             while body and isinstance(body[-1], ast.Expr) and isinstance(body[-1].value, ast.Name | ast.Tuple):
                 body.pop()  # a word of prose
             return "\n".join(piece.split("\n")[: body[-1].end_lineno if body else 0]), end
@@ -310,7 +318,7 @@ def _continued(text: str | None, found: str | None, wanted: Wanted) -> str | Non
     begun, text, best = _trim(wanted.prompt) + "\n", text[:MAX_PROGRAM].strip("\n"), found
     furthest = begun.count("\n")
     for rest in (text, "    " + text, textwrap.indent(textwrap.dedent(text), "    ")):
-        whole, _ = _readable((begun + rest).split("\n"), 0, [4 * MAX_PROGRAM])
+        whole, _ = _readable((begun + rest).split("\n"), 0, [8 * MAX_PROGRAM])
         named = [node for node in ast.parse(whole).body if getattr(node, "name", None) in wanted.names]
         # The function that the prompt begins, not what stands behind it, must go on.
         if named and named[-1].end_lineno > furthest:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from labkit.errors import UserError
-from labkit.verifiers.code.asserts import Check, NotApart, split_assert
+from labkit.verifiers.code.asserts import AsksNothing, Check, NotApart, split_assert
 from labkit.verifiers.code.inside import NotPlain
 from labkit.verifiers.code.kinds import Asked, Prints, Refereed, Tests
 from labkit.verifiers.code.names import BUILTINS, MODULES, Names, names_of
@@ -111,7 +111,7 @@ def _asserts(lines: list[str], setup: str, public: bool) -> Tests:
             checks.append(split_assert(line))
         except NotApart:
             checks.append(None)
-        except UserError:
+        except AsksNothing:
             if not setup.strip():
                 raise
             checks.append(None)
@@ -123,7 +123,7 @@ def _asserts(lines: list[str], setup: str, public: bool) -> Tests:
     for line, check in zip(lines, checks, strict=True):
         names = check.names if check is not None else _names(line, "a test").used - BUILTINS - MODULES
         if not names and not before.used - BUILTINS:
-            raise UserError(f"the test {line.strip()[:100]!r} does not call the program")
+            raise AsksNothing(f"the test {line.strip()[:100]!r} does not call the program")
         asked |= names
     names, modules = asked - before.bound - BUILTINS - MODULES, (asked | before.used) & MODULES - before.bound
     modules |= frozenset().union(*(_names(line, "a test").used for line in lines)) & MODULES - before.bound
