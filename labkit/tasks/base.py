@@ -66,6 +66,8 @@ class Task:
         rng = random.Random(f"{self.name}/{split}/{seed}")
         if self.pool is not None:
             everything = self.pool(split)
+            if not everything:
+                raise UserError(f"task {self.name!r} has no problems in the split {split}")
             rounds = [rng.sample(everything, len(everything)) for _ in range(-(-n // len(everything)))]
             return [problem for one_round in rounds for problem in one_round][:n]
         chosen: dict[str, Problem] = {}
@@ -111,7 +113,8 @@ class Task:
         return replace(self, batch_scorer=by_verifier(self.score_all, verifier))
 
     def fingerprint(self) -> str:
-        """A short hash of the task's options and of its first problems; it is equal if two runs saw the same data."""
-        probe: Iterable[Problem] = [p for split in SPLITS for p in self.sample(self.probe, split, seed=0)]
+        """A short hash of the task's options and of its first problems: tells whether two runs saw the same data."""
+        splits = [split for split in SPLITS if self.pool is None or self.pool(split)]
+        probe: Iterable[Problem] = [p for split in splits for p in self.sample(self.probe, split, seed=0)]
         text = json.dumps([self.name, self.options, [(p.id, p.prompt, p.reference) for p in probe]], default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

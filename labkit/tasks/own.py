@@ -55,7 +55,7 @@ def task_from_file(
     else:
         check = verifier if callable(verifier) else get(names.pop())
         called = _name_of(verifier) if callable(verifier) else str(rows[0][2])
-    pools = _split([(problem, split) for problem, split, _ in rows], file)
+    pools = split_problems([(problem, split) for problem, split, _ in rows], file)
     text = json.dumps([[p.prompt, p.reference, split] for split in SPLITS for p in pools[split]])
     return Task(
         name=file.stem,
@@ -116,7 +116,8 @@ def _read_problems(
     return found
 
 
-def _split(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list[Problem]]:
+def split_problems(rows: list[tuple[Problem, str | None]], file: Path) -> dict[str, list[Problem]]:
+    """Problems by the split that each names, else by a hash of its prompt; UserError where a split stays empty."""
     pools: dict[str, list[Problem]] = {split: [] for split in SPLITS}
     seen_in: dict[str, str] = {}
     for problem, said in rows:

@@ -11,7 +11,8 @@ py3langid for languages):
 - `number`: a number, or a string with one, however it is written;
 - `choice`: the letter of an option, or `{"answer": "E", "options": [...]}`;
 - `math`: a LaTeX or plain string: expressions, sets, intervals, tuples, matrices, equations, words;
-- `code`: `{"tests": ["assert f(2) == 4"]}` or `{"stdin": "2", "stdout": "4"}`, run in a sandbox;
+- `code`: `{"tests": ["assert f(2) == 4"]}`, `{"stdin": "2", "stdout": "4"}`, or a row of HumanEval (`test`,
+  `entry_point`, `prompt`), MBPP (`test_list`, ...) or LiveCodeBench (`input_output`), run in a sandbox;
 - `instructions`: IFEval's `{"instruction_id_list": [...], "kwargs": [...]}` or Open Instruct's label, 112 kinds, strict
   or loose, all or the fraction;
 - `format`: None or `{"style": name}`, apart from accuracy;

@@ -18,6 +18,14 @@ from tests.verifiers.escapes import FRAUD, HARM, RUIN, SPY
 SQUARE = {"tests": ["assert f(2) == 4", "assert f(-3) == 9", "assert abs(f(1.5) - 2.25) < 1e-9"]}
 RIGHT = "```python\ndef f(x): return x * x\n```"
 SECRET = "SECRET-873112"
+CHECK = f"""
+import sys
+HELD = [{SECRET!r}]
+def check(candidate):
+    for file in (sys.stdout, sys.stderr):
+        print(HELD, file=file, flush=True)
+    assert candidate(2) == HELD[0]
+"""
 THREADS = 4
 SHORT = 1.0  # seconds for programs that are to run into the limit
 
@@ -128,20 +136,24 @@ def _parent(process: psutil.Process) -> int:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", ["tests", "judged", "stdout"])
+@pytest.mark.parametrize("kind", ["tests", "judged", "stdout", "check"])
 def test_the_right_answer_is_nowhere_to_be_found(world, level, kind):
     reference = {
         "tests": {"tests": [f"assert f(2) == {SECRET!r}"]},
         "judged": {"tests": [f"assert {SECRET!r} in [f(2)]"]},
         "stdout": {"stdin": "2", "stdout": SECRET},
+        # What the check prints must stay with it, too.
+        "check": {"test": CHECK, "entry_point": "f"},
     }[kind]
     names = {**world[1], "PLACE": repr(str(world[0]))}
-    score = verify(completion(SPY, names), reference, seconds=20, isolation=level)
+    # A program that reads from the line to its tests takes its own questions away and hangs.
+    spy = SPY.replace("handles, ", "") if kind == "check" else SPY
+    score = verify(completion(spy, names), reference, seconds=20, isolation=level)
     assert score.reward == 0.0
     # The spy did look: it came back with an answer.
     told = "fails" if kind == "judged" else "nothing found"
     assert told in score.reason, score.reason
-    wordy = completion(SPY.replace("secret_shape = 0", f"hint = {SECRET!r}"), names)
+    wordy = completion(spy.replace("secret_shape = 0", f"hint = {SECRET!r}"), names)
     assert verify(wordy, reference, seconds=20, isolation=level).reward == 1.0, "the spy finds what is there"
 
 

@@ -39,7 +39,7 @@ PROGRAMS = [
     ("```python\na = 1\n```\nRun it\n```bash\npython a.py\n```", "a = 1"),
     ("```bash\nls\n```", None),
     ("```python\na = 1", "a = 1"),
-    ("  ```python\n  a = 1\n  ```", "  a = 1"),
+    ("  ```python\n  a = 1\n  ```", "a = 1"),
     ("```python\na = '''\n``` `\n'''", "a = '''\n``` `\n'''"),
     ("<think>```python\na = 1\n```</think>", None),
     ("<think>```python\na = 1\n```</think>```python\na = 2\n```", "a = 2"),
@@ -89,7 +89,7 @@ SPLITS = [
 @pytest.mark.parametrize(("line", "questions", "verdict", "plain"), SPLITS, ids=short)
 def test_asserts_are_taken_apart(line, questions, verdict, plain):
     check = split_assert(line)
-    assert [*check.questions] == questions and check.verdict == verdict and (check.right is not None) == plain
+    assert [*check.questions] == questions and check.verdict == verdict and bool(check.right) == plain
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,13 @@ def test_asserts_are_taken_apart(line, questions, verdict, plain):
         "assert f(",
         "assert \x00",
         "(" * 10**5,
-        "assert [f(i) for i in range(3)] == [0, 1, 2]",
-        "assert (lambda x: f(x))(2) == 4",
-        "assert all(f(i)[j] for i, j in [(0, 1)])",
+        "f(1) == 2; f(2)",
+        "for x in []: assert x",
     ],
     ids=short,
 )
-def test_what_is_no_assert_line_or_cannot_be_taken_apart(line):
-    with pytest.raises(UserError, match=r"one assert line|calls the program with|does not call the program"):
+def test_what_is_no_assert_line(line):
+    with pytest.raises(UserError, match=r"one assert line|does not call the program"):
         verify(RIGHT, {"tests": [line]})
 
 
@@ -220,7 +219,7 @@ def test_numbers_made_to_collide_cost_no_more_than_others():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), len, type, [object()], {"a": open}, itertools.count(), "x" * 10**6], ids=short
+    "value", [object(), len, type, [object()], {"a": open}, itertools.count(), "x" * 3 * 10**6], ids=short
 )
 def test_what_is_no_plain_data_does_not_leave_the_sandbox(value):
     with pytest.raises(NotPlain):

@@ -70,6 +70,7 @@ class Limits:
 class Outcome:
     """What a process left behind: its output, the end of its errors, and whether it was killed at a limit.
 
+    `status` is its exit status, minus the number of the signal that ended it, None when it was killed at a limit.
     `failed` says in words why the sandbox itself could not be had; the program is then not to blame.
     """
 
@@ -78,6 +79,7 @@ class Outcome:
     timed_out: bool = False
     too_much: bool = False
     failed: str | None = None
+    status: int | None = None
 
 
 def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, stdin: str = "") -> Outcome:
@@ -85,25 +87,90 @@ def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, st
 
     Raises UserError for a level that this machine does not have.
     """
+    level = _known(level)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = _folder(stack, level)
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            files[0].write(_letter(job, limits, level, folder, stdin))
+            files[0].seek(0)
+            process = _start(files, folder, limits, level)
+            try:
+                ended = _wait(process, limits, None if level == "bwrap" else folder)
+            finally:
+                _kill(process)
+            return _outcome(process, ended, *files[1:], limits)
+        except OSError as error:
+            return _unstarted(error)
+
+
+def run_pair(served: dict[str, Any], referee: dict[str, Any], limits: Limits, level: str | None = None) -> Outcome:
+    """Run a job `serve` and a job `referee` with a line between them; what the referee had to say is the output.
+
+    Each has a sandbox of its own, with all the limits. No thread or loop passes their words on: what the one writes
+    to its standard output is the other's standard input, which begins with its letter.
+    """
+    level = _known(level)
+    referee = {**referee, "wire": _source("wire.py")}
+    served = {**served, "wire": referee["wire"]}
+    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as stack:
+        try:
+            folders = [_folder(stack, level) for _ in range(2)]
+            said, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            to_program, to_referee = (_pipe(stack) for _ in range(2))
+            # The referee writes nothing to the program before it has heard from it, so the letters come first.
+            started.append(_start((to_referee[0], to_program[1], said), folders[0], limits, level))
+            to_referee[0].close()
+            _post(to_referee[1], _letter(referee, limits, level, folders[0], ""))
+            started.append(_start((to_program[0], to_referee[1], errors), folders[1], limits, level))
+            to_program[0].close()
+            to_referee[1].close()
+            _post(to_program[1], _letter(served, limits, level, folders[1], ""))
+            to_program[1].close()
+            ended = _wait(started[0], limits, None if level == "bwrap" else folders[1])
+        except OSError as error:
+            return _unstarted(error)
+        finally:
+            for process in started:
+                _kill(process)
+        outcome = _outcome(started[0], ended, said, said, limits)
+        if outcome.output.startswith(b"-3"):
+            words = _read(errors, limits.file_size)[-2000:].decode("utf-8", "replace").strip()
+            return Outcome(b"", words, failed=words.rsplit("\n", 1)[-1] or "Python did not start")
+        return outcome
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[Any, Any]:
+    ends = os.pipe()
+    return tuple(
+        stack.enter_context(open(end, mode, buffering=0)) for end, mode in zip(ends, ("rb", "wb"), strict=True)
+    )
+
+
+def _post(file: Any, letter: bytes) -> None:
+    """Write a whole letter; a process that has ended before it read it is told of by what it left behind."""
+    rest = memoryview(letter)
+    with contextlib.suppress(BrokenPipeError):
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _known(level: str | None) -> str:
     level = isolation() if level is None else level
     if level not in LEVELS:
         raise UserError(f"no isolation {level!r}; choose one of: {', '.join(LEVELS)}")
-    with contextlib.ExitStack() as stack:
-        try:
-            folder = "/scratch" if level == "bwrap" else stack.enter_context(scratch_folder())
-            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
-            command = [*_command(level, limits), *_interpreter()]
-            files[0].write(_letter(job, limits, level, folder, stdin))
-            files[0].seek(0)
-            return _run(command, files, folder, limits, level)
-        except OSError as error:
-            return Outcome(b"", "", failed=f"{type(error).__name__}: {error.strerror or error}")
+    return level
 
 
-def _run(command: list[str], files: list[Any], folder: str, limits: Limits, level: str) -> Outcome:
+def _folder(stack: contextlib.ExitStack, level: str) -> str:
+    return "/scratch" if level == "bwrap" else stack.enter_context(scratch_folder())
+
+
+def _start(files: Any, folder: str, limits: Limits, level: str) -> subprocess.Popen[bytes]:
     own_group = {"start_new_session": True} if os.name == "posix" else {}
-    process = subprocess.Popen(
-        command,
+    return subprocess.Popen(
+        [*_command(level, limits.disk), *_interpreter()],
         stdin=files[0],
         stdout=files[1],
         stderr=files[2],
@@ -112,16 +179,20 @@ def _run(command: list[str], files: list[Any], folder: str, limits: Limits, leve
         close_fds=True,
         **own_group,
     )
-    try:
-        ended = _wait(process, limits, None if level == "bwrap" else folder)
-    finally:
-        _kill(process)
-    output, errors = (_read(file, limits.file_size) for file in files[1:])
-    words = errors[-2000:].decode("utf-8", "replace").strip()
-    too_much = ended == "disk" or len(output) >= limits.file_size
-    if not output.startswith(READY) and ended != "time":
+
+
+def _outcome(process: subprocess.Popen[bytes], ended: str, output: Any, errors: Any, limits: Limits) -> Outcome:
+    found, wrong = (_read(file, limits.file_size) for file in (output, errors))
+    words = wrong[-2000:].decode("utf-8", "replace").strip()
+    too_much = ended == "disk" or len(found) >= limits.file_size
+    if not found.startswith(READY) and ended != "time":
         return Outcome(b"", words, failed=words.rsplit("\n", 1)[-1] or "Python did not start")
-    return Outcome(output.removeprefix(READY), words, ended == "time", too_much)
+    status = process.returncode if ended == "end" else None
+    return Outcome(found.removeprefix(READY), words, ended == "time", too_much, status=status)
+
+
+def _unstarted(error: OSError) -> Outcome:
+    return Outcome(b"", "", failed=f"{type(error).__name__}: {error.strerror or error}")
 
 
 def _wait(process: subprocess.Popen[bytes], limits: Limits, folder: str | None) -> str:
@@ -259,7 +330,7 @@ def _library_folders() -> list[str]:
 
 
 @functools.cache
-def _command(level: str, limits: Limits) -> tuple[str, ...]:
+def _command(level: str, disk: int) -> tuple[str, ...]:
     """What stands before the interpreter on the command line: bubblewrap with the world it is to show, or nothing."""
     if level != "bwrap":
         return ()
@@ -284,7 +355,7 @@ def _command(level: str, limits: Limits) -> tuple[str, ...]:
     # Installed packages, labkit's own data among them, are covered up.
     for path in itertools.chain(*(glob.glob(f"{place}/python*/*-packages") for place in (f"{prefix}/lib", "/usr/lib"))):
         command += ["--tmpfs", path]
-    command += ["--dev-bind", "/dev/null", "/dev/null", "--size", str(limits.disk), "--perms", "1777"]
+    command += ["--dev-bind", "/dev/null", "/dev/null", "--size", str(disk), "--perms", "1777"]
     return (*command, "--tmpfs", "/scratch", "--remount-ro", "/", "--chdir", "/scratch", "--")
 
 
@@ -323,7 +394,7 @@ def holds(level: str) -> bool:
         return False
     program = _PROBE.replace("PATH", repr(str(_HERE / "sandbox.py")))
     try:
-        job = {"kind": "ask", "program": program, "questions": ["held()"], "modules": []}
+        job = {"kind": "ask", "given": [], "program": program, "after": [], "questions": ["held()"], "modules": []}
         outcome = run_inside(job, Limits(seconds=10.0), level)
     except UserError:
         return False

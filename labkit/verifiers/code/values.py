@@ -18,6 +18,9 @@ from labkit.verifiers.code.inside import encode
 __all__ = ["BadAnswer", "canonical", "literal", "parse", "show"]
 
 _MAX_DEPTH = 50
+_MAX_PARTS = 1_000_000
+_DIGITS = 17
+"""Of a number that stands as it is: more than 53 bits come as hexadecimal text."""
 
 
 class BadAnswer(ValueError):
@@ -28,15 +31,21 @@ def _refuse(text: str) -> Any:
     raise BadAnswer("a bare number")
 
 
-def parse(text: str) -> Any:
-    """JSON text from the sandbox as a tree of lists, strings, booleans and None; `BadAnswer` for anything else.
+def _small(text: str) -> int:
+    return int(text) if len(text) <= _DIGITS else _refuse(text)
 
-    >>> parse('["int","0x1"]')
-    ['int', '0x1']
+
+def parse(text: str) -> Any:
+    """JSON text from the sandbox as a tree of lists, strings, small ints, bools, None; `BadAnswer` for anything else.
+
+    >>> parse('["list",[1,["int","0x1000000000000000"]]]')
+    ['list', [1, ['int', '0x1000000000000000']]]
     """
+    if text.count(",") > _MAX_PARTS:
+        raise BadAnswer("is too large")
     try:
-        # Numbers come as hexadecimal strings; a bare one, of a million digits perhaps, is not even read.
-        return json.loads(text, parse_int=_refuse, parse_float=_refuse, parse_constant=_refuse)
+        # A number of a million digits is not even read.
+        return json.loads(text, parse_int=_small, parse_float=_refuse, parse_constant=_refuse)
     except (ValueError, RecursionError, MemoryError):
         raise BadAnswer("no JSON") from None
 
@@ -46,22 +55,30 @@ def literal(value: Any) -> str:
     return canonical(json.loads(encode(value)), "right")
 
 
-def canonical(tree: Any, side: str = "answer") -> str:
-    """The canonical text of an encoded value; `side` keeps NaN on either side apart.
+def _as_json(tree: Any) -> Any:
+    if not isinstance(tree, list) or len(tree) != 2 or tree[0] not in ("list", "tuple", "dict"):
+        return tree
+    if tree[0] == "dict":
+        return ["dict", [[key, _as_json(item)] for key, item in tree[1]]]
+    return ["list", [_as_json(item) for item in tree[1]]]
 
-    >>> canonical(["list", [["int", "0x2"], True]]) == literal([2.0, 1])
+
+def canonical(tree: Any, side: str = "answer", json: bool = False) -> str:
+    """The canonical text of an encoded value; `side` keeps NaN on either side apart, with `json` a tuple is a list.
+
+    >>> canonical(["list", [2, True]]) == literal([2.0, 1])
     True
-    >>> canonical(["set", [["int", "0x2"], ["int", "0x1"]]]) == literal({1, 2})
+    >>> canonical(["set", [2, ["int", "0x1"]]]) == literal({1, 2})
     True
-    >>> canonical(["tuple", []]) == literal([])
-    False
+    >>> canonical(["tuple", []]) == literal([]), canonical(["tuple", []], json=True) == literal([])
+    (False, True)
     >>> canonical(["bool", "yes"])
     Traceback (most recent call last):
     ...
     labkit.verifiers.code.values.BadAnswer: no encoded value
     """
     try:
-        return _canonical(tree, side, 0)
+        return _canonical(_as_json(tree) if json else tree, side, 0)
     except BadAnswer:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AttributeError):
@@ -71,7 +88,7 @@ def canonical(tree: Any, side: str = "answer") -> str:
 def _canonical(tree: Any, side: str, depth: int) -> str:
     if tree is None:
         return "None"
-    if isinstance(tree, bool):
+    if isinstance(tree, int):
         return _ratio(int(tree), 1)
     if isinstance(tree, str):
         return json.dumps(tree)
@@ -131,7 +148,7 @@ def _ratio(numerator: int, denominator: int) -> str:
 def show(tree: Any, limit: int = 60) -> str:
     """An encoded value in Python's notation, cut to about `limit` characters, for a reason in words.
 
-    >>> show(["list", [["int", "0x2"], "a", ["tuple", [True]]]])
+    >>> show(["list", [2, "a", ["tuple", [True]]]])
     "[2, 'a', (True,)]"
     """
     text = _show(tree, limit)
