@@ -93,9 +93,10 @@ def plain(text: str) -> tuple[str, str | None]:
         text = _REPEATING.sub(_as_fraction, text)
     text, currency = _without_currency(text)
     text = _BY.sub("*", text)
-    text = _SIGN_WORD.sub(_signed, " ".join(text.split())).strip('*_`"').strip()
+    text = " ".join(text.split()).strip('*_`"').strip()
     if text.startswith("{") and text.endswith("}"):
         text = text[1:-1].strip()
+    text = _SIGN_WORD.sub(_signed, text)
     text = re.sub(r"^([-+])\s+(?=[0-9.])", r"\1", text)
     return re.sub(r"(?<=[0-9])\s*/\s*(?=[0-9])", "/", text), currency
 

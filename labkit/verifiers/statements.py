@@ -31,7 +31,7 @@ _VALUE = re.compile(
     rf"(?:[0-9{VULGAR}∞π∅]|\\[A-Za-z{{]|[A-Za-z](?![A-Za-z'’])(?! [a-z]{{2,}}))",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice) )?[*_`(\[]*[A-Z][)\].:*_`]*(?:\s|$)")
+_OPTION = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice) )?[*_`(\[]*[A-Z](?:[)\].:*_`]+(?:\s|$)|\s*$)")
 _TWO_NUMBERS = re.compile(rf"[0-9{VULGAR}][^=\n]*?(?<![\\A-Za-z{{])[A-Za-z]{{2,}}[^=\n]*[0-9{VULGAR}]")
 _SENTENCE_END = re.compile(r"(?<!\bapprox)(?<!\bRs)(?<!\bsq)(?<!\bNo)\.(?=\s|$)|。")
 
@@ -129,7 +129,8 @@ def _stated(text: str, key: re.Match[str]) -> str | None:
     """What the statement around one "answer" says, or None: it is no statement, or what follows is no answer."""
     is_ = _IS.match(text, key.end())
     before = text[max(0, key.start() - 60) : key.start()]
-    if is_ and (before[-4:] in ("the ", "The ") or _SAID.search(before) or _TITLED.search(before)):
+    quick = before[-4:] in ("the ", "The ") and not before[-5:-4].isalpha()
+    if is_ and (quick or _SAID.search(before) or _TITLED.search(before)):
         answer, below = _behind(text, is_.end())
         return answer if not below or _looks_right(answer) else None
     line, titled = _LINE_START.search(before), _SAID.search(before) or _TITLED.search(before)

@@ -36,12 +36,14 @@ _NAMES = {
     "¥": "yen jpy yuan",
     "₹": "rupee inr",
     "degree": "deg",
+    "km/h": "kph kmph",
+    "mi/h": "mph",
 }
 _SIGN_OF = {name: sign for sign, names in _NAMES.items() for name in [sign, *names.split()]}
 _MONEY = frozenset("$ € £ ¥ ₹ cent".split())
 # Signs whose case counts: they are units only as they stand here, and only behind a number.
 _CASED = {sign: sign for sign in "A V W N J K C F Pa kPa Hz kHz MHz GHz kW MW kWh kJ kN mol eV mA mV Ω kΩ".split()}
-_CASED |= {"L": "l", "mL": "ml", "kph": "km/h", "kmph": "km/h", "mph": "mi/h"}
+_CASED |= {"L": "l", "mL": "ml"}
 _RAISED = str.maketrans("⁻⁺¹²³⁴⁵⁶⁷⁸⁹", "-+123456789")
 _SCALES_OF_HEAT = {"celsius": "C", "c": "C", "fahrenheit": "F", "f": "F"}
 _PREFIXES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}

@@ -187,7 +187,7 @@ def _last_formula(text: str, place: int, any_formula: bool) -> Found | None:
         return None
     sign, before = _sign_word(text[: first.start()][-BEFORE_WINDOW:])
     after = text[last.end() : last.end() + LINE_WINDOW].partition("\n")[0]
-    tail = _tail(after, 0)
+    tail = _tail(after, 0, things=False)
     if tail is None or _is_changed(before) or (sign and re.search(r".[-+=]", claim)):
         return UNCLEAR
     return "formula", (sign + claim + after[:tail],)
@@ -328,8 +328,11 @@ def _is_changed(before: str) -> bool:
     return known and (bool(unit) or bool(other["link"]))
 
 
-def _tail(line: str, end: int) -> int | None:
-    """Where the number's unit and scale end, behind `end`; None where something there changes it."""
+def _tail(line: str, end: int, things: bool = True) -> int | None:
+    """Where the number's unit and scale end, behind `end`; None where something there changes it.
+
+    `things`: a word that is no known unit is taken too, for it says what was counted.
+    """
     if line[end : end + 1] in (",", ";") and re.match(r"[,;] or\b", line[end:]):
         return None
     glued = _GLUED.match(line, end)
@@ -346,7 +349,9 @@ def _tail(line: str, end: int) -> int | None:
             unit, length = read_unit(line[start : start + 100])
             name = _NAME.match(line, start)
             word = name.group() if name else ""
-            if unit is None and (word == "I" or word.lower() in _NO_UNIT or (not name and line[start] not in "%°$€£")):
+            if unit is None and (
+                not things or word == "I" or word.lower() in _NO_UNIT or (not name and line[start] not in "%°$€£")
+            ):
                 break
             end = start + max(length, 1)
             return None if AFTER.match(line, end) or _RATE.match(line, end) else end

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_cases import NONE, NUMBERS, PLACES, SENTENCES
 
 from labkit.errors import UserError
-from labkit.verifiers.number import verify
+from labkit.verifiers.number import extract_number, verify
 from labkit.verifiers.numerals import MAX_DIGITS, MAX_LENGTH, UnreadableError, read_number
 from tests.verifiers.hostile import check_every_score, short
 
@@ -68,6 +70,15 @@ READ = [
     ("72 (in 2 days)", "72"),
     ("(72)", "72"),
     ("(-72)", "-72"),
+    ("{minus 72}", "-72"),
+    ("|-72|", "72"),
+    ("0.(3)", "1/3"),
+    ("0.1\\overline{6}", "1/6"),
+    ("5 = x", "5"),
+    ("S_{10} = 55", "55"),
+    ("3 x 4 = 12", "12"),
+    ("0.5 * 9 = 4.5", "9/2"),
+    ("13/25 x 100% = 52%", "52"),
     ("72 and 72.0", "72"),
     ("9" * MAX_DIGITS, "9" * MAX_DIGITS),
 ]
@@ -99,7 +110,6 @@ REFUSED = [
     ("> 72", "does not say just"),
     ("x >= 72", "does not say just"),
     ("x != 72", "does not say just"),
-    ("|-72|", "does not say just"),
     ("half of 72", "does not say just"),
     ("log 72", "does not say just"),
     ("f(72)", "sum still to be done"),
@@ -116,6 +126,19 @@ REFUSED = [
     ("1_000", "'1_000'"),
     ("x=5, y=6", "between two equals signs"),
     ("2+3=6", "two different numbers are equal"),
+    ("0.5*9 = 4", "two different numbers are equal"),
+    ("2x = 10", "equation for an unknown in '2x'"),
+    ("x + 3 = 5", "equation for an unknown"),
+    ("x^2 = 25", "equation for an unknown"),
+    ("\\frac{x}{2} = 5", "equation for an unknown"),
+    ("0.333...", "goes on without an end"),
+    ("5 squared", "expression"),
+    ("5 km/x", "expression"),
+    ("2 \\text{e}", "expression"),
+    ("5 degrees below zero", "does not say just"),
+    ("ten minus 5", "does not say just"),
+    ("5 (in thousands)", "expression"),
+    ("~~5~~", "does not say just"),
     ("5=", "equals sign"),
     ("1e999999999", "one number"),
     ("1e5000", "power of ten"),
@@ -163,6 +186,21 @@ REFERENCES = [
     ("5 km", "5 kilometers", 1.0),
     ("5 km", "5 m", 0.0),
     ("5 km", "5 clips", 1.0),
+    ("24 cm^2", "24 cm²", 1.0),
+    ("24 cm^2", "24 square centimeters", 1.0),
+    ("24 cm^2", "24 cm", 0.0),
+    ("60 km/h", "60 kilometers per hour", 1.0),
+    ("60 km/h", "60 mph", 0.0),
+    ("18 °C", "18 degrees Celsius", 1.0),
+    ("18 °C", "18 °F", 0.0),
+    ("$36", "$36/day", 1.0),
+    ("$36", "36 dollars per day", 1.0),
+    ("$36", "36 €", 0.0),
+    ("£5", "5 pounds", 1.0),
+    ("$1.5 million", "$1.5M", 1.0),
+    ("$1.5 million", "$1.5", 0.0),
+    ("2 dozen", "24", 1.0),
+    ("2 dozen", "2", 0.0),
 ]
 
 
@@ -200,6 +238,33 @@ def test_a_malformed_reference_is_the_users_mistake(completion: str, reference: 
 )
 def test_reasons_behind_a_number_are_not_the_number(completion: str, reward: float) -> None:
     assert verify(completion, 72).reward == reward
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *NONE], ids=short)
+def test_in_every_place_a_number_is_read_whole_or_refused(text: str) -> None:
+    value = Fraction(NUMBERS[text]) if text in NUMBERS else None
+    assert {place: extract_number(place.replace("{}", text)) for place in PLACES} == dict.fromkeys(PLACES, value)
+
+
+@pytest.mark.parametrize("text", SENTENCES, ids=short)
+def test_replies_without_marks(text: str) -> None:
+    value = SENTENCES[text]
+    assert extract_number(text) == (None if value is None else Fraction(value))
+
+
+@given(st.integers(2, 999), st.sampled_from(NONE), st.sampled_from(PLACES))
+@settings(max_examples=300, deadline=None)
+def test_no_part_of_what_is_refused_is_ever_paid(number: int, text: str, place: str) -> None:
+    digits = re.findall(r"[0-9]+", text)
+    changed = re.sub(r"[0-9]+", lambda found: str(int(found[0]) + number), text)
+    for shown in re.findall(r"[0-9]+", changed) if digits and not re.search(r"[0-9] ?[:/.,] ?[0-9]", text) else []:
+        assert verify(place.replace("{}", changed), shown).reward == 0.0, changed
+
+
+def test_the_number_itself() -> None:
+    assert extract_number("It costs $1.5M, that is all.") == 1_500_000 and extract_number("so 50%") == 50
+    assert extract_number(r"\boxed{1/2} = \boxed{0.5}") == 0.5
+    assert extract_number(r"\boxed{1} or \boxed{2}") is extract_number("50% \\boxed{x}") is extract_number("") is None
 
 
 def test_two_final_answers_are_none() -> None:
@@ -277,7 +342,7 @@ def test_memory_stays_bounded(piece: str) -> None:
 SPEED = """
 import sys, time, types
 package = types.ModuleType("labkit"); package.__path__ = ["labkit"]; sys.modules["labkit"] = package
-from labkit.verifiers.number import verify
+from labkit.verifiers.number import extract_number, verify
 work = "First she sold 48 clips. Then half as many, so 48 / 2 = 24 clips. Altogether 48 + 24 is the sum.\\n" * 2
 tails = ["#### {}", "The answer is {}.", "So she sold {} clips.", "\\\\boxed{{{}}}", "<answer>${}.50</answer>"]
 texts = [work + tails[k % 5].format(k) for k in range(5000)]
