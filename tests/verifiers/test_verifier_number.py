@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from number_cases import NONE, NUMBERS, PLACES, SENTENCES
 
 from labkit.errors import UserError
 from labkit.verifiers.number import extract_number, verify
 from labkit.verifiers.numerals import MAX_DIGITS, MAX_LENGTH, UnreadableError, read_number
 from tests.verifiers.hostile import check_every_score, short
+from tests.verifiers.number_cases import NONE, NUMBERS, PLACES, SENTENCES
 
 READ = [
     ("72", "72"),
