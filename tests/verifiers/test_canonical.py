@@ -10,7 +10,7 @@ from labkit.evaluation import maj_at_k
 from labkit.inference import majority, normal_form
 from labkit.inference.sheets import vote_of
 from labkit.tasks import load_task
-from labkit.verifiers import LEAKY, VERIFIERS, canonical
+from labkit.verifiers import VERIFIERS, canonical, get
 from tests.verifiers.hostile import fuzzed, short, within
 
 SAME = {
@@ -55,7 +55,7 @@ def test_what_has_no_vote() -> None:
 
 
 def test_the_verifier_decides_what_is_the_same() -> None:
-    assert canonical(LEAKY["leaky_countdown"], "6*5*1") == canonical("countdown", "1*5*6")
+    assert canonical(get("leaky_countdown"), "6*5*1") == canonical("countdown", "1*5*6")
     assert canonical(functools.partial(VERIFIERS["number"]), "72.0") == "72"
 
     def mine(completion: str, reference: object) -> float:
