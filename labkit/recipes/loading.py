@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from labkit.errors import UserError, first_fault
 from labkit.recipes.files import read_settings
 from labkit.recipes.schema import Recipe
+from labkit.recipes.settings import Settings
 
 
 def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
@@ -43,7 +44,7 @@ def paths() -> list[str]:
     for key, info in Recipe.model_fields.items():
         # An optional group is annotated as `Group | None`.
         kinds = (info.annotation, *get_args(info.annotation))
-        nested = next((kind.model_fields for kind in kinds if hasattr(kind, "model_fields")), None)
+        nested = next((k.model_fields for k in kinds if isinstance(k, type) and issubclass(k, Settings)), None)
         found += [f"{key}.{inner}" for inner in nested] if nested else [key]
     return found
 

@@ -39,11 +39,12 @@ def methods() -> tuple[str, ...]:
 class StageData(Settings):
     """The rows of an SFT stage: a mixture of sources in stated shares."""
 
-    rows: int = Field(400, ge=1, description="most rows in all; fewer where a source runs out, the shares stay")
+    rows: int = Field(default=400, ge=1, description="most rows in all; fewer where a source runs out, the shares stay")
     shares: dict[str, float] = Field(
-        {"curated": 1.0}, description="source -> share: curated, assistant, addition, gsm8k, an earlier stage, a .jsonl"
+        default={"curated": 1.0},
+        description="source -> share: curated, assistant, addition, gsm8k, an earlier stage, a .jsonl",
     )
-    attempts: int = Field(12, ge=1, description="curated: most attempts in a trace; short ones read well")
+    attempts: int = Field(default=12, ge=1, description="curated: most attempts in a trace; short ones read well")
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "StageData":
@@ -55,23 +56,23 @@ class StageData(Settings):
 class Harvest(Settings):
     """Rejection sampling: draw, verify, keep."""
 
-    prompts: int = Field(256, ge=1, description="training problems that answers are drawn for")
-    samples: int = Field(4, ge=1, description="answers a problem")
-    keep: int = Field(1, ge=1, description="most answers kept a problem")
-    readable: float = Field(0.0, ge=0, le=1, description="least share of clean lines in a kept thought")
-    temperature: float = Field(1.0, gt=0)
-    max_new_tokens: int = Field(256, ge=1)
+    prompts: int = Field(default=256, ge=1, description="training problems that answers are drawn for")
+    samples: int = Field(default=4, ge=1, description="answers a problem")
+    keep: int = Field(default=1, ge=1, description="most answers kept a problem")
+    readable: float = Field(default=0.0, ge=0, le=1, description="least share of clean lines in a kept thought")
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=256, ge=1)
 
 
 class Measure(Settings):
     """What every stage's model is measured on, the same problems and random numbers for all."""
 
-    problems: int = Field(128, ge=1, description="held-out problems of the task")
-    samples: int = Field(8, ge=1, description="samples a problem")
-    max_new_tokens: int = Field(256, ge=1)
-    requests: int = Field(64, ge=0, description="held-out requests to the assistant; 0: none")
-    request_samples: int = Field(4, ge=1)
-    examples: int = Field(3, ge=0, description="problems of which all answers are kept to be read")
+    problems: int = Field(default=128, ge=1, description="held-out problems of the task")
+    samples: int = Field(default=8, ge=1, description="samples a problem")
+    max_new_tokens: int = Field(default=256, ge=1)
+    requests: int = Field(default=64, ge=0, description="held-out requests to the assistant; 0: none")
+    request_samples: int = Field(default=4, ge=1)
+    examples: int = Field(default=3, ge=0, description="problems of which all answers are kept to be read")
     seed: int = 1234
 
 
@@ -83,17 +84,19 @@ class Stage(Settings):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
     method: str
-    recipe: str | None = Field(None, description="a recipe by name; default: the method with its defaults")
-    start: str = Field(BASE, alias="from", description="base, or the earlier stage whose model is taken")
+    recipe: str | None = Field(default=None, description="a recipe by name; default: the method with its defaults")
+    start: str = Field(default=BASE, alias="from", description="base, or the earlier stage whose model is taken")
     data: StageData | None = None
-    tasks: dict[str, float] = Field({}, description="RL on several tasks: name -> share of the prompts")
+    tasks: dict[str, float] = Field(default={}, description="RL on several tasks: name -> share of the prompts")
     rewards: dict[str, float] = Field(
-        {}, description="RL: weights of accuracy, format and trace, in place of accuracy alone"
+        default={}, description="RL: weights of accuracy, format and trace, in place of accuracy alone"
     )
-    judge: str | None = Field(None, description="the reward-model stage that scores the assistant task")
+    judge: str | None = Field(default=None, description="the reward-model stage that scores the assistant task")
     harvest: Harvest | None = None
-    settings: dict[str, Any] = Field({}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
-    alone: bool = Field(False, description="no part of the pipeline, but a row beside it: what one method alone gets")
+    settings: dict[str, Any] = Field(default={}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
+    alone: bool = Field(
+        default=False, description="no part of the pipeline, but a row beside it: what one method alone gets"
+    )
 
     @field_validator("method")
     @classmethod

@@ -50,17 +50,21 @@ class Recipe(Settings):
     model: str = "tiny"
     task: str = "countdown"
     task_options: dict[str, Any] = {}
-    algorithm: str = Field("", description="rl, ppo: a preset; distillation: reverse_kl, ...; preferences: dpo, ...")
+    algorithm: str = Field(
+        default="", description="rl, ppo: a preset; distillation: reverse_kl, ...; preferences: dpo, ..."
+    )
     algorithm_options: dict[str, Any] = {}
     reward_model: str | None = Field(
-        None, description="folder of a reward model that is trained on in the task's place"
+        default=None, description="folder of a reward model that is trained on in the task's place"
     )
     verifier: str | None = Field(
-        None, description="a verifier by name, leaky twins too, that is trained on in the task's place"
+        default=None, description="a verifier by name, leaky twins too, that is trained on in the task's place"
     )
-    teacher: str | None = Field(None, description="distillation: the larger model, a name or a folder")
-    reference: str | None = Field(None, description="the frozen model of KL and DPO; default: the model as it begins")
-    steps: int = Field(60, ge=1)
+    teacher: str | None = Field(default=None, description="distillation: the larger model, a name or a folder")
+    reference: str | None = Field(
+        default=None, description="the frozen model of KL and DPO; default: the model as it begins"
+    )
+    steps: int = Field(default=60, ge=1)
     seed: int = 0
     sampling: SamplingSettings = SamplingSettings()
     data: DataSettings = DataSettings()
@@ -71,15 +75,17 @@ class Recipe(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     train_zero_advantage: bool = Field(
-        False,
+        default=False,
         description="also compute rows with advantage 0: same gradient, more work (only without a KL loss)",
     )
     staleness: int = Field(
-        0, ge=0, description="samples are drawn by the policy of so many steps ago: what asynchronous training does"
+        default=0,
+        ge=0,
+        description="samples are drawn by the policy of so many steps ago: what asynchronous training does",
     )
-    checkpoint_every: int = Field(10, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
-    rollouts_logged: int = Field(16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl")
+    checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(default=2, ge=1, description="how many of the newest checkpoints stay")
+    rollouts_logged: int = Field(default=16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl")
 
     @model_validator(mode="before")
     @classmethod

@@ -13,14 +13,15 @@ memory there, not time: 256 rows at once are faster than 64 slots that are refil
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from labkit.sampling.fused import FusedDecoder, Prefilled, Spans
-from labkit.sampling.plain import PlainDecoder, PlainPrefilled
+from labkit.sampling.fused import FusedDecoder, Spans
+from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots, compaction
 from labkit.sampling.stepping import Stepper
 from labkit.sampling.stopping import StopStrings
@@ -65,7 +66,8 @@ class ContinuousBatch:
         self.ends = np.zeros(slots.size, dtype=np.int64)  # columns that its next step looks at
         self.last_column = np.zeros(slots.size, dtype=np.int64)  # and the most that any of its steps will
         self.known = np.zeros(slots.size, dtype=np.int64)  # tokens that were searched for stop strings
-        self.prompts: Prefilled | PlainPrefilled | None = None
+        # Of the kind that this decoder's `prefill` returns and its `fill` takes; None: nothing is read.
+        self.prompts: Any = None
         self.first_read = self.end_read = 0  # which prompts these are
         self.drawn = Drawn(
             torch.zeros(batch, steps, dtype=torch.long, device=self.device),
@@ -140,7 +142,7 @@ class ContinuousBatch:
     def retire(self) -> None:
         """Takes the results of rows that have ended and closes the gaps, once it is worth it."""
         if self.stops is not None:
-            self.search_stops()
+            self.search_stops(self.stops)
         alive = self.slots.alive[: self.active].cpu()
         finished = self.active - int(alive.sum())
         if not finished or (finished < self.active and finished * COMPACT_SHARE < self.active):
@@ -161,12 +163,12 @@ class ContinuousBatch:
             self.decoder.keep(left, holes.to(self.device), movers.to(self.device), columns)
         self.active, self.veterans = left, min(self.veterans, left)
 
-    def search_stops(self) -> None:
+    def search_stops(self, stops: StopStrings) -> None:
         """Ends rows whose text holds a stop string. The device's tokens are read once for all of them."""
         counts, tokens = self.slots.count[: self.active].tolist(), self.slots.tokens[: self.active].cpu()
         for slot, count in enumerate(counts):
             if count > self.known[slot]:
-                length = self.stops.length(tokens[slot, :count].tolist(), int(self.known[slot]))
+                length = stops.length(tokens[slot, :count].tolist(), int(self.known[slot]))
                 self.known[slot] = count
                 if length is not None:
                     self.slots.finish(slot, length)

@@ -1,5 +1,7 @@
 """A key-value cache whose rows can leave: allocated once, written in place, shrunk without copying what stays."""
 
+from typing import Any
+
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -53,6 +55,9 @@ class RowCache(Cache):
 
     Prefill with one row a prompt, `expand` it to one row a sample, and `keep` the rows that are still being sampled.
     """
+
+    # Each one a RowLayer. transformers declares a list of its own layers, and a list's type may not be narrowed.
+    layers: list[Any]
 
     def __init__(self, layers: int, columns: int) -> None:
         super().__init__(layers=[RowLayer(columns) for _ in range(layers)])

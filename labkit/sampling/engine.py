@@ -116,6 +116,7 @@ def decode(
     space = workspace(model)
     with space.lock:
         space.prepare(model, size, steps, columns)
+        assert space.slots is not None and space.stepper is not None
         space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
         return ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size).run()
 

@@ -145,7 +145,7 @@ class FusedDecoder:
 
         def attend(layer: int, room: Room) -> Tensor:
             self.by_slot[layer].index_put_(written, room.kv)
-            attended = [self.attention(room.q[rows], *seen[layer], bias) for rows, seen, bias in parts]
+            attended = [self.attention(room.q[rows], *seen[layer], bias=bias) for rows, seen, bias in parts]
             return attended[0] if len(attended) == 1 else torch.cat(attended)
 
         return self._logits(self._layers(F.embedding(tokens, self.embedding), positions, attend))
@@ -183,6 +183,7 @@ class FusedDecoder:
             _product(h.to(self.dtype), layer.qkv, layer.qkv_bias, room.qkv)
             if layer.q_norm is not None:
                 _normalise(room.q, layer.q_norm)
+            if layer.k_norm is not None:
                 _normalise(room.k, layer.k_norm)
             _rotate(room, turns)
             x = _add_product(x, attend(number, room), layer.out, layer.out_bias, layer.post_attention_norm)

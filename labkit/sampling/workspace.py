@@ -49,8 +49,10 @@ class Workspace:
             self.stepper = None  # its graphs read the buffers that go now
             size, steps = (max(size, self.slots.size), max(steps, self.slots.steps)) if self.slots else (size, steps)
             self.slots = Slots(size, steps, model.device)
-            graphs = on_cuda and isinstance(self.decoder, FusedDecoder)
-            self.stepper = (GraphStepper if graphs else Stepper)(self.decoder, self.slots)
+            if on_cuda and isinstance(self.decoder, FusedDecoder):
+                self.stepper = GraphStepper(self.decoder, self.slots)
+            else:
+                self.stepper = Stepper(self.decoder, self.slots)
 
 
 def workspace(model: CausalLM) -> Workspace:

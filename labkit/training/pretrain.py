@@ -60,8 +60,16 @@ BASES = {
 }
 
 
+def special_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int, int]:
+    """The ids of `<pad>`, `<bos>` and `<eos>`; this tokenizer has them all, each one token."""
+    pad, bos, eos = tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id
+    assert isinstance(pad, int) and isinstance(bos, int) and isinstance(eos, int)
+    return pad, bos, eos
+
+
 def build_model(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama with random weights: 0.8 million parameters at the settings of `tiny`."""
+    pad, bos, eos = special_ids(tokenizer)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden_size,
@@ -71,9 +79,9 @@ def build_model(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) 
         num_key_value_heads=settings.kv_heads,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad,
+        bos_token_id=bos,
+        eos_token_id=eos,
     )
     torch.manual_seed(settings.seed)
     return LlamaForCausalLM(config)
@@ -81,18 +89,19 @@ def build_model(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) 
 
 def packed_rows(tokenizer: PreTrainedTokenizerFast, seed: int, row_length: int) -> Iterator[np.ndarray]:
     """Endless rows of whole documents, `<bos> text <eos>` each, padded at the end; no document is cut."""
+    pad, bos, eos = special_ids(tokenizer)
     open_rows: list[list[int]] = [[]]
     stream = documents(seed)
     while True:
         texts = [prompt + continuation for prompt, continuation in itertools.islice(stream, 2000)]
         for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
-            ids = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id][:row_length]
+            ids = [bos, *ids, eos][:row_length]
             row = next((r for r in open_rows if len(r) + len(ids) <= row_length), None)
             if row is None:
                 if len(open_rows) == 16:
                     fullest = max(range(16), key=lambda i: len(open_rows[i]))
                     done = open_rows.pop(fullest)
-                    yield np.array(done + [tokenizer.pad_token_id] * (row_length - len(done)), dtype=np.int16)
+                    yield np.array(done + [pad] * (row_length - len(done)), dtype=np.int16)
                 open_rows.append(row := [])
             row.extend(ids)
 
@@ -118,18 +127,18 @@ def pretrain(settings: PretrainSettings, out: Path, name: str = "tiny") -> Path:
     optimizer = make_optimizer(model, settings.lr, weight_decay=settings.weight_decay)
     rows = packed_rows(tokenizer, settings.seed, settings.row_length)
     autocast = torch.autocast("cpu", torch.bfloat16) if settings.autocast else nullcontext()
-    ignore = (tokenizer.pad_token_id, tokenizer.bos_token_id)
+    pad, bos, _ = special_ids(tokenizer)
     started, curve, seen = time.perf_counter(), [], 0
     progress = tqdm(range(settings.steps), desc=f"pretrain {name}", unit="step")
     for step in progress:
         batch = np.stack(list(itertools.islice(rows, settings.rows_per_step)))
         tokens = torch.from_numpy(batch).long()
         with autocast:
-            loss = next_token_loss(forward(input_ids=tokens, use_cache=False).logits, tokens, ignore)
+            loss = next_token_loss(forward(input_ids=tokens, use_cache=False).logits, tokens, (pad, bos))
         loss.backward()
         lr = learning_rate(step, settings.steps, settings.lr, settings.warmup, "cosine", floor=0.02)
         apply_gradients(model, optimizer, lr)
-        seen += int((tokens != tokenizer.pad_token_id).sum())
+        seen += int((tokens != pad).sum())
         if step % 20 == 0 or step == settings.steps - 1:
             curve.append({"step": step, "loss": round(loss.item(), 4), "tokens": seen, "lr": lr})
             progress.set_postfix(loss=f"{loss.item():.3f}")

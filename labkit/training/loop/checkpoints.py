@@ -28,7 +28,7 @@ class Stateful(Protocol):
         """Its whole state, as named tensors."""
         ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+    def load_state_dict(self, state: Mapping[str, Any], /) -> Any:
         """Takes over a state that `state_dict` returned."""
         ...
 

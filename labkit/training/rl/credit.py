@@ -72,7 +72,7 @@ def step_credit(
 
 def _row(policy: Policy, drawn: Rollouts, process: Float[Tensor, "batch time"], chance: list[float], i: int) -> dict:
     mask, text = drawn.mask[i], drawn.completions[i]
-    tokens = [policy.tokenizer.decode([t]) for t in drawn.tokens[i][mask].tolist()]
+    tokens = [str(policy.tokenizer.decode([t])) for t in drawn.tokens[i][mask].tolist()]
     shares = process[i][mask].tolist()
     label = bool(drawn.rewards[i] >= 1)
     return {

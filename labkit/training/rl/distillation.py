@@ -17,13 +17,13 @@ Student and teacher must have one vocabulary. Their logits are never all held at
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from labkit.algorithms import divergence
+from labkit.algorithms import Divergence, divergence
 from labkit.errors import UserError
 from labkit.models import Policy, hidden_states, train_with
 from labkit.models.output import Head, output_head, reduce_logits
@@ -98,7 +98,8 @@ def learn(
     """
     settings, device = recipe.optimizer, rollouts.tokens.device
     lengths, counts = rollouts.total_lengths.cpu(), rollouts.mask.sum(1).cpu()
-    options = (recipe.sampling.temperature, recipe.algorithm, recipe.algorithm_options.get("beta", 0.5))
+    kind = cast(Divergence, recipe.algorithm)  # the recipe has checked it
+    options = (recipe.sampling.temperature, kind, recipe.algorithm_options.get("beta", 0.5))
 
     def accumulate(rows: Tensor, tokens: int) -> float:
         """Adds up the gradient of the rows' mean divergence, in micro-batches of so many tokens; returns the mean."""
@@ -136,7 +137,7 @@ def summed_divergence(
     tokens: Int[Tensor, "batch time"],
     mask: Bool[Tensor, "batch time"],
     temperature: float = 1.0,
-    kind: str = "reverse_kl",
+    kind: Divergence = "reverse_kl",
     beta: float = 0.5,
 ) -> Float[Tensor, ""]:
     """The divergence (nats) of the distributions that the tokens under `mask` were drawn from, summed over them.
@@ -164,7 +165,7 @@ class _Divergence:
     head: Head | None
     vocabulary: int
     temperature: float
-    kind: str
+    kind: Divergence
     beta: float
     fixed = (False,)
 

@@ -1,5 +1,7 @@
 """The baseline of ReMax: the reward of the answer that the policy gives when it always takes the likeliest token."""
 
+from typing import Any
+
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import score
 from labkit.sampling import sample
@@ -14,7 +16,8 @@ class GreedyBaseline(Helper):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.options = setup.recipe.sampling.model_dump(exclude={"prompts", "samples"}) | {"temperature": 0.0}
+        drawn = setup.recipe.sampling.model_dump(exclude={"prompts", "samples"})
+        self.options: dict[str, Any] = {**drawn, "temperature": 0.0}
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:

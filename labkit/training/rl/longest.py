@@ -5,6 +5,7 @@ from functools import partial
 import torch
 
 from labkit.models import Policy
+from labkit.models.trunk import CausalLM
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
 from labkit.tasks import Task
@@ -46,14 +47,20 @@ def longest_experience(recipe: Recipe, policy: Policy, task: Task, tokens: int) 
     return experience
 
 
+def _vocabulary(model: CausalLM) -> int:
+    """How many tokens the model can read."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
 def longest_rollouts(recipe: Recipe, policy: Policy, task: Task, tokens: int) -> Rollouts:
     """Rows of random tokens, as long as a row of this run can be, as many as fill `tokens`, at least one."""
     prompts = [problem.prompt for problem in task.sample(PROMPTS, "train", seed=recipe.seed)]
     start, new = max(len(policy.encode(prompt)) for prompt in prompts), recipe.sampling.max_new_tokens
     length = min(start + new, policy.context_length)
     rows = max(1, min(tokens // length, recipe.sampling.prompts * recipe.sampling.samples))
-    vocabulary = policy.model.get_input_embeddings().weight.shape[0]
-    inputs = torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(0)).to(policy.device)
+    inputs = torch.randint(_vocabulary(policy.model), (rows, length), generator=torch.Generator().manual_seed(0)).to(
+        policy.device
+    )
     mask = torch.zeros_like(inputs, dtype=torch.bool)
     mask[:, start:] = True
     return Rollouts(
