@@ -27,7 +27,7 @@ def test_shipped_files_have_the_fields_own_columns(kind, split):
     rows = load_preferences("assistant", kind, split)
     assert all(list(row) == COLUMNS[kind] for row in rows)
     summary = json.loads(data_path("preferences", "summary.json").read_text())["files"][f"{kind}-{split}"]
-    assert summary == {"rows": len(rows), **preference_data.facts(kind, rows)}
+    assert summary == {"rows": len(rows), **preference_data.statistics_of(kind, rows)}
     assert load_preferences("assistant", kind, split, limit=7) == rows[:7]
 
 
