@@ -86,9 +86,10 @@ def test_rational_numbers_vote_by_their_value(top: int, bottom: int) -> None:
 
 @pytest.mark.parametrize("name", ["number", "math", "countdown", "code"])
 def test_every_text_has_a_form_in_time(name: str) -> None:
-    for text in fuzzed(3_000, seed=11):
-        with within(0.3):
-            form = canonical(name, text)
+    texts = list(fuzzed(3_000, seed=11))
+    with within(20.0):  # one clock for all: each start of it walks through the heap
+        forms = [canonical(name, text) for text in texts]
+    for text, form in zip(texts, forms, strict=True):
         assert form is None or isinstance(form, str), short(text)
         assert form == canonical(name, text)
     for unit in ("9", "(", "{", "x^", "\\frac{", "1,", "6*", "-"):
