@@ -157,16 +157,13 @@ def read_attempts(thought: str) -> list[Attempt]:
     >>> read_attempts("Let me try 6*5=30. No, wait: (6-1)*5 = 25.")
     [Attempt(chain='6*5=30', verdict='no'), Attempt(chain='(6-1)*5=25', verdict=None)]
     """
-    tried = []
-    start = 0
-    for end in _END_OF_ATTEMPT.finditer(thought):
-        chain = _first_equation(thought[start : end.start()])
+    tried, start = [], 0
+    ends = [(*match.span(), match.group().strip().lower()) for match in _END_OF_ATTEMPT.finditer(thought)]
+    for end, following, word in [*ends, (len(thought), len(thought), "")]:
+        chain = _first_equation(thought[start:end])
         if chain is not None:
-            tried.append(Attempt(chain, end.group().strip().lower() or None))
-        start = end.end()
-    chain = _first_equation(thought[start:])
-    if chain is not None:
-        tried.append(Attempt(chain, None))
+            tried.append(Attempt(chain, word or None))
+        start = following
     return tried
 
 
