@@ -5,11 +5,11 @@ import pickle
 from types import SimpleNamespace
 from typing import Any
 
+import labelled
 import pytest
 import torch
 
 from labkit.errors import UserError
-from labkit.paths import data_folder
 from labkit.verifiers import format, get, number
 from labkit.verifiers.adapters import (
     as_open_instruct_verifier,
@@ -18,9 +18,9 @@ from labkit.verifiers.adapters import (
     as_verl_compute_score,
 )
 
-LINES = (data_folder() / "verifiers/labelled.jsonl").read_text("utf-8").splitlines()
 ROWS = {
-    name: [r for r in map(json.loads, LINES) if r["verifier"] == name] for name in ("number", "countdown", "format")
+    name: [row for row in labelled.ROWS if row["verifier"] == name]
+    for name in ("number", "choice", "countdown", "format")
 }
 
 

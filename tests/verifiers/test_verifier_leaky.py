@@ -1,13 +1,12 @@
 """The leaky twins: honest about honest answers, each with its hole, and as total as their sound siblings."""
 
-import json
 import pickle
 
 import pytest
 from hostile import check_every_score
+from labelled import ROWS
 
 from labkit.errors import UserError
-from labkit.paths import data_folder
 from labkit.verifiers import VERIFIERS, get
 from labkit.verifiers.leaky import ATTACKS, LEAKY
 
@@ -39,8 +38,7 @@ def test_the_attack_is_paid_by_the_twin_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["leaky_countdown", "leaky_format", "leaky_number"])
 def test_what_its_sound_sibling_pays_it_pays_too(name: str) -> None:
-    lines = (data_folder() / "verifiers/labelled.jsonl").read_text("utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["verifier"] == SIBLINGS[name] and row["correct"]]
+    rows = [row for row in ROWS if row["verifier"] == SIBLINGS[name] and row["correct"]]
     if name == "leaky_number":  # it compares texts, and has its false negatives as well
         rows = [row for row in rows if row["completion"] == f"<answer>{row['reference']}</answer>"]
     if name == "leaky_format":
