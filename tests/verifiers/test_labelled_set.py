@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from labkit.verifiers import get, run_verifier
+from labkit.verifiers import get, run_for_prompts
 from labkit.verifiers.labelled import labelled_answers
 
 ROWS = labelled_answers()
@@ -13,12 +13,13 @@ NAMES = list(dict.fromkeys(row["verifier"] for row in ROWS))
 
 
 def test_the_set_is_sound() -> None:
-    assert len(ROWS) >= 200 and len({row["id"] for row in ROWS}) == len(ROWS)
-    assert set(NAMES) == {"number", "math", "countdown", "format", "instructions", "code"}
-    cases = Counter(json.dumps([row["verifier"], row["completion"], row["reference"]]) for row in ROWS)
+    assert len(ROWS) >= 600 and len({row["id"] for row in ROWS}) == len(ROWS)
+    assert set(NAMES) == {"number", "math", "choice", "countdown", "format", "instructions", "code"}
+    keys = ("verifier", "completion", "reference", "prompt")
+    cases = Counter(json.dumps([row.get(key) for key in keys]) for row in ROWS)
     assert max(cases.values()) == 1, "a case stands twice"
     for row in ROWS:
-        assert set(row) - {"missed"} == {"id", "verifier", "completion", "reference", "correct", "trap"}
+        assert set(row) - {"missed", "prompt"} == {"id", "verifier", "completion", "reference", "correct", "trap"}
         assert isinstance(row["correct"], bool) and isinstance(row["completion"], str) and len(row["trap"]) > 5
     both = Counter((row["verifier"], row["correct"]) for row in ROWS)
     assert all(both[name, label] >= 5 for name in NAMES for label in (True, False))
@@ -30,7 +31,8 @@ def judged() -> dict[str, tuple[dict, float, str]]:
     for name in NAMES:
         rows = [row for row in ROWS if row["verifier"] == name]
         texts, references = [row["completion"] for row in rows], [row["reference"] for row in rows]
-        scores = run_verifier(get(name), texts, references, timeout=20)
+        prompts = [row.get("prompt", "") for row in rows]
+        scores = run_for_prompts(get(name), texts, references, prompts, timeout=20)
         found |= {row["id"]: (row, s.reward, s.reason) for row, s in zip(rows, scores, strict=True)}
     return found
 

@@ -18,7 +18,7 @@ from labkit.verifiers.adapters import (
 )
 from labkit.verifiers.labelled import labelled_answers
 
-ROWS = {name: labelled_answers(name) for name in ("number", "countdown", "format")}
+ROWS = {name: labelled_answers(name) for name in ("number", "choice", "countdown", "format")}
 
 
 def raises(completion: str, reference: object) -> float:
