@@ -70,7 +70,9 @@ FENCES = [
     ("closed behind the code, untagged next", f"```python\n{ONE}```\nIt prints:\n```\n5\n```"),
     ("never closed", f"```python\n{ONE}"),
     ("spaces behind the fences", f"```python   \n{ONE}\n```   "),
-    ("carriage returns", block(ONE).replace("\n", "\r\n")),
+    ("carriage returns", f"{block(ONE)}\nDone.\n".replace("\n", "\r\n")),
+    ("never closed, prose and the next", f"```python\nx = 1\nNo, that's wrong. Again:\n```python\n{ONE}\n```\nDone."),
+    ("a fence in prose", f"Put it between ``` and ```, or behind ```\n{block(ONE)}\nDone."),
 ]
 TAGS = ["python", "Python", "PYTHON3", "py", "py3", "python3.11", "{python}", "{.python .numberLines}", "solution.py"]
 TAGS += ["python title='a.py'", "python:main.py", " python", "ipython3", "sage", "", "code", "text", "Python code"]
@@ -78,7 +80,7 @@ TAGS += ["python title='a.py'", "python:main.py", " python", "ipython3", "sage",
 
 @pytest.mark.parametrize("text", [case[1] for case in FENCES], ids=[case[0] for case in FENCES])
 def test_fences_of_all_kinds(text):
-    assert extract_program(text, F).replace("\r", "").replace("\t", "    ") == ONE
+    assert extract_program(text, F).replace("\t", "    ") == ONE
     assert verify(text, {"tests": ["assert f(3) == 3"]}, seconds=20).reward == 1.0
 
 

@@ -88,7 +88,7 @@ def extract_program(completion: str, wanted: Wanted = ANYTHING) -> str | None:
     >>> extract_program(blocks, Wanted(names=frozenset({"f"})))
     'def f(x): return x'
     """
-    visible = split_thinking(completion)[1]
+    visible = split_thinking(completion)[1].replace("\r\n", "\n")
     close = visible.rfind(ANSWER_CLOSE)
     start = visible.rfind(ANSWER_OPEN, 0, max(close, 0))
     tagged = start >= 0
@@ -115,7 +115,7 @@ def _names(text: str) -> Names | None:
 _HAS_FENCE = re.compile(r"^[^\n]*?(?:`{3}|~{3})[^\n]*$", re.MULTILINE)
 _LEAD = r"(?P<lead>[ \t>]*(?:(?:[-*+]|\d{1,3}[.)])[ \t]+)?)"
 _OPENS = re.compile(_LEAD + r"(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
-_OPENS_LATE = re.compile(r"[^`~]*[^`~\s][ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[ \t]*[\w+.-]*[ \t]*)$")
+_OPENS_LATE = re.compile(r"[^`~]*[^`~\s][ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[ \t]*[\w+.-]+[ \t]*)$")
 _CLOSES = re.compile(r"[ \t>]*(?P<fence>`{3,}|~{3,})[ \t]*$")
 _CLOSES_LATE = re.compile(r"[ \t]*\S[^`]*?(?P<fence>`{3,})[ \t]*$")
 _LANGUAGE = re.compile(r"[\w.+#-]+")
@@ -129,8 +129,12 @@ def _fenced(text: str) -> list[_Block]:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int | None, re.Match[str]]]:
-    """Where blocks begin and end; one that is never closed runs to a fence at the end of a line, or to the end."""
-    opening, begin, late = None, 0, None
+    """Where blocks begin and end.
+
+    One that is never closed ends with a fence at the end of a line, or where the next block opens and it can't be read
+    as it stands, or with the text.
+    """
+    opening, begin, late, room = None, 0, None, 4 * MAX_PROGRAM
     for found in _HAS_FENCE.finditer(text):
         line = found.group()
         if opening is None:
@@ -142,13 +146,16 @@ def _spans(text: str) -> Iterator[tuple[int, int | None, re.Match[str]]]:
                 yield begin, found.start(), opening
                 opening = None
                 continue
-        elif late is None:
-            closes = _CLOSES_LATE.match(line)
-            if closes is not None and closes["fence"] == opening["fence"]:
+        else:
+            opens, closes = _OPENS.match(line), _CLOSES_LATE.match(line)
+            named = opens is not None and opens["info"].strip()
+            if late is None and closes is not None and closes["fence"] == opening["fence"]:
                 late = found.start() + closes.start("fence")
-            continue
-        elif not (opens := _opens(line)) or not opens["info"].strip():
-            continue
+            if named and late is None and room > 0:
+                room -= found.start() - begin
+                late = found.start() if _names(text[begin : found.start()]) is None else None
+            if not named or late is None:
+                continue
         yield begin, late, opening
         opening, begin, late = _opens(line), found.end() + 1, None
     if opening is not None:
