@@ -13,9 +13,10 @@ letters (`\mathrm{e}` is e).
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import Any
+
+from labkit.verifiers.math.tokens import FUNCTIONS, GREEK, Unreadable, tokens
 
 __all__ = ["MAX_DEPTH", "Tree", "Unreadable", "in_radians", "negative", "read_expression"]
 
@@ -24,27 +25,9 @@ Tree = tuple[Any, ...]
 MAX_DEPTH = 40
 MAX_CHAIN = 40
 """Divisions and factorial signs: each makes the tree one deeper, so that walking it stays within Python's stack."""
-MAX_DIGITS = 400
-"""Digits of one number; a longer one is not read (two such numbers are still equal as strings)."""
 
-
-class Unreadable(ValueError):
-    """The text is not in the grammar."""
-
-
-_TOKEN = re.compile(
-    r"(?P<space>\s+)|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?)|(?P<command>\\(?:[A-Za-z]+|%))|(?P<word>[A-Za-z]+)|"
-    r"(?P<sign>[-+*/^_(){}\[\]|!∞°'%])|(?P<other>.)",
-    re.DOTALL,
-)
-_GREEK = set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell pi".split()
-)
-_FUNCTIONS = set("sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp".split())
 _ROUNDING = {"lfloor": ("floor", "\\rfloor"), "lceil": ("ceiling", "\\rceil")}
 _STARTS_NO_FACTOR = frozenset("+-*/^_)}][!°'%") | {"\\choose", "\\over", "\\rfloor", "\\rceil"}
-_WORDS = _FUNCTIONS | {"sqrt", "pi", "abs", "oo", "inf", "infinity"}
 _OPENERS = {"(": ")", "{": "}", "[": "]"}
 
 
@@ -60,7 +43,7 @@ def read_expression(text: str) -> Tree:
     >>> read_expression("__import__('os')")
     Traceback (most recent call last):
     ...
-    labkit.verifiers.math.expressions.Unreadable: '_' is not expected here
+    labkit.verifiers.math.tokens.Unreadable: '_' is not expected here
     """
     reader = _Reader(text)
     tree = reader.choice()
@@ -69,38 +52,11 @@ def read_expression(text: str) -> Tree:
     return tree
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup or "", match.group()
-        if kind == "space":
-            continue
-        if kind == "other":
-            raise Unreadable(f"{token!r} is no part of an expression")
-        if kind == "number" and len(token) > MAX_DIGITS:
-            raise Unreadable(f"a number has more than {MAX_DIGITS} digits")
-        if token in ("%", "\\%"):
-            kind, token = "sign", "%"
-        if kind == "word" and token not in _WORDS:
-            found += _letters(token)
-        else:
-            found.append((kind, token))
-    return found
-
-
-def _letters(word: str) -> list[tuple[str, str]]:
-    """A run of letters as single ones, but for a function's name at its start: `sinx`."""
-    for name in ("sqrt", "sin", "cos", "tan", "log", "ln", "pi"):
-        if word.startswith(name) and len(word) - len(name) <= 1:
-            return [("word", name), *(("word", letter) for letter in word[len(name) :])]
-    return [("word", letter) for letter in word]
-
-
 class _Reader:
     """Recursive descent over the tokens."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = _tokens(text)
+        self.tokens = tokens(text)
         self.at = 0
         self.depth = 0
         self.chain = 0
@@ -309,7 +265,7 @@ class _Reader:
             return ("fn", function, self.inside(closing))
         if name == "text":
             return self.upright()
-        if name in _GREEK or name == "sqrt" or name in _FUNCTIONS:
+        if name in GREEK or name == "sqrt" or name in FUNCTIONS:
             return self.named(name)
         raise Unreadable(f"\\{name} is not known")
 
@@ -321,7 +277,7 @@ class _Reader:
         if name == "abs":
             self.expect("(")
             return ("fn", "abs", self.inside(")"))
-        if name in _FUNCTIONS:
+        if name in FUNCTIONS:
             return self.function("log" if name == "ln" else name)
         return self.symbol(name)
 
@@ -405,8 +361,8 @@ class _Reader:
             tree = self.inside(_OPENERS[self.next()])
             return in_radians(tree) if self.peek() == "°" and self.next() else tree
         tree = self.power()
-        while self.starts_factor() and self.kind() in ("word", "command") and self.peek(0) not in _FUNCTIONS:
-            if self.peek().lstrip("\\") in _FUNCTIONS:  # type: ignore[union-attr]
+        while self.starts_factor() and self.kind() in ("word", "command") and self.peek(0) not in FUNCTIONS:
+            if self.peek().lstrip("\\") in FUNCTIONS:  # type: ignore[union-attr]
                 break
             tree = _join("*", tree, self.power())
         return tree
