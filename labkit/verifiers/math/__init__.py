@@ -112,7 +112,8 @@ def _read_case(completion: str, reference: Any) -> _Case:
         texts = (formula,)
     read = texts
     if _OPTION.fullmatch(wanted):  # \textbf{(E)}\ 5 for E
-        read = tuple(read_option(text)[0] or text for text in texts)
+        # A small letter is no option: e is a number, and E is not.
+        read = tuple(text if text.islower() else read_option(text)[0] or text for text in texts)
     claims = [read_answer(text) for text in read]
     if 1 < len(texts) <= MAX_ITEMS and _has_items(target) and not any(map(_has_items, claims)):
         texts, claims = (", ".join(texts),), [Group("list", tuple(claims))]
