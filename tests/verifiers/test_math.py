@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import random
+import re
 import time
 
 import psutil
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import UserError
+from labkit.paths import PACKAGE
 from labkit.verifiers import VERIFIERS, Fault, Score, run_verifier
 from labkit.verifiers.math import symbolic
 from labkit.verifiers.math.answers import read_answer
@@ -126,6 +128,16 @@ def test_boxes_are_the_items_of_a_list_and_two_answers_to_one_question_are_none(
 )
 def test_a_completion_that_is_one_formula_is_its_answer(formula: str) -> None:
     assert verify(formula, formula).reward == verify(f" {formula}\n", formula).reward == 1.0
+
+
+def test_the_page_of_rules_is_true() -> None:
+    page = (PACKAGE / "verifiers/math/POLICY.md").read_text("utf-8")
+    lines = re.findall(r"^\| `(.+)` \| `(.+)` \| ([✓✗]) \|$", page, re.MULTILINE)
+    assert len(lines) >= 40
+    answers = [text if "\\boxed" in text else boxed(text) for text, _, _ in lines]
+    scores = run_verifier(verify, answers, [reference for _, reference, _ in lines])
+    wrong = [line for line, score in zip(lines, scores, strict=True) if (score.reward == 1.0) != (line[2] == "✓")]
+    assert wrong == []
 
 
 def test_reasons_say_why() -> None:

@@ -12,7 +12,8 @@ Three steps, each only for what the one before left open:
 A model's text is never run: not even sympy's parser sees it, since that one executes Python. Power towers, factorials
 and other giants are refused by their size before anything is computed.
 
-Rounding: none, 1.414 is not `\sqrt2`. The other rules of what is equal stand in `labkit.verifiers.math.comparing`.
+What is accepted and what is refused, with examples: `POLICY.md` in this folder, one page. Rounding: none, 1.414 is not
+`\sqrt2`.
 
 Several boxes: all of them must be the answer, since two different answers to one question score 0. Where the reference
 is a list or a set, they may be its items instead. A completion that is one formula and nothing else is its answer.

@@ -46,7 +46,9 @@ _JOINED_TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
 _NO_SOLUTION = re.compile(
     r"∅|\\\{ ?\\\}|(?:\\text ?\{ ?)?(?:there (?:is|are) )?no (?:real )?solutions?[ .]*\}?", re.IGNORECASE
 )
-_REALS = re.compile(r"\\R|(?:\\text ?\{ ?)?all (?:the )?real (?:numbers?|values?)(?: of [a-z])?[ .]*\}?", re.IGNORECASE)
+_REALS = re.compile(
+    r"\\R|(?:\\text ?\{ ?)?all (?:the )?real(?:s| numbers?| values?)(?: of [a-z])?[ .]*\}?", re.IGNORECASE
+)
 _REALS_SIGNED = re.compile(r"\\R ?(?:[_^] ?\{? ?(?P<sign>[-+*]) ?\}?|_ ?\{ ?(?P<relation>[<>≤≥≠]) ?0 ?\})")
 _WORDS = re.compile(r"[Yy]es|[Nn]o|[Oo]dd|[Aa]ll|[A-Za-z][A-Za-z' -]{2,}|\(?\\text ?\{[^{}]*\}\)?[ .!]*")
 _TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
@@ -138,7 +140,9 @@ def _named(text: str) -> Answer | None:
     if _WORDS.fullmatch(text) and not _CHOICE.fullmatch(_TEXT.sub(r"\1", text).strip()):
         plain = _TEXT.sub(r" \1 ", text)
         if any(c.isdigit() for c in plain) or (len(plain.strip()) == 1 and "\\" in text):
-            return _scalar(plain.strip(" ()"))  # \text{5}, \text{E}
+            scalar = _scalar(plain.strip(" ()"))  # \text{5}, \text{E}
+            if scalar.tree is not None:
+                return scalar
         if "\\" in text or any(is_word(word) or word.lower() in ("no", "none") for word in re.split("[ '-]", plain)):
             return Words(" ".join(plain.lower().replace("(", " ").replace(")", " ").split()).strip(" .!"))
     signed = _REALS_SIGNED.fullmatch(text) if text.startswith("\\R") else None

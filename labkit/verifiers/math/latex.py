@@ -17,24 +17,17 @@ MAX_LENGTH = 1_000
 ROW = "↵"
 """The sign for the end of a matrix row."""
 
+_LETTERS = "alpha beta gamma delta epsilon theta lambda mu pi rho sigma tau phi omega Delta".split()
 _CHARACTERS = {
     **dict.fromkeys("−–—﹣－", "-"),
     **dict.fromkeys("×·⋅∗✕", "*"),
     **dict.fromkeys("÷∕⁄", "/"),
     **dict.fromkeys("\u00a0\u2009\u202f\u2003\u2002\u200a\u3000", " "),
     **dict.fromkeys("\u200b\ufeff", ""),
-    "π": "\\pi ",
-    "θ": "\\theta ",
-    "α": "\\alpha ",
-    "β": "\\beta ",
-    "λ": "\\lambda ",
-    "φ": "\\phi ",
+    **{sign: f"\\{name} " for sign, name in zip("αβγδεθλμπρστφωΔ", _LETTERS, strict=True)},
     "√": "\\sqrt ",
-    "½": "\\frac{1}{2}",
-    "⅓": "\\frac{1}{3}",
-    "⅔": "\\frac{2}{3}",
-    "¼": "\\frac{1}{4}",
-    "¾": "\\frac{3}{4}",
+    "∛": "\\sqrt[3]",
+    **{sign: f"\\frac{{{over}}}{{{under}}}" for sign, over, under in ("½12", "⅓13", "⅔23", "¼14", "¾34", "⅕15", "⅛18")},
     "º": "°",
     "˚": "°",
     "∪": "\\cup ",

@@ -82,6 +82,7 @@ _PIECE = re.compile(
 _BARE_BEHIND = re.compile(r"[0-9)}\]%°]$")
 _NAME = re.compile(r"[A-Za-zμ][A-Za-z'’.-]*")
 _ATOM = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z]|\([^()]*\)|\{[^{}]*\}")
+_SUM = re.compile(r"[0-9A-Za-z)}] ?[-+]")
 _TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])|(?<![A-Za-z\\])(?:sin|cos|tan)")
 
 
@@ -201,6 +202,8 @@ def _read_tail(number: str, pieces: list[_Piece]) -> Measure | None:
         scale = words[0].lower().removesuffix("s")
         rest = _without_first_word(pieces)
         if scale in _SCALES and not pieces[0].join.strip():
+            if _SUM.search(number) and not _ATOM.fullmatch(number):
+                return None  # 3 + 2 million
             return _read_tail(f"({number})*{_SCALES[scale]}", rest)
         if words[0].lower() in _SIGNS:
             return _read_rest(number + _SIGNS[words[0].lower()], rest) if _ATOM.fullmatch(number) else None

@@ -100,12 +100,13 @@ def _same(a: Answer, b: Answer) -> bool:
 
 
 def _rounds(exact: Scalar, decimal: Scalar) -> bool:
-    """Whether a decimal is the number, rounded or cut to the digits that it shows."""
+    """Whether a decimal is the number, rounded to the digits that it shows or cut behind them."""
     digits = _DECIMAL.fullmatch(decimal.source)
     number, shown = value(exact.tree), value(decimal.tree)
     if digits is None or number is None or shown is None:
         return False
-    return abs(number - shown) <= 10.0 ** -len(digits.group(1) or "")
+    steps = (abs(number) - abs(shown)) * 10.0 ** len(digits.group(1) or "")
+    return number * shown >= 0 and -0.5000001 <= steps < 1
 
 
 def difference(a: Scalar, b: Scalar) -> Scalar:

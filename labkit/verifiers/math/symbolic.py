@@ -135,6 +135,7 @@ def _from_tree(tree: Tree) -> Any:
                 "arcsin": "asin",
                 "arccos": "acos",
                 "arctan": "atan",
+                "arccot": "acot",
                 "abs": "Abs",
                 "binom": "binomial",
             }.get(name, name)
