@@ -103,7 +103,7 @@ REASONS = [
 
 @pytest.mark.parametrize(("program", "reference", "words"), REASONS, ids=lambda value: str(value)[:30])
 def test_reasons(program, reference, words):
-    score = verify(fenced(program), reference, seconds=2 if "while" in program else 20)
+    score = verify(fenced(program), reference, seconds=2 if "while" in program else 60)
     assert score.reward == 0.0 and words in score.reason, score.reason
     assert "verifier_error" not in score.parts
 

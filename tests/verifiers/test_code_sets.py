@@ -209,6 +209,9 @@ LINES = [
         True,
     ),
     ("def f(x): return x", "import math\nassert f(math.pi) == math.pi", True),
+    ("def f(x): return x", "  assert all(f(i) == i for i in range(3))  ", True),
+    ("def f(x): return x", "\ndef check(c):\n    for i in range(9):\n        assert c(i) == i\n\ncheck(f)\n", True),
+    ("def f(x): return 3", "\ndef check(c):\n    for i in range(9):\n        assert c(i) == i\n\ncheck(f)\n", False),
     ("def all(x): return True\ndef f(x): return 0", "assert all(f(i) == i for i in range(9))", False),
 ]
 

@@ -4,7 +4,12 @@ How the tests stay hidden: the program's process is asked for answers, and the r
 `assert f(2) == 4` it is asked `f(2)`; its answer comes back as plain data and is compared in this process (see
 `asserts`, `values`). So there is nothing inside to read, to patch or to forge: a program that makes
 `==` lie, rewrites `assert`, prints "passed" or leaves with exit status 0 has merely not answered. What it prints
-for a `stdout` test is compared here as well.
+for a `stdout` test is compared here as well. Tests that can't be taken apart, such as HumanEval's `check(candidate)`,
+run in a second sandbox and call the program over a line that carries plain data alone (see `wire`).
+
+The parts, in the order of their use: `reference` reads what is asked, `program` finds the program in the completion,
+`names` says what it lacks, `kinds` has it judged; `sandbox` starts the processes, `inside`, `wire` and `locks` run in
+them.
 
 What it is protected from depends on the machine (`labkit.verifiers.code.sandbox`, in short; `labkit doctor` shows
 which one is at hand):
@@ -20,7 +25,8 @@ which one is at hand):
 Nowhere does it protect from a fault of the kernel, from timing side channels, or from a program that slows its
 neighbours down while it is allowed to run. A program has one process and one thread, the standard library and
 nothing else (no numpy). Scores are as deterministic as the program: the hash seed is fixed, the clock and `random`
-are not; a program at the edge of the time limit may pass on a quiet machine and fail on a busy one.
+are not; a program at the edge of the time limit may pass on a quiet machine and fail on a busy one. The limit is for
+all tests together: what a program had no time for counts as failed.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _asserts(lines: list[str], setup: str, public: bool) -> Tests:
     return Refereed(
         wanted=Wanted(names=frozenset(names)),
         public=public,
-        tests=tuple(lines),
+        tests=tuple(line.strip() for line in lines),
         sources=(setup,) if setup.strip() else (),
         names=tuple(sorted(names)),
         modules=tuple(sorted(modules)),

@@ -122,11 +122,11 @@ def run_pair(served: dict[str, Any], referee: dict[str, Any], limits: Limits, le
             # The referee writes nothing to the program before it has heard from it, so the letters come first.
             started.append(_start((to_referee[0], to_program[1], said), folders[0], limits, level))
             to_referee[0].close()
-            _post(to_referee[1], _letter(referee, limits, level, folders[0], ""))
+            _post(to_referee[1], _letter(referee, limits, level, folders[0], ""), limits.seconds)
             started.append(_start((to_program[0], to_referee[1], errors), folders[1], limits, level))
             to_program[0].close()
             to_referee[1].close()
-            _post(to_program[1], _letter(served, limits, level, folders[1], ""))
+            _post(to_program[1], _letter(served, limits, level, folders[1], ""), limits.seconds)
             to_program[1].close()
             ended = _wait(started[0], limits, None if level == "bwrap" else folders[1])
         except OSError as error:
@@ -148,12 +148,21 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[Any, Any]:
     )
 
 
-def _post(file: Any, letter: bytes) -> None:
-    """Write a whole letter; a process that has ended before it read it is told of by what it left behind."""
+def _post(file: Any, letter: bytes, seconds: float) -> None:
+    """Write a whole letter; a process that ends or waits before it has read it is told of by what it leaves behind."""
     rest = memoryview(letter)
     with contextlib.suppress(BrokenPipeError):
-        while rest:
-            rest = rest[file.write(rest) :]
+        # So many bytes are taken at once where poll says that any are.
+        while rest and _writable(file, seconds):
+            rest = rest[file.write(rest[: getattr(select, "PIPE_BUF", 512)]) :]
+
+
+def _writable(file: Any, seconds: float) -> bool:
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(file, select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _known(level: str | None) -> str:

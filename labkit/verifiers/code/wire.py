@@ -17,8 +17,12 @@ What travels, so that a test cannot tell the two processes from one:
   that sends over calls, attributes, items, iteration. It equals itself alone: the program's own `__eq__` is never
   asked, so it cannot lie.
 
+So two things differ from one process: operators on the program's own objects (`a == b`, `a + b`) are not sent over,
+and immutable values are equal to those that were sent, not the same objects.
+
 The referee believes nothing: what it reads is parsed as data, bounded in size, and may only do to objects of the
-tests what `_permitted` lists. Its names `encode`, `decode`, `send`, `start`, `explain`, `text` come from `inside`.
+tests what `permitted` lists. The names `encode`, `decode`, `NotPlain`, `send`, `start`, `explain` and `text` come from
+`inside`.
 """
 
 import builtins
