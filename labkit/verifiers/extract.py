@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from labkit.verifiers.statements import last_hashes, last_statement, unwrap
-from labkit.verifiers.unmarked import find_unmarked, without_emphasis, without_formula_marks
+from labkit.verifiers.marks import unwrap, without_emphasis, without_formula_marks
+from labkit.verifiers.statements import last_hashes, last_statement
+from labkit.verifiers.unmarked import find_unmarked
 
 __all__ = [
     "FALLBACK_WINDOW",
