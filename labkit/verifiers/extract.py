@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from labkit.verifiers.statements import last_hashes, last_statement, unwrap
-from labkit.verifiers.unmarked import find_unmarked, without_emphasis, without_formula_marks
+from labkit.verifiers.marks import unwrap, without_emphasis, without_formula_marks
+from labkit.verifiers.statements import last_hashes, last_statement
+from labkit.verifiers.unmarked import find_unmarked
 
 __all__ = [
     "FALLBACK_WINDOW",
@@ -194,9 +195,9 @@ def _claims_of(visible: str, fallback: Literal["number", "formula"] | None) -> C
         return inner if inner.texts else Claims("answer", (answer,))
     tail = visible[-FALLBACK_WINDOW:]
     claims = _without_tags(tail)
-    if claims.texts:
+    if claims.texts and (claims.kind == "boxed" or not _CUT_OFF.search(claims.texts[-1])):
         return claims
-    if _CUT_OFF.search(tail):
+    if claims.texts or _CUT_OFF.search(tail):
         return CUT_OFF
     return NO_CLAIM if fallback is None else Claims(*find_unmarked(tail, fallback))
 
