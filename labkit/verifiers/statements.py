@@ -111,11 +111,14 @@ def last_statement(text: str) -> str | None:
     >>> last_statement("Answer: 18 eggs"), last_statement("Answer: There are 15 at first. Later there are 21.")
     ('18 eggs', None)
     """
-    if "ns" not in text and "NS" not in text:
-        return None
-    keys = list(_KEY.finditer(text))
-    for key in reversed(keys[-MAX_TRIES:]):
-        answer = _stated(text, key)
+    end, tries, capitals = len(text), 0, "NS" in text
+    while tries < MAX_TRIES:  # from the last word with "ns" on
+        end = max(text.rfind("ns", 0, end), text.rfind("NS", 0, end) if capitals else -1)
+        if end < 1:
+            return None
+        key = _KEY.match(text, end - 1)
+        tries += key is not None
+        answer = _stated(text, key) if key else None
         if answer:
             return answer
     return None
