@@ -19,10 +19,10 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.verifiers.extract import FALLBACK_WINDOW, MISSING, find_claims, visible_text
+from labkit.verifiers.marks import without_emphasis
 from labkit.verifiers.notation import without_styles
 from labkit.verifiers.numerals import UnreadableError, read_number
 from labkit.verifiers.score import Score, quote
-from labkit.verifiers.unmarked import without_emphasis
 
 __all__ = ["letter_of", "read_option", "verify"]
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from labkit.verifiers.statements import last_hashes, last_statement, unwrap
-from labkit.verifiers.unmarked import find_unmarked, without_emphasis, without_formula_marks
+from labkit.verifiers.marks import unwrap, without_emphasis, without_formula_marks
+from labkit.verifiers.statements import last_hashes, last_statement
+from labkit.verifiers.unmarked import find_unmarked
 
 __all__ = [
     "FALLBACK_WINDOW",
@@ -194,9 +195,9 @@ def _claims_of(visible: str, fallback: Literal["number", "formula"] | None) -> C
         return inner if inner.texts else Claims("answer", (answer,))
     tail = visible[-FALLBACK_WINDOW:]
     claims = _without_tags(tail)
-    if claims.texts:
+    if claims.texts and (claims.kind == "boxed" or not _CUT_OFF.search(claims.texts[-1])):
         return claims
-    if _CUT_OFF.search(tail):
+    if claims.texts or _CUT_OFF.search(tail):
         return CUT_OFF
     return NO_CLAIM if fallback is None else Claims(*find_unmarked(tail, fallback))
 
@@ -215,8 +216,7 @@ def _reply(completion: str) -> str:
     if "|>" in completion or "_turn>" in completion or "<eos>" in completion or "｜>" in completion:
         end = _END_OF_TURN.search(completion)
         completion = completion[: end.start()] if end else completion
-    tail = completion[-200:].rstrip()
-    if tail[-1:] not in (">", "]") or tail.endswith(ANSWER_CLOSE):
+    if completion.endswith(ANSWER_CLOSE) or completion[-200:].rstrip()[-1:] not in (">", "]"):
         return completion
     start, last = len(completion), 0
     base = max(0, len(completion) - FALLBACK_WINDOW)
@@ -252,7 +252,7 @@ def _without_tags(text: str) -> Claims:
 def _boxes(text: str) -> list[str]:
     r"""The boxes of a text, `\boxed 7` without braces among them: it reaches to the end of its formula or sentence."""
     boxes = find_boxes(text)
-    if "boxed" in text or "fbox" in text:
+    if text.count("boxed") + text.count("fbox") > len(boxes):
         bare = (re.split(r"\.(?=\s|$)", found[1], maxsplit=1)[0] for found in _BARE_BOX.finditer(text))
         boxes += [box.strip(" ,;:") for box in bare if box.strip(" ,;:")]
     return boxes

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from labkit.verifiers.marks import unwrap
 from labkit.verifiers.notation import VULGAR
 
-__all__ = ["last_hashes", "last_statement", "unwrap"]
+__all__ = ["last_hashes", "last_statement"]
 
 WINDOW = 1_000
 """Characters behind "the answer is" that may belong to the statement."""
@@ -19,11 +20,6 @@ SHORT = 200
 MAX_TRIES = 20
 """Statements, from the last on, that are looked at until one holds an answer."""
 
-_PAIRS = (
-    *[(mark, mark) for mark in ("***", "**", "*", "__", "_", "`", "$$", "$", '"', "'")],
-    *[("\\(", "\\)"), ("\\[", "\\]"), ("“", "”"), ("„", "“"), ("«", "»"), ("‘", "’"), ("「", "」"), ("『", "』")],
-)
-_PAIRS_OF = {start[0]: [pair for pair in _PAIRS if pair[0][0] == start[0]] for start, _ in _PAIRS}
 # A value begins with a digit, a sign before one, a formula or a lone symbol; not with a word.
 _MARKS = r"[\s*_`\"“„'‘«(\[{$€£¥₹|+\-−–.=<>≤≥≈~±√]*"
 _VALUE = re.compile(
@@ -115,11 +111,14 @@ def last_statement(text: str) -> str | None:
     >>> last_statement("Answer: 18 eggs"), last_statement("Answer: There are 15 at first. Later there are 21.")
     ('18 eggs', None)
     """
-    if "ns" not in text and "NS" not in text:
-        return None
-    keys = list(_KEY.finditer(text))
-    for key in reversed(keys[-MAX_TRIES:]):
-        answer = _stated(text, key)
+    end, tries, capitals = len(text), 0, "NS" in text
+    while tries < MAX_TRIES:  # from the last word with "ns" on
+        end = max(text.rfind("ns", 0, end), text.rfind("NS", 0, end) if capitals else -1)
+        if end < 1:
+            return None
+        key = _KEY.match(text, end - 1)
+        tries += key is not None
+        answer = _stated(text, key) if key else None
         if answer:
             return answer
     return None
@@ -171,23 +170,3 @@ def _first_line(text: str) -> str:
         if text.startswith(start) and (close := text.find(end, 2)) > 0:
             return f"{start}{' '.join(text[2:close].split())}{end}{text[close + 2 :].partition(chr(10))[0]}"
     return text.partition("\n")[0]
-
-
-def unwrap(text: str) -> str:
-    r"""A text without the marks of emphasis, quotation and formulas that stand around the whole of it.
-
-    >>> [unwrap(text) for text in ("**$18$**", "“18”.", "« 18 »", "$5 and $6", "'5'", "*a* or *b*", r"\( x \)")]
-    ['18', '18', '18', '$5 and $6', '5', '*a* or *b*', 'x']
-    """
-    text = text.strip()
-    for _ in range(6):
-        bare = text.rstrip(".,;: ")
-        for start, end in _PAIRS_OF.get(text[:1], ()):
-            inner = bare[len(start) : len(bare) - len(end)]
-            wraps = len(bare) > len(start) + len(end) and bare.startswith(start) and bare.endswith(end)
-            if wraps and inner.strip() and start not in inner and end not in inner:
-                text = inner.strip()
-                break
-        else:
-            return text
-    return text

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 import re
 
+from labkit.verifiers.marks import (
+    COMMANDS,
+    FORMULA,
+    LATEX_WORD,
+    PROSE,
+    is_prose,
+    without_emphasis,
+    without_formula_marks,
+)
 from labkit.verifiers.notation import VULGAR
 from labkit.verifiers.units import canonical_unit, read_unit
 from labkit.verifiers.wording import (
@@ -23,7 +32,7 @@ from labkit.verifiers.wording import (
     STARTS_AFTER,
 )
 
-__all__ = ["LINE_WINDOW", "find_unmarked", "without_emphasis", "without_formula_marks"]
+__all__ = ["LINE_WINDOW", "find_unmarked"]
 
 LINE_WINDOW = 1_000
 """Characters of the line, to each side, in which the last number or formula is sought."""
@@ -37,13 +46,9 @@ Found = tuple[str, tuple[str, ...]]
 
 _DIGITS = "0123456789" + VULGAR
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d|[⁰¹²³⁴-⁹]⁄")
-_EMPHASIS = re.compile(r"(?<![\w*)\]}\\])(\*{1,3}|_{1,3}|`{1,2})(?=[^\s*_`])([^*_`\n{}]{1,120}?)(?<=\S)\1(?![\w*({])")
-_LOOSE_STARS = re.compile(r"\*\*(?!\s?[0-9(])|(?<![0-9)])(?<![0-9)] )\*\*")  # but not the ** of 2**3
-_HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|p|font)>|<br ?/?>")
 _ASIDE = re.compile(rf"(?<=\s)\((?=[^()]*[0-9{VULGAR}])[^()]*\)[^0-9{VULGAR}]*$")  # "(in 2 days)" at the end of a line
-_LATEX_WORD = r"\\(?:text(?:rm|bf|it)?|math(?:rm|bf|it)|mbox|operatorname) ?\{[^{}]*\}"
 _RUN = re.compile(
-    rf"(?:{_LATEX_WORD} ?|\\[A-Za-z]+ ?|\\[$%,;:! ()\[\]{{}}] ?|\^ ?\{{[^{{}}]*\}} ?|"
+    rf"(?:{LATEX_WORD} ?|\\[A-Za-z]+ ?|\\[$%,;:! ()\[\]{{}}] ?|\^ ?\{{[^{{}}]*\}} ?|"
     rf"[0-9{VULGAR}⁰¹²³⁴⁵⁶⁷⁸⁹⁻](?:\{{,\}}|\\,|[.,'’_])?(?:[eE][-+]?(?=[0-9])| and (?=[0-9]+/))? ?|"
     r"[-+−–‑*/×·÷⁄∕^=≈<>≤≥≠±~(\[{}\]√∛∜&_)] ?|:(?=\S)|(?<= ): ?|!(?= ?=)|[$€£¥₹₽₩₺₪฿¢%°] ?|"
     r"\|(?=[-+0-9.√\\(])|(?<=[0-9)])\||(?<![\w.])\.(?=[0-9])|"
@@ -52,6 +57,7 @@ _RUN = re.compile(
 _SYMBOLS = re.compile(
     r"(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[0-9.^_{}()+*/²³'-]|(?<=[-+*/0-9A-Za-z)}]) (?=[-+*/]|[A-Za-z0-9(]))+ ?$"
 )
+# The commonest forms: "That makes 72 clips." and "Total = 72".
 _COMMON = re.compile(r"(?:[^(]*\s)?([A-Za-z]{2,}) (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*")
 _RESULT = re.compile(
     r"(?:[A-Za-z ]*\b([A-Za-z]{2,}) ?)?[=:] (\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)( [a-z]{3,20})?[.!]?\s*"
@@ -80,13 +86,6 @@ _NO_UNIT = frozenset(
     "the an it he she they we you his her their our my if then than when while where after before during until there "
     "here who whose into onto out up".split()
 )
-_FORMULA = re.compile(
-    r"\$\$[^$]+\$\$|(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?![0-9$])|(?<![\\$])\$ [^$\n]+? \$(?![0-9$])|"
-    r"\\\([^$\n]*?\\\)|\\\[[^$]*?\\\]"
-)
-_COMMANDS = re.compile(rf"{_LATEX_WORD}|\\[A-Za-z]+")
-_PROSE = re.compile(r"(?!(?:sin|cos|tan|log|sqrt|exp|or|and|ln|pi|mod|gcd|lcm|max|min)\b)[A-Za-z]{2,}")
-_SENTENCE = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}|^[0-9.,]+ [a-z]{2,}")
 _VALUE_OF = re.compile(r"^[A-Za-z]'*\([^()=]*[0-9][^()=]*\) ?=(?=[^=]*$)")  # f(3) = 5
 _NOT_BARE = re.compile(r"~~|[?;#`\"“”]|\*\*|(?:^| )\|(?: |$)|</?[A-Za-z|]|[0-9] [0-9]")
 _SYMBOL_BEFORE = re.compile(r"(?:^|[^A-Za-z'’])[B-HJ-Zb-z] $")  # x -5, x 10^3
@@ -137,36 +136,11 @@ def _raise(found: re.Match[str]) -> str:
     return found[1] + found[2].translate(_RAISED) if is_unit else found.group()
 
 
-def without_emphasis(text: str) -> str:
-    """Without the marks of Markdown and HTML for bold, italics and code around words and numbers.
-
-    >>> without_emphasis("**Total:** *18* eggs, `5`, <b>6</b>, 2**3 and x*y*z")
-    'Total: 18 eggs, 5, 6, 2**3 and x*y*z'
-    """
-    if "*" in text or "_" in text or "`" in text:
-        text = _EMPHASIS.sub(r"\2", text)
-        text = _LOOSE_STARS.sub("", text) if "**" in text else text
-    return _HTML.sub("", text) if "<" in text else text
-
-
-def without_formula_marks(text: str) -> str:
-    r"""Without the dollar signs and brackets around the formulas of a text; amounts of money keep theirs.
-
-    >>> without_formula_marks(r"$5$ and \(6\) apples"), without_formula_marks("from $5 to $6")
-    ('5 and 6 apples', 'from $5 to $6')
-    """
-    if "\\(" in text or "\\[" in text:
-        text = re.sub(r"(?<!\\)\\[()\[\]]", "", text)
-    if text.count("$") < 2:
-        return text
-    return _FORMULA.sub(lambda found: found.group() if _is_prose(found.group()) else found.group().strip("$"), text)
-
-
 def _is_bare(text: str) -> bool:
     """Whether a text is one formula as a whole, and no prose."""
     if not text or len(text) > MAX_BARE or "\n" in text or "$" in text or text.startswith(("\\(", "\\[")):
         return False
-    return not _PROSE.search(rest := _COMMANDS.sub(" ", text)) and not _NOT_BARE.search(rest)
+    return not PROSE.search(rest := COMMANDS.sub(" ", text)) and not _NOT_BARE.search(rest)
 
 
 # ------------------------------------------------------------------------------------------------ formulas
@@ -175,7 +149,7 @@ def _is_bare(text: str) -> bool:
 def _last_formula(text: str, place: int, any_formula: bool) -> Found | None:
     """The last formula, if no digit stands behind it; unless `any_formula`, only if the last digit is its own."""
     formulas = [
-        found for found in _FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)) if not _is_prose(found[0])
+        found for found in FORMULA.finditer(text, max(0, len(text) - 2 * LINE_WINDOW)) if not is_prose(found[0])
     ]
     if not formulas or formulas[-1].end() <= place or not (any_formula or formulas[-1].start() < place):
         return None
@@ -193,22 +167,12 @@ def _last_formula(text: str, place: int, any_formula: bool) -> Found | None:
     return "formula", (sign + claim + after[:tail],)
 
 
-def _is_prose(formula: str) -> bool:
-    """Whether what stands between two dollar signs is prose between two amounts of money."""
-    if formula[0] != "$" or formula[1] == "$":
-        return False
-    inner = _COMMANDS.sub(" ", formula[1:-1])
-    return (_PROSE if inner[:1] == " " else _SENTENCE).search(inner) is not None
-
-
 # ------------------------------------------------------------------------------------------------- numbers
 
 
 def _last_number(line: str, above: str) -> str | None:
     """The last number of a line with its sign, the sum that it ends and its unit; None where it is no answer."""
-    common = _COMMON.fullmatch(line) or _RESULT.fullmatch(
-        line
-    )  # the commonest: "That makes 72 clips." and "Total = 72"
+    common = _COMMON.fullmatch(line) or _RESULT.fullmatch(line)
     if common and not (common[1] and (common[1].lower() in ENDS_BEFORE or canonical_unit(common[1]))):
         thing = common[3]
         if thing is None or not (thing[1:] in STARTS_AFTER or canonical_unit(thing[1:])):
@@ -229,12 +193,9 @@ def _last_number(line: str, above: str) -> str | None:
     end = start + len(run)
     if line[start - 1 : start] in ("'", "‘"):
         run = run.rstrip("'’")
+    endless = re.match(r"\.\.|…", line[end:]) and re.search(r"\.[0-9]+$", run)  # 0.333...
     tail = _tail(line, end)
-    if (
-        tail is None
-        or "~~" in line[max(0, start - 2) : end + 2]
-        or (re.match(r"\.\.|…", line[end:]) and re.search(r"\.[0-9]+$", run))
-    ):
+    if tail is None or endless or "~~" in line[max(0, start - 2) : end + 2]:
         return None
     before = line[:start]
     bare = run.lstrip(": ")
@@ -347,14 +308,18 @@ def _tail(line: str, end: int, things: bool = True) -> int | None:
             end = scale.end()
         else:
             unit, length = read_unit(line[start : start + 100])
-            name = _NAME.match(line, start)
-            word = name.group() if name else ""
-            if unit is None and (
-                not things or word == "I" or word.lower() in _NO_UNIT or (not name and line[start] not in "%°$€£")
-            ):
+            if unit is None and not (things and _says_what(line, start)):
                 break
             end = start + max(length, 1)
             return None if AFTER.match(line, end) or _RATE.match(line, end) else end
         if AFTER.match(line, end):
             return None
     return end
+
+
+def _says_what(line: str, start: int) -> bool:
+    """Whether the word at a place behind a number says what was counted (`5 eggs`), or is a symbol (`5 x`)."""
+    name = _NAME.match(line, start)
+    if name is None:
+        return line[start] in "%°$€£"
+    return name.group() != "I" and name.group().lower() not in _NO_UNIT

@@ -47,7 +47,7 @@ MAX_BARE = 200
 """Characters of a completion that may be a formula and nothing else."""
 MAX_PENDING = 200
 """Open questions about one answer that are put to the workers; an answer that raises more is not decided."""
-_PROSE = re.compile(r"\n|<[/|A-Za-z]|^[-*] ")
+_PROSE = re.compile(r"\n|<[/|A-Za-z]|^[-*] |\b(?:[Ii]t|[Ii]s|[Ss]o|[Bb]e|[Ww]e|[Hh]e|[Mm]y|of)\b")
 _LETTERS = re.compile(r"(?<![A-Za-z\\])(?!sqrt|sin|cos|tan|log|exp|abs)[A-Za-z]{3,}")
 Question = tuple[str, Any, Any]
 
