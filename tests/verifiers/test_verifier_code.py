@@ -219,7 +219,9 @@ def test_numbers_made_to_collide_cost_no_more_than_others():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), len, type, [object()], {"a": open}, itertools.count(), "x" * 3 * 10**6], ids=short
+    "value",
+    [object(), len, type, [object()], {"a": open}, itertools.count(), "x" * 3 * 10**6],
+    ids=["object", "function", "class", "list of objects", "dict of functions", "endless", "long"],
 )
 def test_what_is_no_plain_data_does_not_leave_the_sandbox(value):
     with pytest.raises(NotPlain):
