@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -287,7 +288,9 @@ def test_step_without_peers(folder: Path) -> None:
         assert {"prefill", "decode", "verify", "other"} <= set(row["parts"])
         assert not {"sample"} & set(row["parts"])  # the sum of two of them
         assert sum(row["parts"].values()) == pytest.approx(row["seconds"], rel=0.5)
-    assert "labkit, 8 rows: prefill" in format_table(rows)
+    (line,) = [line for line in format_table(rows).splitlines() if line.startswith("labkit, 8 rows: ")]
+    shares = [int(share) for share in re.findall(r"(\d+)%", line)]
+    assert "prefill" in line and shares == sorted(shares, reverse=True) and len(shares) == len(found["labkit"]["parts"])
 
 
 def test_missing_trl_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

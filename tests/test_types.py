@@ -21,7 +21,6 @@ KNOWN = {
     "plots": 18,
     "system": 1,
     "tasks": 9,
-    "verifiers": 60,
     "widgets": 10,
     "worlds": 3,
 }

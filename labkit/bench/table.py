@@ -33,7 +33,8 @@ def _breakdowns(rows: list[Row]) -> list[str]:
     for row in rows:
         parts, who = row.get("parts") or {}, f"{row['side']}, {row['batch']} rows"
         if parts:
-            shares = ", ".join(f"{name} {seconds / row['seconds']:.0%}" for name, seconds in parts.items())
+            longest_first = sorted(parts.items(), key=lambda part: -part[1])
+            shares = ", ".join(f"{name} {seconds / row['seconds']:.0%}" for name, seconds in longest_first)
             found.append(f"{who}: {shares}")
         if "mfu" in row:
             nominal = row["mfu"]["nominal"]

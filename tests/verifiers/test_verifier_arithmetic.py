@@ -1,5 +1,7 @@
 """Exact arithmetic: what is accepted, what is refused with which words, and that nothing leaks."""
 
+import inspect
+import sys
 import warnings
 from fractions import Fraction
 
@@ -130,14 +132,19 @@ def test_a_caller_deep_in_its_own_stack_gets_a_reason_too() -> None:
         return deeper(levels - 1) if levels else evaluate_expression("+".join("1" * 100))
 
     outcomes = set()
-    for levels in range(600, 1000):  # one by one: the evaluator itself needs a few frames only
-        try:
-            outcomes.add(deeper(levels)[0])
-        except ExpressionError as error:
-            outcomes.add(str(error))
-        except RecursionError:
-            break  # the test's own frames have used up the stack
-    assert "is nested too deeply" in outcomes
+    limit = sys.getrecursionlimit()  # of this process: other tests and libraries may have raised it
+    sys.setrecursionlimit(len(inspect.stack(0)) + 400)
+    try:
+        for levels in range(400):  # one by one: the evaluator itself needs a few frames only
+            try:
+                outcomes.add(deeper(levels)[0])
+            except ExpressionError as error:
+                outcomes.add(str(error))
+            except RecursionError:
+                break  # the test's own frames have used up the stack
+    finally:
+        sys.setrecursionlimit(limit)
+    assert outcomes == {100, "is nested too deeply"}
 
 
 @given(st.text(alphabet="0123456789+-*/() ", max_size=40) | st.text())

@@ -18,6 +18,7 @@ REFERENCES = {
     "addition": 405,
     "countdown": {"numbers": [5, 6, 1], "target": 30},
     "format": None,
+    "choice": "B",
     "code": {"tests": ["assert f(2) == 4"]},
     "instructions": {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
     "math": r"\frac{1}{2}",
@@ -25,6 +26,10 @@ REFERENCES = {
     "number": 72,
 }
 ALWAYS = {"verifier_error": 1.0}
+
+
+def test_every_verifier_has_a_reference_here() -> None:
+    assert set(REFERENCES) == set(VERIFIERS)
 
 
 @pytest.mark.parametrize("name", sorted(VERIFIERS), ids=short)

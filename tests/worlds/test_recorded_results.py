@@ -73,7 +73,7 @@ def single_steps(text: str, reference: Reference) -> list[bool]:
 
 READERS: dict[str, tuple[Callable[[str, Reference], Any], str]] = {
     "trace": (score_of(trace.verify), "97a3143f1ded276c"),
-    "first_try": (score_of(controls.first_try), "6142f649795a7bb3"),
+    "first_try": (score_of(controls.first_try), "89816508837039f4"),
     "right_steps": (steps.right_steps, "9696d65498d6735c"),
     "step_right": (single_steps, "f4077c458e0d261c"),
     "behaviours": (lambda text, reference: behaviours.behaviours(text), "079ecc221b1f2c26"),

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from labkit.algorithms import implicit_reward_loss, implicit_rewards, ranking_accuracy
+from labkit.algorithms import implicit_reward_loss, implicit_rewards, outcome_loss, ranking_accuracy
 from labkit.models import token_logprobs
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
@@ -80,9 +80,11 @@ class ImplicitPRM:
                 if turn == 0:  # no answer has been learnt from twice
                     tally.merge(seen)
                     logits[rows] = said
+        # Differences of rounding are no opinion: they count as ties.
+        opinions, learnt_outcomes = logits[learnt].round(decimals=4), outcomes[learnt]
         return tally.means() | {
-            # Differences of rounding are no opinion: they count as ties.
-            "prm_ranking": ranking_accuracy(logits[learnt].round(decimals=4), outcomes[learnt])
+            "prm_accuracy": float(outcome_loss(opinions, learnt_outcomes)[1]["accuracy"]),
+            "prm_ranking": ranking_accuracy(opinions, learnt_outcomes),
         }
 
     def _accumulate(
@@ -98,11 +100,10 @@ class ImplicitPRM:
             mask, frozen = rollouts.mask[chosen, :width], ref[chosen, :width]
             logprobs = token_logprobs(self.model, rollouts.tokens[chosen, :width], temperature)
             outcomes = rollouts.rewards[chosen].clamp(0.0, 1.0)
-            loss, stats = implicit_reward_loss(logprobs, frozen, outcomes, mask, beta, normalizer=len(rows))
+            loss, _ = implicit_reward_loss(logprobs, frozen, outcomes, mask, beta, normalizer=len(rows))
             loss.backward()
             said[part] = implicit_rewards(logprobs, frozen, mask, beta).sum(1).detach()
-            seen = {"prm_loss": loss.detach() * len(rows) / len(chosen), "prm_accuracy": stats["accuracy"]}
-            tally.add(seen, {}, len(chosen))
+            tally.add({"prm_loss": loss.detach() * len(rows) / len(chosen)}, {}, len(chosen))
         return tally, said
 
     def learnt_from(self, outcomes: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:

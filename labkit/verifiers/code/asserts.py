@@ -124,20 +124,20 @@ class _Cutter(ast.NodeTransformer):
         self.questions.append(ast.unparse(node))
         return ast.Name(f"_{len(self.questions) - 1}", ast.Load())
 
-    def visit(self, node: ast.AST) -> ast.AST:
+    def visit(self, node: ast.AST) -> Any:
         if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
             links = _chain(node)
             root = links[0]
             if isinstance(root, ast.Name) and self._is_of_program(root.id):
-                return self._cut(links)
+                return self._cut(root, links)
         return super().visit(node)
 
     def _is_of_program(self, name: str) -> bool:
         return name not in BUILTINS and name not in MODULES and not any(name in names for names in self.bound)
 
-    def _cut(self, links: list[ast.expr]) -> ast.expr:
+    def _cut(self, root: ast.Name, links: list[ast.expr]) -> ast.expr:
         calls = [index for index, link in enumerate(links) if isinstance(link, ast.Call)]
-        whole = links[0].id[:1].isupper() or not calls
+        whole = root.id[:1].isupper() or not calls
         end = len(links) - 1 if whole else calls[0]
         result = self.ask(links[end])
         for link in links[end + 1 :]:
@@ -145,7 +145,7 @@ class _Cutter(ast.NodeTransformer):
                 result = ast.Attribute(result, link.attr, ast.Load())
             elif isinstance(link, ast.Subscript):
                 result = ast.Subscript(result, self.visit(link.slice), ast.Load())
-            else:
+            elif isinstance(link, ast.Call):
                 arguments = [self.visit(argument) for argument in link.args]
                 keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in link.keywords]
                 result = ast.Call(result, arguments, keywords)
@@ -163,7 +163,7 @@ class _Cutter(ast.NodeTransformer):
             node, {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
         )
 
-    def _comprehension(self, node: ast.AST) -> ast.AST:
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> ast.AST:
         targets = [inner for generator in node.generators for inner in ast.walk(generator.target)]
         return self._with_bound(node, {inner.id for inner in targets if isinstance(inner, ast.Name)})
 

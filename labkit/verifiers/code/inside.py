@@ -278,7 +278,7 @@ def lock(settings):
         for name, value in settings["rlimits"].items():
             resource.setrlimit(getattr(resource, name), (value, value))
     if settings["source"]:
-        space = {"__name__": "locks"}
+        space: dict = {"__name__": "locks"}
         exec(settings["source"], space)
         space["lock"](settings)
 

@@ -64,6 +64,10 @@ class _Read(NamedTuple):
     acts: bool
 
 
+_UNREAD = _Read("", Names(frozenset(), frozenset()), frozenset(), acts=False)
+"""Stands for a block that is no Python, or beyond what is read."""
+
+
 def extract_program(completion: str, wanted: Wanted = ANYTHING) -> str | None:
     """The program of a completion, or None.
 
@@ -205,15 +209,14 @@ def _chosen(blocks: list[_Block], wanted: Wanted) -> str | None:
 
 def _joined(blocks: list[_Block], wanted: Wanted) -> str | None:
     """The last of the blocks that answers best, with what it needs of the others; None where none answers."""
-    read: list[_Read | None] = []
+    read: list[_Read] = []
     room = 2 * MAX_PROGRAM
     for block in reversed(blocks):
         room -= len(block.text)
-        read.insert(0, _read(block.text) if room >= 0 else None)
+        read.insert(0, _read(block.text) if room >= 0 else _UNREAD)
     scores = [(0, 0)] * len(blocks)
     for index, part in enumerate(read):
-        if part is not None:
-            scores[index] = (_worth(part, wanted), blocks[index].rank)
+        scores[index] = (_worth(part, wanted), blocks[index].rank)
     best = max(range(len(blocks)), key=lambda index: (*scores[index], index))
     if scores[best][0] == 0:
         return None
@@ -222,10 +225,10 @@ def _joined(blocks: list[_Block], wanted: Wanted) -> str | None:
     return "\n\n".join(blocks[index].text for index in (*before, best, *after))
 
 
-def _read(text: str) -> _Read | None:
+def _read(text: str) -> _Read:
     names = names_of(text) if text.strip() else None
     if names is None:
-        return None
+        return _UNREAD
     defines, acts = names.bound, False
     for statement in ast.parse(text).body:
         is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
@@ -244,14 +247,14 @@ def _worth(part: _Read, wanted: Wanted) -> int:
     return reads + prints
 
 
-def _needed(read: list[_Read | None], best: int, wanted: Wanted) -> list[int]:
+def _needed(read: list[_Read], best: int, wanted: Wanted) -> list[int]:
     """Other blocks that define what the best one uses or what else is wanted, and what these use, in order."""
     chosen, asked = {best}, frozenset() if wanted.one else wanted.names
     while True:
         parts = [read[index] for index in chosen]
         bound = frozenset().union(*(part.names.bound for part in parts))
         missing = asked.union(*(part.names.used for part in parts)) - bound - BUILTINS
-        others = [index for index in range(len(read)) if index not in chosen and read[index] is not None]
+        others = [index for index in range(len(read)) if index not in chosen]
         useful = [index for index in others if missing & read[index].defines]
         if not useful:
             return sorted(chosen - {best})
@@ -259,11 +262,11 @@ def _needed(read: list[_Read | None], best: int, wanted: Wanted) -> list[int]:
         chosen.add(max(useful, key=lambda index: (index < best, index if index < best else -index)))
 
 
-def _callers(read: list[_Read | None], best: int, blocks: list[_Block]) -> list[int]:
+def _callers(read: list[_Read], best: int, blocks: list[_Block]) -> list[int]:
     """For a script that only defines: the next block that does something with what it defines."""
     later = range(best + 1, len(read))
     mine = read[best].names.bound
-    uses = [i for i in later if read[i] is not None and blocks[i].rank and read[i].acts and read[i].names.used & mine]
+    uses = [i for i in later if blocks[i].rank and read[i].acts and read[i].names.used & mine]
     return uses[:1]
 
 
@@ -328,6 +331,7 @@ def _continued(text: str | None, found: str | None, wanted: Wanted) -> str | Non
         whole, _ = _readable((begun + rest).split("\n"), 0, [8 * MAX_PROGRAM])
         named = [node for node in ast.parse(whole).body if getattr(node, "name", None) in wanted.names]
         # The function that the prompt begins, not what stands behind it, must go on.
-        if named and named[-1].end_lineno > furthest:
-            best, furthest = whole, named[-1].end_lineno
+        end = (named[-1].end_lineno or 0) if named else 0
+        if end > furthest:
+            best, furthest = whole, end
     return best

@@ -115,9 +115,10 @@ def _asserts(lines: list[str], setup: str, public: bool) -> Tests:
             if not setup.strip():
                 raise
             checks.append(None)
-    if None not in checks and not setup.strip():
-        names = frozenset().union(*(check.names for check in checks))
-        return Asked(wanted=Wanted(names=names), public=public, checks=tuple(checks))
+    apart = tuple(check for check in checks if check is not None)
+    if len(apart) == len(lines) and not setup.strip():
+        names = frozenset().union(*(check.names for check in apart))
+        return Asked(wanted=Wanted(names=names), public=public, checks=apart)
     before = _names(setup, "the setup code")
     asked: set[str] = set(before.used)
     for line, check in zip(lines, checks, strict=True):
@@ -173,7 +174,8 @@ def _check(reference: dict[str, Any]) -> Tests:
     root = re.split(r"\W", entry)[0]
     helpers, is_code = _helpers(prompt, root)
     names = _names(helpers + "\n\n" + test, "'test'")
-    if "check" not in names_of(test.strip()).bound:
+    own = names_of(test.strip())
+    if own is None or "check" not in own.bound:
         raise UserError("'test' of a code reference must define check(candidate)")
     asked = names.used - names.bound - BUILTINS - {root, "candidate"}
     return Refereed(

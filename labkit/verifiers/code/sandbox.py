@@ -92,6 +92,7 @@ def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, st
         try:
             folder = _folder(stack, level)
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            _, output, errors = files
             files[0].write(_letter(job, limits, level, folder, stdin))
             files[0].seek(0)
             process = _start(files, folder, limits, level)
@@ -99,7 +100,7 @@ def run_inside(job: dict[str, Any], limits: Limits, level: str | None = None, st
                 ended = _wait(process, limits, None if level == "bwrap" else folder)
             finally:
                 _kill(process)
-            return _outcome(process, ended, *files[1:], limits)
+            return _outcome(process, ended, output, errors, limits)
         except OSError as error:
             return _unstarted(error)
 
@@ -142,9 +143,10 @@ def run_pair(served: dict[str, Any], referee: dict[str, Any], limits: Limits, le
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[Any, Any]:
-    ends = os.pipe()
-    return tuple(
-        stack.enter_context(open(end, mode, buffering=0)) for end, mode in zip(ends, ("rb", "wb"), strict=True)
+    reading, writing = os.pipe()
+    return (
+        stack.enter_context(open(reading, "rb", buffering=0)),
+        stack.enter_context(open(writing, "wb", buffering=0)),
     )
 
 
@@ -177,7 +179,6 @@ def _folder(stack: contextlib.ExitStack, level: str) -> str:
 
 
 def _start(files: Any, folder: str, limits: Limits, level: str) -> subprocess.Popen[bytes]:
-    own_group = {"start_new_session": True} if os.name == "posix" else {}
     return subprocess.Popen(
         [*_command(level, limits.disk), *_interpreter()],
         stdin=files[0],
@@ -186,7 +187,7 @@ def _start(files: Any, folder: str, limits: Limits, level: str) -> subprocess.Po
         cwd=None if level == "bwrap" else folder,
         env=_environment(),
         close_fds=True,
-        **own_group,
+        start_new_session=os.name == "posix",
     )
 
 

@@ -29,8 +29,14 @@ import builtins
 import math
 import os
 import sys
-from _collections import deque
+from _collections import deque  # pyright: ignore[reportMissingImports]  # without the module around it: less to load
 from _json import make_scanner
+
+TYPE_CHECKING = False  # what a checker takes for typing's, which is not imported here
+if TYPE_CHECKING:
+    from _json import encode_basestring_ascii as text
+
+    from labkit.verifiers.code.inside import NotPlain, decode, encode, explain, send, start
 
 MAX_LINE = 8 * 2**20
 PLAIN = (str, int, float, complex, bytes, tuple, frozenset, range, type(None))
@@ -56,7 +62,7 @@ class Grammar:
     parse_int, parse_float, parse_constant = int, refuse, refuse
 
 
-parse = make_scanner(Grammar)
+parse = make_scanner(Grammar)  # pyright: ignore[reportArgumentType]  # it reads attributes of any object
 OPERATIONS = {
     "call": lambda target, arguments, keywords: target(*arguments, **dict(keywords)),
     "getattr": getattr,
@@ -199,7 +205,7 @@ class Wire:
             message = decode(words, self.resolve)
             for number in dropped:
                 self.forget(number)
-            kind, *rest = message
+            kind, *rest = message  # pyright: ignore[reportGeneralTypeIssues]  # a TypeError is caught below
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, NotPlain):
             raise Lost("answers nonsense") from None
         return kind, rest
@@ -272,7 +278,7 @@ def revive(operation, names, words, arguments):
                 error = kind(*arguments)
             except TypeError:
                 continue
-            error.labkit_words = words
+            error.labkit_words = words  # pyright: ignore[reportAttributeAccessIssue]  # any exception takes attributes
             return error
     return Ended(words)
 

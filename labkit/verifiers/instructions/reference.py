@@ -197,7 +197,10 @@ def _as_list(value: Any) -> Any:
         return value
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _literal(value)
-    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    as_list = getattr(value, "tolist", None)  # an array's
+    return value if as_list is None else as_list()
 
 
 def _is_missing(value: Any) -> bool:

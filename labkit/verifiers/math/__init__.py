@@ -115,9 +115,10 @@ def _read_case(completion: str, reference: Any) -> _Case:
     if _OPTION.fullmatch(wanted):  # \textbf{(E)}\ 5 for E
         # A small letter is no option: e is a number, and E is not.
         read = tuple(text if text.islower() else read_option(text)[0] or text for text in texts)
-    claims = [read_answer(text) for text in read]
+    claims: list[Answer] = [read_answer(text) for text in read]
     if 1 < len(texts) <= MAX_ITEMS and _has_items(target) and not any(map(_has_items, claims)):
-        texts, claims = (", ".join(texts),), [Group("list", tuple(claims))]
+        texts = (", ".join(texts),)
+        claims = [Group("list", tuple(claims))]
     return _Case(texts, claims, wanted, target, MISSING.get(kind, ""))
 
 

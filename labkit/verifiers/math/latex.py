@@ -18,7 +18,7 @@ ROW = "↵"
 """The sign for the end of a matrix row."""
 
 _LETTERS = "alpha beta gamma delta epsilon theta lambda mu pi rho sigma tau phi omega Delta".split()
-_CHARACTERS = {
+_SIGNS = {
     **dict.fromkeys("−–—﹣－", "-"),
     **dict.fromkeys("×·⋅∗✕", "*"),
     **dict.fromkeys("÷∕⁄", "/"),
@@ -46,7 +46,7 @@ _CHARACTERS = {
     "…": "...",
     "⋯": "...",
 }
-_CHARACTERS = str.maketrans(_CHARACTERS)
+_CHARACTERS = str.maketrans(_SIGNS)
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _SUBSCRIPT = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")

@@ -108,7 +108,8 @@ def _build(side: Side) -> Any:
     from math_verify import LatexExtractionConfig, parse
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
-    found = parse(f"${side.replace('∞', chr(92) + 'infty ')}$", [LatexExtractionConfig()], parsing_timeout=None)
+    # None is its own word for no alarm: an alarm works in a main thread alone, and the worker has its own limit.
+    found = parse(f"${side.replace('∞', chr(92) + 'infty ')}$", [LatexExtractionConfig()], parsing_timeout=None)  # pyright: ignore[reportArgumentType]
     if not found or isinstance(found[0], str):
         raise ValueError("not readable as mathematics")
     return found[0].doit()
@@ -130,16 +131,16 @@ def _from_tree(tree: Tree) -> Any:
             return _from_tree(a) / _from_tree(b)
         case ("^", a, b):
             return _from_tree(a) ** _from_tree(b)
-        case ("fn", name, *arguments):
-            call = {
+        case ("fn", str(name), *arguments):
+            aliases = {
                 "arcsin": "asin",
                 "arccos": "acos",
                 "arctan": "atan",
                 "arccot": "acot",
                 "abs": "Abs",
                 "binom": "binomial",
-            }.get(name, name)
-            return getattr(sympy, call)(*(_from_tree(argument) for argument in arguments))
+            }
+            return getattr(sympy, aliases.get(name, name))(*(_from_tree(argument) for argument in arguments))
     raise ValueError(f"not a tree: {tree!r}")
 
 

@@ -12,7 +12,7 @@ __all__ = ["value"]
 LARGEST = 1e100
 """A larger number, or the logarithm of a larger power, has no value here."""
 _CONSTANTS = {"pi": math.pi, "e": math.e, "∞": math.inf}
-_FUNCTIONS: dict[str, Callable[..., float]] = {
+_FUNCTIONS: dict[str, Callable[[float], float]] = {
     **{name: getattr(math, name) for name in "sin cos tan sinh cosh tanh exp log sqrt floor".split()},
     **{f"arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
     "abs": abs,
