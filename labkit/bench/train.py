@@ -100,6 +100,7 @@ def transformers_side(policy: Policy, rollouts: Rollouts, advantages: Float[Tens
     def run(turn: int) -> None:
         with autocast(policy.device):
             logits = model(input_ids=rollouts.tokens, attention_mask=attention, use_cache=False).logits
+        # The shift: logits of columns 0 to time - 2 pair with tokens, mask and old log-probs of columns 1 to time - 1.
         log_softmax = logits[:, :-1].float().log_softmax(-1)
         chosen = log_softmax.gather(-1, rollouts.tokens[:, 1:, None]).squeeze(-1)
         mask, old = rollouts.mask[:, 1:], rollouts.logprobs[:, 1:]

@@ -64,14 +64,17 @@ def head_logprobs(
     entropy_gradient: bool = False,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
     """As `token_logprobs_and_entropy`, from the last hidden states: that at column t - 1 predicts the token at t."""
+    # The shift: the state at column t - 1 predicts the token at column t. So states of columns 0 to time - 2 pair with
+    # tokens of columns 1 to time - 1, and both have batch * (time - 1) rows.
     states, targets = hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
     options = {"with_entropy": with_entropy, "entropy_gradient": entropy_gradient}
     if mask is None:
         values = chosen_logprobs(states, head, targets, temperature, **options)
     else:
-        wanted = mask[:, 1:].flatten().nonzero().squeeze(1)
+        wanted = mask[:, 1:].flatten().nonzero().squeeze(1)  # the mask belongs to tokens, so it shifts as they do
         some = chosen_logprobs(states[wanted], head, targets[wanted], temperature, **options)
         values = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
+    # Back to [batch, time]: nothing predicts the token at column 0, so that column is 0.
     rows = [one.view(len(tokens), -1) for one in values]
     logprobs, entropy = (torch.cat([one.new_zeros(len(tokens), 1), one], 1) for one in rows)
     return logprobs, entropy
@@ -84,7 +87,8 @@ def logprobs_and_entropy_of(
     mask: Bool[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
     """As `token_logprobs_and_entropy`, from the logits that `shifted_logits` gave: those of columns 0 to time - 2."""
-    normalizer = logits.logsumexp(-1)
+    normalizer = logits.logsumexp(-1)  # [batch, time - 1]
+    # The shift: logits of columns 0 to time - 2 pair with tokens of columns 1 to time - 1.
     chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - normalizer
     with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         # H = log Z - E[logit]
@@ -105,5 +109,6 @@ def shifted_logits(
     extra = {} if positions is None else {"position_ids": positions}
     with autocast(tokens.device):
         logits = model(input_ids=tokens, use_cache=False, **extra).logits
+    # The shift: the logits of the last column predict a token that is not there; [batch, time - 1, vocab] are left.
     logits = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32))
     return logits if temperature == 1.0 else logits / temperature

@@ -109,7 +109,8 @@ def packed_rows(tokenizer: PreTrainedTokenizerFast, seed: int, row_length: int) 
 def next_token_loss(
     logits: Float[Tensor, "batch time vocab"], tokens: Int[Tensor, "batch time"], ignore: tuple[int, ...]
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy (nats a token) of each token given those before it; targets in `ignore` do not count."""
+    """Mean cross-entropy (nats per token) of each token given those before it; targets in `ignore` do not count."""
+    # The shift: the logits at column t - 1 predict the token at column t; time - 1 pairs are left of each row.
     targets = tokens[:, 1:].clone()
     for token in ignore:
         targets[targets == token] = -100

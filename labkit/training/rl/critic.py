@@ -83,7 +83,8 @@ class Critic(nn.Module):
         return budget.fit(compute, lengths)
 
     def _shifted(self, hidden: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time"]:
-        values = self.head(hidden)
+        # The shift: the value of the state that the text up to column t - 1 is belongs to the token at column t.
+        values = self.head(hidden)  # [batch, time]
         return torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)
 
 

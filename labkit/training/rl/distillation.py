@@ -145,7 +145,8 @@ def summed_divergence(
     Differentiable in the student. Column t of `mask` is about token t, which the text before it predicts; rows are
     right-padded.
     """
-    chosen = mask[:, 1:]  # column t - 1 of the hidden states predicts the token at column t
+    # The shift: column t - 1 of the hidden states predicts the token at column t; `chosen` is [batch, time - 1].
+    chosen = mask[:, 1:]
     ours, our_head = _before_logits(student, tokens, chosen)
     with torch.no_grad():
         theirs, their_head = _before_logits(teacher, tokens, chosen)
