@@ -34,7 +34,7 @@ class NothingKeptError(UserError):
     def __str__(self) -> str:
         return (
             f"none of {self.answers} answers has a score of {self.threshold:g} or more (the best has {self.best:g}): "
-            "take easier prompts, more samples a prompt, a policy that was trained further, or a lower threshold"
+            "take easier prompts, more samples per prompt, a policy that was trained further, or a lower threshold"
         )
 
 

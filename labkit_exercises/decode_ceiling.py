@@ -1,4 +1,4 @@
-"""Exercise of notebook 17: the most tokens a second that a device could sample."""
+"""Exercise of notebook 17: the most tokens per second that a device could sample."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ EXERCISE = Exercise(
     notebook="17_scaling_up",
     spec=(
         "A decoding step gives each of `rows` rows one token. It reads every weight ONCE (`parameters` weights of 2 "
-        "bytes) and every row's cache (`context` tokens of `cache_bytes` bytes each), at `bandwidth` bytes a second. "
+        "bytes) and every row's cache (`context` tokens of `cache_bytes` bytes each), at `bandwidth` bytes per second. "
         "It computes 2 operations for each weight and row, at `rate` operations a second. Reading and computing "
-        "overlap: the step takes as long as the slower of them. Return the tokens a second (float), all rows "
+        "overlap: the step takes as long as the slower of them. Return the tokens per second (float), all rows "
         "together.\n\n"
         "(Attention's own operations are left out here.)"
     ),
@@ -98,7 +98,7 @@ EXERCISE = Exercise(
         Misconception(
             "steps-a-second",
             _variant(tokens=False),
-            "These are steps a second. Each step gives every row a token.",
+            "These are steps per second. Each step gives every row a token.",
         ),
         Misconception(
             "one-operation",

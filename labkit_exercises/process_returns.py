@@ -153,7 +153,7 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Three lines: the mean a token of each answer; the mean of the OTHERS, `(mean.sum() - mean) / (n - "
+        "Three lines: the mean per token of each answer; the mean of the OTHERS, `(mean.sum() - mean) / (n - "
         "1)`; the sum "
         "from the end.",
         "From the last token to the first: `later = paid[:, t] + gamma * later`. Set what is outside the "

@@ -44,7 +44,7 @@ EXERCISE = Exercise(
     spec=(
         "From the end of each step of an answer the policy wrote several continuations, and the verifier judged each. "
         "`ended_right[i]` holds these judgements (True or False) for step i. Return two lists with one "
-        "number a step:\n\n"
+        "number per step:\n\n"
         "1. **soft**: the share of the step's continuations that ended right;\n"
         "2. **hard**: 1.0 where at least one did, else 0.0 (Math-Shepherd's mark: the step still *can* lead to the "
         "right answer).\n\n"

@@ -119,7 +119,7 @@ def _checked(what: str, against: list[str] | None, kind: str, full_length: bool)
 
 
 def _sizes(prompts: int, samples: int, batches: list[int] | None) -> list[tuple[int, int]]:
-    """(prompts, samples a prompt) of each batch.
+    """(prompts, samples per prompt) of each batch.
 
     >>> _sizes(32, 8, None), _sizes(32, 8, [1, 16, 64])
     ([(32, 8)], [(1, 1), (2, 8), (8, 8)])

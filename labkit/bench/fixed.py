@@ -34,7 +34,7 @@ def fixed_task(policy: Policy, tokens: int = PROMPT_TOKENS) -> Task:
         raise UserError(f"a prompt of {tokens} tokens is too short for {policy.name}: its template takes {least}")
     return Task(
         name="fixed",
-        description=f"random digits, {tokens} tokens a prompt",
+        description=f"random digits, {tokens} tokens per prompt",
         verifier=_no_score,
         draw=functools.partial(_draw, policy, tokens),
         options={"tokens": tokens},

@@ -22,7 +22,7 @@ from labkit.verifiers.labelled import labelled_answers
 
 PEER = "math-verify"
 FEWER = {"code": 20, "math": 4, "math algebra": 20}
-"""Kinds that take milliseconds an answer: so many times fewer answers a turn."""
+"""Kinds that take milliseconds per answer: so many times fewer answers per turn."""
 Row = dict[str, Any]
 Sides = dict[str, Callable[[list[Case]], list[float]]]
 
@@ -32,7 +32,7 @@ def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: 
 
     A peer that is named (`math-verify`) judges the labelled answers as well, which takes about a minute.
 
-    A row: `what` ("verify"), `side` ("labkit number", "math-verify", ...), `batch` (answers a turn),
+    A row: `what` ("verify"), `side` ("labkit number", "math-verify", ...), `batch` (answers per turn),
     `answers_per_second`, `seconds` (a turn; these are medians), `spread` ([fastest, slowest] turn), `right` (the share
     of answers with reward 1 in the last turn), `ratio` (to each peer on the same answers), `notes`, `confusion` (what
     `confusion` says of `math` and of a peer that is named, else null);

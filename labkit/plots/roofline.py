@@ -94,7 +94,7 @@ def throughput_ladder(
     ceiling: float | None = None,
     *,
     title: str = "The ladder",
-    unit: str = "tokens a second",
+    unit: str = "tokens per second",
 ) -> Figure:
     """A bar for each rung, from the bottom up, on a logarithmic axis.
 

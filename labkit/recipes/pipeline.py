@@ -57,7 +57,7 @@ class Harvest(Settings):
     """Rejection sampling: draw, verify, keep."""
 
     prompts: int = Field(default=256, ge=1, description="training problems that answers are drawn for")
-    samples: int = Field(default=4, ge=1, description="answers a problem")
+    samples: int = Field(default=4, ge=1, description="answers per problem")
     keep: int = Field(default=1, ge=1, description="most answers kept a problem")
     readable: float = Field(default=0.0, ge=0, le=1, description="least share of clean lines in a kept thought")
     temperature: float = Field(default=1.0, gt=0)
@@ -68,7 +68,7 @@ class Measure(Settings):
     """What every stage's model is measured on, the same problems and random numbers for all."""
 
     problems: int = Field(default=128, ge=1, description="held-out problems of the task")
-    samples: int = Field(default=8, ge=1, description="samples a problem")
+    samples: int = Field(default=8, ge=1, description="samples per problem")
     max_new_tokens: int = Field(default=256, ge=1)
     requests: int = Field(default=64, ge=0, description="held-out requests to the assistant; 0: none")
     request_samples: int = Field(default=4, ge=1)

@@ -13,7 +13,7 @@ class SamplingSettings(Settings):
     """How rollouts are drawn during training."""
 
     prompts: int = Field(default=32, ge=1, description="prompts a step")
-    samples: int = Field(default=8, ge=1, description="samples a prompt: the size of a group")
+    samples: int = Field(default=8, ge=1, description="samples per prompt: the size of a group")
     max_new_tokens: int = Field(default=256, ge=1, description="longest completion, tokens")
     temperature: float = Field(default=1.0, gt=0, description="softmax temperature, also in the trainer's log-probs")
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -53,7 +53,7 @@ class EvaluationSettings(Settings):
     """The held-out evaluation before and after training."""
 
     problems: int = Field(default=128, ge=0, description="held-out problems; 0 leaves the evaluation out")
-    samples: int = Field(default=16, ge=1, description="samples a problem")
+    samples: int = Field(default=16, ge=1, description="samples per problem")
     max_new_tokens: int | None = Field(default=None, description="default: as in training")
     temperature: float = Field(default=1.0, ge=0)
     seed: int = 1234

@@ -69,7 +69,7 @@ def choose(
 ) -> tuple[Int[Tensor, " batch"], Float[Tensor, " batch"]]:
     """One token for each row, and its log-prob under softmax(logits / temperature), before the filters.
 
-    The draw inverts the cumulative distribution at one uniform number a row, so that a row's sample does not depend
+    The draw inverts the cumulative distribution at one uniform number per row, so that a row's sample does not depend
     on the rows around it. Greedy (temperature 0) log-probs are those of temperature 1.
     """
     logits = logits.float()
@@ -92,7 +92,7 @@ def choose(
 
 
 def uniforms(prompts: list[list[int]], n: int, steps: int, seed: int) -> Float[Tensor, "batch steps"]:
-    """The random numbers of every row, n rows a prompt: a function of seed, prompt and sample number alone.
+    """The random numbers of every row, n rows per prompt: a function of seed, prompt and sample number alone.
 
     The same prompt twice in a batch gets other numbers the second time. Counter-based Philox streams (Salmon et al.,
     2011), so the same on every machine and device.

@@ -1,12 +1,12 @@
 """The weights of a Llama-shaped model as the fused decoder wants them: stacked, in the dtype of decoding, in place.
 
 Matrices that meet the same input stand in one buffer, so that one product does for three. What can be done to a weight
-once a call is not done to every token: the rows of queries and keys are put into the order in which they turn, and on
+once per call is not done to every token: the rows of queries and keys are put into the order in which they turn, and on
 the CPU a norm's weight goes into the matrix behind it. The buffers are copies that
 `load` refreshes in place at the start of every call of `sample`: an optimiser step is seen at once, LoRA adapters are
 seen merged, and a CUDA graph finds them where it found them before. On CUDA the copies of float32 weights are bfloat16,
-rounded as autocast would round them, but once a call and not once a token: a decoding step on few rows is as fast as
-its weights can be read. (135 million weights: 0.8 GB moved a call, under a millisecond on an H100.)
+rounded as autocast would round them, but once per call and not once per token: a decoding step on few rows is as fast
+as its weights can be read. (135 million weights: 0.8 GB moved per call, under a millisecond on an H100.)
 """
 
 from collections.abc import Sequence
