@@ -11,6 +11,7 @@ READY := .venv/labkit-ready
 
 # Tests and notebooks need no network: a hub that is asked would be a mistake, so it is shut off.
 test quick notebooks: export HF_HUB_OFFLINE := 1
+test: export OMP_NUM_THREADS ?= $(shell echo $$(($(CORES) > $(PROCESSES) ? $(CORES) / $(PROCESSES) : 1)))
 export TOKENIZERS_PARALLELISM := false
 # Packages of another environment must not shadow those of .venv.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -44,9 +45,11 @@ lab: $(READY)
 	exec $(BIN)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb "$$@"
 
-# On more than two cores half of them test, each whole files: a test and its libraries keep more than one core busy.
-CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
-WORKERS := $(shell [ $(CORES) -gt 2 ] && echo "-n $$(($(CORES) / 2)) --dist loadfile")
+# Two processes or more test, each whole files, and share the cores. One thread each where there are two cores: threads
+# that wait for each other by spinning beside a second process cost several times what they save.
+CORES := $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
+PROCESSES := $(shell echo $$(($(CORES) > 3 ? $(CORES) / 2 : $(CORES))))
+WORKERS := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist loadfile)
 
 # pytest comes last, so that the output ends with its own closing line.
 test: $(READY)

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -309,14 +308,13 @@ def test_import_labkit_leaves_heavy_packages_alone(tmp_path: Path):
 
 
 def test_import_labkit_is_quick(tmp_path: Path):
+    code = "import time, labkit; print(time.process_time())"
     seconds = []
-    for _ in range(4):  # the first may write byte code; a busy machine may spoil some
-        start = time.perf_counter()
-        _python("import labkit", tmp_path, PYTHONPATH=str(ROOT))
-        seconds.append(time.perf_counter() - start)
-        if min(seconds) < 4:
+    for _ in range(3):  # the first may write byte code; other jobs do not count, but slow the processor's caches
+        seconds.append(float(_python(code, tmp_path, PYTHONPATH=str(ROOT)).stdout))
+        if seconds[-1] < 4:
             return
-    pytest.fail(f"import labkit took {min(seconds):.1f} s at best; 4 s are allowed")
+    pytest.fail(f"import labkit took {min(seconds):.1f} s of processor time at best; 4 s are allowed")
 
 
 @pytest.fixture(scope="module")

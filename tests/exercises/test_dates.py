@@ -38,6 +38,6 @@ def test_each_mistake_shows_in_the_set(mistake):
 @pytest.mark.parametrize("piece", ["9", "29 February 2024 ", "thursday,", "<answer>", "th of ", "\x00", "٢"])
 def test_a_megabyte_is_refused_at_once(piece):
     text = f"<answer>{piece * (2**20 // len(piece))}</answer>"
-    start = time.perf_counter()
+    start = time.process_time()
     assert not EXERCISE.reference(text, "2024-02-29")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

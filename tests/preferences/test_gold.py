@@ -55,9 +55,9 @@ def test_no_reply_in_the_words_of_the_world_is_better_than_the_best(words):
     "reply", ["please " * 200_000, "no" * 500_000, ". " * 500_000, "\ud800\x00" * 1000, "i " * 500_000]
 )
 def test_long_and_strange_texts_take_no_time(reply):
-    start = time.perf_counter()
+    start = time.process_time()
     gold_score(ASK, reply)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_one_to_three_courtesies_are_best_and_each_one_more_is_worse():

@@ -260,7 +260,7 @@ def test_a_check_that_never_ends_or_eats_memory_is_bounded():
         reference = {"entry_point": "f", "test": f"def check(candidate):\n    {body}"}
         score = verify(fenced("def f(): return 1"), reference, seconds=1.5)
         assert score.reward == 0.0, score.reason
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
 
 
 def test_an_answer_that_the_check_keeps_costs_little():

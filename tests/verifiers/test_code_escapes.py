@@ -170,12 +170,12 @@ def test_endless_output_takes_no_memory_here(level):
 def test_a_thread_left_running_does_not_hold_up_the_answer(level):
     program = (
         "import threading, time\ndef f(x): return x * x\n"
-        "try: threading.Thread(target=time.sleep, args=(60,)).start()\nexcept Exception: pass"
+        "try: threading.Thread(target=time.sleep, args=(600,)).start()\nexcept Exception: pass"
     )
     begun = time.monotonic()
     score = verify(f"```python\n{program}\n```", SQUARE, seconds=20, isolation=level)
     assert score.reward == 1.0, score.reason
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60, "it waited for the thread"
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -188,7 +188,7 @@ def test_the_time_limit_holds_in_worker_threads_and_for_all_tests_together(level
         first = pool.submit(verify, f"```python\n{slow}\n```", tests, seconds=3, isolation=level)
         second = pool.submit(verify, "```python\nimport time\ntime.sleep(.4)\n```", cases, seconds=3, isolation=level)
         scores = [first.result(), second.result()]
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 40, "fifty tests of 0.4 s each, twice, would take that long"
     for score in scores:
         assert 0 < score.parts["tests"] < 0.2 and score.reward == 0.0 and "over the time limit of 3 s" in score.reason
 
