@@ -622,6 +622,13 @@ MUTANTS = [
         f"{PPO}::test_a_value_is_read_before_its_token",
     ),
     _mutant(
+        "the critic learns the return of the token before",
+        "training/rl/critic.py",
+        "old, returns = experience.values[rows, :width], experience.returns[rows, :width]",
+        "old, returns = experience.values[rows, :width], experience.returns.roll(1, 1)[rows, :width]",
+        f"{PPO}::test_a_critic_that_knows_the_returns_has_no_error",
+    ),
+    _mutant(
         "the reward is read at the padding",
         "models/reward_model.py",
         "hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]",

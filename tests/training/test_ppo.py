@@ -5,9 +5,12 @@ import torch
 
 from labkit.evaluation.report import evaluate
 from labkit.models import RewardModel, load_reward_model
+from labkit.recipes import load_recipe
 from labkit.rollouts import score
 from labkit.sampling import sample
-from labkit.training.rl.critic import Critic
+from labkit.training.loop.measure import Stopwatch
+from labkit.training.rl.critic import ActorCritic, Critic
+from labkit.training.rl.experience import Experience
 from labkit.training.rows.comparisons import calibration
 from tests.training.mini import random_policy
 from tests.training.toys import comparisons, fours, toy_run
@@ -39,6 +42,26 @@ def test_old_values_are_those_of_the_update_before_it_begins():
     old = critic.values(policy.model, rollouts, budget=20)
     assert torch.allclose(torch.where(rollouts.mask, values, 0.0), old, atol=1e-5)
     assert torch.allclose(torch.where(rollouts.mask, logprobs, 0.0), rollouts.logprobs, atol=1e-4)
+
+
+def test_a_critic_that_knows_the_returns_has_no_error():
+    """Its own values stand for the returns: a shift of one side by a token would be an error."""
+    policy, recipe = random_policy(), load_recipe("ppo-assistant-tiny")
+    critic = Critic(policy, "shared")
+    torch.nn.init.normal_(critic.head.linear.weight)
+    rollouts = sample(policy, ["5:", "17,18:"], n=3, max_new_tokens=6, seed=1)
+    experience = Experience(rollouts, recipe.preset(), 0, Stopwatch(policy.device))
+    experience.values = critic.values(policy.model, rollouts, budget=20)
+    objective, rows = ActorCritic(policy.model, recipe, critic), torch.tensor([4, 1, 3])
+    width = int(rollouts.total_lengths[rows].max())
+
+    def error(returns: torch.Tensor) -> float:
+        experience.take(torch.zeros_like(returns), returns, torch.ones(6, dtype=torch.bool))
+        return float(objective.loss(experience, rows, width, 3)[1]["value_error"])
+
+    assert error(experience.values) == pytest.approx(0, abs=1e-8)
+    assert error(torch.where(rollouts.mask, experience.values + 2, 0.0)) > 1
+    assert error(experience.values.roll(1, 1)) > 1e-4
 
 
 @pytest.mark.parametrize("trunk", ["shared", "separate"])
