@@ -57,10 +57,10 @@ def test_more_problems_than_the_pool_has_repeat_evenly():
     assert len(set(drawn[:size])) == size and sorted(drawn[:size]) == sorted(drawn[size:])
 
 
-@pytest.mark.parametrize("name", ["countdown", "countdown-4"])
-def test_every_countdown_problem_can_be_solved_and_the_verifier_agrees(name):
+@pytest.mark.parametrize(("name", "count"), [("countdown", 100), ("countdown-4", 15)])
+def test_every_countdown_problem_can_be_solved_and_the_verifier_agrees(name, count):
     task = load_task(name)
-    for problem in task.sample(100, "test", seed=2):
+    for problem in task.sample(count, "test", seed=2):
         numbers, target = tuple(problem.reference["numbers"]), problem.reference["target"]
         for chain in chains(numbers):
             score = task.score(f"<answer>{chain.expression()}</answer>", problem)
@@ -88,9 +88,9 @@ def test_columns_of_a_sum():
 
 @pytest.mark.slow
 def test_no_held_out_problem_occurs_in_the_corpus():
-    """Twenty thousand documents of the pretraining stream, each problem looked up."""
+    """Six thousand documents of the pretraining stream, each problem looked up."""
     seen = 0
-    for prompt, _ in itertools.islice(corpus.documents(0), 20_000):
+    for prompt, _ in itertools.islice(corpus.documents(0), 6_000):
         if "->" in prompt:
             numbers, target = prompt.rstrip(":").split("->")
             assert countdown_split(tuple(map(int, numbers.split(","))), int(target)) == "train"
@@ -98,7 +98,7 @@ def test_no_held_out_problem_occurs_in_the_corpus():
         elif prompt.endswith(":") and "+" in prompt:
             assert addition_split(*map(int, prompt.rstrip(":").split("+"))) == "train"
             seen += 1
-    assert seen > 15_000
+    assert seen > 4_500
 
 
 def test_the_corpus_is_a_function_of_its_seed_and_reads_back():
