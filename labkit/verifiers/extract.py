@@ -289,5 +289,7 @@ def find_boxes(text: str) -> list[str]:
         if room < 0:
             break
         texts.append(text[start:end].strip())
+    if len(texts) == 1:
+        return texts
     filled = [box for box in texts if len(box) > 200 or not _BLANK.fullmatch(box)]
     return (filled or texts)[::-1]
