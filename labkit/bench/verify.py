@@ -65,8 +65,8 @@ def bench_verify(peers: list[str] | None = None, answers: int = 2_000, repeats: 
 def confusion(verifier: Callable[[str, Any], Any], kind: str = "math") -> dict[str, int]:
     """How a verifier judges the labelled answers of a kind: right ones paid or missed, wrong ones refused or paid.
 
-    An answer that it cannot judge in ten seconds counts as refused. Answers whose prompt has opened the thought are left
-    out: only labkit's tasks tell a verifier what the prompt was.
+    An answer that it cannot judge in ten seconds counts as refused. Answers whose prompt has opened the thought are
+    left out: only labkit's tasks tell a verifier what the prompt was.
     """
     rows = [row for row in labelled_answers(kind) if not row.get("prompt")]
     texts, references = [row["completion"] for row in rows], [row["reference"] for row in rows]

@@ -167,7 +167,7 @@ def _score(case: _Case) -> Score:
     if not case.texts:
         return Score(0.0, case.missing, None, {"parsed": 0.0, "value": 0.0})
     shown, last = quote(case.wanted), case.texts[-1]
-    results = [compare(claim, case.target, _memory.judge) for claim in case.claims]
+    results = [compare(claim, case.target, _memory.oracle) for claim in case.claims]
     parts = {"parsed": float(not any(_unread(claim) for claim in case.claims)), "value": float(all(results))}
     if all(results):
         return Score(1.0, f"the answer is {shown}", last, parts)
@@ -202,15 +202,15 @@ def _question(relation: str, a: Scalar, b: Scalar) -> Question | None:
 
 
 def _ask(asked: dict[Question, None]) -> Callable[[str, Scalar, Scalar], bool | None]:
-    """A judge that notes what it does not know."""
+    """An oracle that notes what it does not know."""
 
-    def judge(relation: str, a: Scalar, b: Scalar) -> bool | None:
-        known = _memory.judge(relation, a, b)
+    def oracle(relation: str, a: Scalar, b: Scalar) -> bool | None:
+        known = _memory.oracle(relation, a, b)
         if known is None:
             asked[_question(relation, a, b)] = None  # type: ignore[index]
         return known
 
-    return judge
+    return oracle
 
 
 class _Memory:
@@ -220,7 +220,7 @@ class _Memory:
         self._verdicts: OrderedDict[Question, bool | None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def judge(self, relation: str, a: Scalar, b: Scalar) -> bool | None:
+    def oracle(self, relation: str, a: Scalar, b: Scalar) -> bool | None:
         settled = settle(relation, a, b)
         if settled is not None:
             return settled

@@ -1,7 +1,7 @@
 r"""Whether two answers are the same, as far as their structure and exact normal forms tell.
 
 Brackets, order, lengths, relation signs and units are settled here; expressions by their normal forms. What is left
-open is asked of a `judge`, and the result is None where the judge does not know: three-valued logic, so that one false
+open is asked of an `oracle`, and the result is None where it does not know: three-valued logic, so that one false
 item makes a tuple false whatever the others are. Every rule treats its two sides alike.
 
 - Rounding: none. A decimal is an exact number: 1.414 is not `\sqrt2`, and 0.333 is not 1/3 (but 0.333... is). An
@@ -39,14 +39,14 @@ from labkit.verifiers.math.kinds import (
 from labkit.verifiers.math.measures import same_unit
 from labkit.verifiers.math.polynomials import Form
 
-__all__ = ["Judge", "compare", "scaled", "settle"]
+__all__ = ["Oracle", "compare", "scaled", "settle"]
 
-Judge = Callable[[str, Scalar, Scalar], bool | None]
-"""`judge(relation, a, b)`: are two expressions equal (relation ""), or `a = 0` and `b = 0` the same ("=", "<", "≤")?"""
+Oracle = Callable[[str, Scalar, Scalar], bool | None]
+"""`oracle(relation, a, b)`: are two expressions equal (relation ""), or `a = 0`, `b = 0` the same ("=", "<", "≤")?"""
 
 
 def settle(relation: str, a: Scalar, b: Scalar) -> bool | None:
-    """The judge that knows normal forms alone: None where they prove nothing."""
+    """The oracle that knows normal forms alone: None where they prove nothing."""
     if a.source == b.source:
         return True
     if a.tree is None or b.tree is None:
@@ -69,8 +69,8 @@ def scaled(form: Form, relation: str) -> dict:
     return {term: value / factor for term, value in form.terms.items()}
 
 
-def compare(a: Answer, b: Answer, judge: Judge = settle) -> bool | None:
-    r"""Whether two answers are the same; None where the judge is needed and does not know.
+def compare(a: Answer, b: Answer, oracle: Oracle = settle) -> bool | None:
+    r"""Whether two answers are the same; None where the oracle is needed and does not know.
 
     >>> from labkit.verifiers.math.answers import read_answer
     >>> def same(a, b): return compare(read_answer(a), read_answer(b))
@@ -83,30 +83,30 @@ def compare(a: Answer, b: Answer, judge: Judge = settle) -> bool | None:
         return True
     match a, b:
         case Assignment(), Assignment():
-            return _assignments(a, b, judge)
+            return _assignments(a, b, oracle)
         case (Assignment(), Equation()) | (Equation(), Assignment()):
             named, equation = (a, b) if isinstance(a, Assignment) else (b, a)
             as_equation = _as_equation(named)  # type: ignore[arg-type]
-            return as_equation is not None and compare(as_equation, equation, judge)
+            return as_equation is not None and compare(as_equation, equation, oracle)
         case Assignment(), _:
-            return compare(a.value, b, judge)
+            return compare(a.value, b, oracle)
         case _, Assignment():
-            return compare(a, b.value, judge)
+            return compare(a, b.value, oracle)
         case Equation(), Equation():
-            return a.relation == b.relation and judge(a.relation, a.left, b.left)
+            return a.relation == b.relation and oracle(a.relation, a.left, b.left)
         case Words(), Words():
             return a.text == b.text
         case (Words(), Scalar()) | (Scalar(), Words()):
             words, scalar = (a, b) if isinstance(a, Words) else (b, a)
             return words.text.replace(" ", "") == scalar.source.casefold()  # type: ignore[union-attr]
         case Scalar(), Scalar():
-            return _scalars(a, b, judge)
+            return _scalars(a, b, oracle)
         case Group(), Group():
-            return _groups(a, b, judge)
+            return _groups(a, b, oracle)
         case (Group(), Scalar() | Words()) | (Scalar() | Words(), Group()):
             group, single = (a, b) if isinstance(a, Group) else (b, a)
             alone = group.kind in ("{}", "list") and len(group.items) == 1  # type: ignore[union-attr]
-            return alone and compare(group.items[0], single, judge)  # type: ignore[union-attr]
+            return alone and compare(group.items[0], single, oracle)  # type: ignore[union-attr]
     return False
 
 
@@ -131,15 +131,15 @@ def _any(results: Iterable[bool | None]) -> bool | None:
 # ---------------------------------------------------------------------------------------------- relations
 
 
-def _assignments(a: Assignment, b: Assignment, judge: Judge) -> bool | None:
+def _assignments(a: Assignment, b: Assignment, oracle: Oracle) -> bool | None:
     if a.name == b.name:
-        return compare(a.value, b.value, judge)
+        return compare(a.value, b.value, oracle)
     if a.name.startswith("(") or b.name.startswith("("):  # (x, y) = and (y, x) =
         return False
     if len(a.name) > 1 or len(b.name) > 1:  # a word, f(x): another name for the same quantity
-        return compare(a.value, b.value, judge)
+        return compare(a.value, b.value, oracle)
     first, second = _as_equation(a), _as_equation(b)
-    return first is not None and second is not None and compare(first, second, judge)
+    return first is not None and second is not None and compare(first, second, oracle)
 
 
 def _as_equation(named: Assignment) -> Equation | None:
@@ -169,24 +169,24 @@ def _as_equation(named: Assignment) -> Equation | None:
 # ---------------------------------------------------------------------------------- scalars, and groups of them
 
 
-def _scalars(a: Scalar, b: Scalar, judge: Judge) -> bool | None:
+def _scalars(a: Scalar, b: Scalar, oracle: Oracle) -> bool | None:
     if a.rounded or b.rounded:
         sides = [[side, *([side.rounded] if side.rounded else [])] for side in (a, b)]
-        return _any(_plain(x, y, judge) for x in sides[0] for y in sides[1])
-    return _plain(a, b, judge)
+        return _any(_plain(x, y, oracle) for x in sides[0] for y in sides[1])
+    return _plain(a, b, oracle)
 
 
-def _plain(a: Scalar, b: Scalar, judge: Judge) -> bool | None:
+def _plain(a: Scalar, b: Scalar, oracle: Oracle) -> bool | None:
     if not (a.unit or b.unit):
-        return judge("", a, b)
-    readings = [judge("", a, b) if not a.unit or not b.unit or same_unit(a.unit, b.unit) else False]
+        return oracle("", a, b)
+    readings = [oracle("", a, b) if not a.unit or not b.unit or same_unit(a.unit, b.unit) else False]
     for one, other in ((a, b), (b, a)):
         if one.unit.startswith("%") and not other.unit:
-            readings.append(judge("", _times(one, _HUNDREDTH), other))
+            readings.append(oracle("", _times(one, _HUNDREDTH), other))
         elif one.unit == "degree" and other.unit in ("", "rad"):
-            readings.append(judge("", _times(one, _DEGREE), other))
+            readings.append(oracle("", _times(one, _DEGREE), other))
         elif one.product and not other.unit:
-            readings.append(judge("", one.product, other))
+            readings.append(oracle("", one.product, other))
     return _any(readings)
 
 
@@ -200,24 +200,24 @@ def _times(a: Scalar, factor: Tree) -> Scalar:
     return of_tree(f"({a.source})*{factor}", ("*", a.tree, factor))
 
 
-def _groups(a: Group, b: Group, judge: Judge) -> bool | None:
+def _groups(a: Group, b: Group, oracle: Oracle) -> bool | None:
     if _are_named(a) != _are_named(b) and len(a.items) == len(b.items):  # x = 1, y = 2 has an order
         return a.kind != "matrix" != b.kind and _all(
-            compare(x, y, judge) for x, y in zip(a.items, b.items, strict=True)
+            compare(x, y, oracle) for x, y in zip(a.items, b.items, strict=True)
         )
     if {a.kind, b.kind} <= {"list", "{}"}:
         if a.kind == b.kind == "list" and len(a.items) != len(b.items):
             return False
-        return _same_items(a, b, judge)
+        return _same_items(a, b, oracle)
     if a.kind == b.kind and a.kind in "∪∩":
-        return _same_items(a, b, judge) if len(a.items) == len(b.items) else False
+        return _same_items(a, b, oracle) if len(a.items) == len(b.items) else False
     if a.kind == b.kind or {a.kind, b.kind} == {"list", "()"}:
         if a.shape != b.shape or len(a.items) != len(b.items):
             return False
-        return _all(compare(x, y, judge) for x, y in zip(a.items, b.items, strict=True))
+        return _all(compare(x, y, oracle) for x, y in zip(a.items, b.items, strict=True))
     for one, other in ((a, b), (b, a)):  # a set of one interval is no interval, but x in {(1,2)} is a tuple in a set
         if one.kind in ("{}", "list") and len(one.items) == 1 and one.kind != other.kind:
-            return compare(one.items[0], other, judge)
+            return compare(one.items[0], other, oracle)
     return False
 
 
@@ -225,10 +225,10 @@ def _are_named(group: Group) -> bool:
     return len(group.items) > 1 and all(isinstance(item, Assignment) for item in group.items)
 
 
-def _same_items(a: Group, b: Group, judge: Judge) -> bool | None:
+def _same_items(a: Group, b: Group, oracle: Oracle) -> bool | None:
     """Each item of one is in the other, both ways."""
     if bool(a.items) != bool(b.items):
         return False
-    table = [[compare(x, y, judge) for y in b.items] for x in a.items]
+    table = [[compare(x, y, oracle) for y in b.items] for x in a.items]
     rows, columns = table, list(zip(*table, strict=True))
     return _all([*(_any(row) for row in rows), *(_any(column) for column in columns)])
