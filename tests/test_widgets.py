@@ -15,9 +15,10 @@ from nbclient import NotebookClient
 
 from labkit.errors import UserError
 from labkit.plots import PALETTE
+from labkit.plots.gallery import badge
 from labkit.widgets import Dashboard, browse, front_end, in_notebook
 from labkit.widgets import dashboard as dashboard_module
-from labkit.widgets.browser import Browser, page
+from labkit.widgets.browser import Browser, colours, page, side_by_side
 from labkit.widgets.dashboard import gains, newest_rollouts, status
 from labkit.widgets.svg import axis, chart
 from tests.fake_run import REPORT, FakeRun, Reader
@@ -90,14 +91,15 @@ def test_the_dashboard_draws_curves_progress_and_rollouts(live: Dashboard, run: 
     names = [svg.get("aria-label") for svg in drawn]
     assert names[0].startswith("Pass rate (share of samples) over steps, now 0.4")
     assert names[1] == "Response length (tokens) over steps, now 56"
-    assert names[2] == "Entropy (nats per token) over steps, now no value yet"
-    assert (live._view.bar.value, live._view.bar.max) == (12, 12)
-    assert live._view.status.value.startswith("step 12 of 12")
+    assert names[2].startswith("Entropy (nats per token) over steps, now no value yet")
+    assert live._view.bar.value == 1.0
+    assert live._view.status.value.startswith("12 of 12 steps done")
     assert "makes 30" in live._view.newest.value
 
 
 def test_the_third_curve_is_the_one_that_was_chosen(live: Dashboard, run: FakeRun):
     live.update({**run.metrics[0], "grad_norm": 1.5}, [])
+    live._draw()
     live._view.field.value = "grad_norm"
     assert ElementTree.fromstring(live._view.charts[2].value).get("aria-label") == "Gradient norm over steps, now 1.5"
 
@@ -115,32 +117,63 @@ def test_the_title_is_no_markup(live: Dashboard):
     assert "r1-zero-tiny &lt;b&gt;" in live._view.root.children[0].children[0].value
 
 
-def test_the_browser_narrows_step_problem_and_sample(run: FakeRun):
+def test_the_browser_shows_all_samples_of_a_problem_and_filters_them(run: FakeRun):
     browser = Browser(run.rollouts())
-    assert browser.chosen["step"] == 11 and browser.step.options == tuple(range(12))
+    assert browser.step.value == 11 and browser.step.options == tuple(range(12))
     assert browser.group.options == (("5,6,1->30:   (1 of 2 right)", 0), ("11,1->30:   (0 of 1 right)", 1))
     browser.step.value = 4
-    browser.sample.value = 1
-    assert (browser.chosen["step"], browser.chosen["reward"]) == (4, 0.0)
-    assert "5+6 is 11, not 30" in Reader(browser.page.value).text
-    browser.group.value = 1  # it has one sample: the second is no longer there
-    assert browser.chosen["prompt"] == "4,1->30:" and browser.sample.value == 0
+    assert [row["sample"] for row in browser.shown] == [0, 1]
+    assert "5+6 is 11, not 30" in Reader(browser.page.value).text and "makes 30" in Reader(browser.page.value).text
+    browser.kept.value = "reward below 1"
+    assert "makes 30" not in Reader(browser.page.value).text and "1 of 2 samples" in Reader(browser.page.value).text
+    browser.text.value = "no such text"
+    assert "None of the 2 samples" in browser.page.value
+    browser.kept.value, browser.text.value = "all", ""
+    browser.group.value = 1
     assert "<script>alert(1)</script>" in Reader(browser.page.value).text
     assert "script" not in {tag for tag, _ in Reader(browser.page.value).tags}
 
 
-def test_the_browser_colours_by_what_was_chosen(run: FakeRun):
+def test_the_browsers_buttons_step_and_stop_at_the_ends(run: FakeRun):
     browser = Browser(run.rollouts())
-    assert 'title="advantage 0.700"' in browser.page.value
-    browser.colour.value = "logprob"
+    back, on, up, down = browser.buttons
+    on.click()
+    assert browser.step.value == 11
+    back.click()
+    down.click()
+    down.click()
+    assert (browser.step.value, browser.rows[0]["prompt"]) == (10, "10,1->30:")
+    up.click()
+    assert browser.rows[0]["prompt"] == "5,6,1->30:"
+    assert all("labkit-key" in button._dom_classes for button in browser.buttons)
+
+
+def test_the_browser_colours_by_logprobs_first_and_by_what_was_chosen(run: FakeRun):
+    browser = Browser(run.rollouts())
     assert 'title="log-prob -0.500"' in browser.page.value
+    browser.colour.value = "advantage"
+    assert 'title="advantage 0.700"' in browser.page.value
     browser.colour.value = None
     assert "title=" not in browser.page.value
+    by_token = [{**row, "advantage": [0.1] * len(row["tokens"]), "process": [0.2] * 9} for row in run.rollouts()]
+    assert [value for _, value in colours(by_token)] == ["advantage", "process", "logprob", None]
+
+
+def test_two_runs_go_along_with_each_other(run: FakeRun, tmp_path: Path):
+    short = FakeRun(tmp_path / "short", steps=5)
+    first, second = Browser(run.rollouts(), "one"), Browser(short.rollouts(), "two")
+    view = side_by_side([first, second])
+    assert list(view.children) == [first.view, second.view] and second.step.value == 4
+    first.step.value = 2
+    first.group.value = 1
+    assert (second.step.value, second.rows[0]["prompt"]) == (2, "2,1->30:")
+    first.kept.value = "reward below 1"
+    assert second.kept.value == "reward below 1"
 
 
 def test_a_rollout_page_holds_everything_that_was_logged(run: FakeRun):
     row = run.rollouts(3)[0]
-    text = Reader(page({**row, "truncated": True}, "advantage")).text
+    text = Reader(page([{**row, "truncated": True}], 2, "advantage")).text
     for part in [
         "✓ 1",
         "makes 30",
@@ -148,9 +181,29 @@ def test_a_rollout_page_holds_everything_that_was_logged(run: FakeRun):
         "answer 6*5*1",
         "advantage +0.700",
         "value 1",
+        "1 of 2 samples",
         row["prompt"],
     ]:
         assert part in text, part
+
+
+@pytest.mark.parametrize(
+    ("row", "label"),
+    [
+        ({"reward": 1.0, "reason": "makes 30"}, "✓ 1"),
+        ({"reward": 0.0, "reason": "makes 29"}, "✗ 0"),
+        ({"reward": 0.25, "reason": "one of four"}, "~ 0.25"),
+        (
+            {"reward": 2.07, "reason": "reward model 2.070; gold 0.000: rude", "parts": {"gold": 0.0}},
+            "score 2.07✗ gold 0",
+        ),
+        ({"reward": 1.0, "reason": "reward model 1.000; gold 1.000: ok", "parts": {"gold": 1.0}}, "score 1.00✓ gold 1"),
+        ({"reward": -3.5, "reason": "own judge"}, "score -3.50"),
+        ({"reward": 1.0, "reason": "proxy 1: yes; gold 0: no", "parts": {"gold": 0.0}}, "✓ 1"),
+    ],
+)
+def test_only_a_verdict_has_a_tick(row: dict[str, Any], label: str):
+    assert Reader(badge(row)).text == label
 
 
 # ------------------------------------------------------------------------------------------------- pieces
@@ -178,10 +231,59 @@ def test_an_axis_holds_its_values_with_few_ticks(low: float, high: float):
     assert 2 <= len(scale.ticks) <= 7
 
 
-def test_progress_of_a_resumed_run_counts_only_the_steps_done_here():
-    assert status(50, 10, 60, 20.0) == "step 50 of 60, 2.0 s a step, 20 s left"
-    assert status(30, 0, 60, 5.0) == "step 30 of 60, starting"
-    assert status(60, 10, 60, 20.0).endswith("done")
+def test_the_time_that_is_left_is_that_of_the_steps(live: Dashboard):
+    """A long measurement before training, and steps of which the first were done before this run was resumed."""
+    live.measuring("measuring held-out problems before training", 0.0)
+    live._measuring_began -= 60
+    live.measuring("measuring held-out problems before training", 0.5)
+    live.measuring("measuring held-out problems before training", None)
+    assert live._view.status.value == "0 of 12 steps done, starting"
+    live.update({"step": 7, "seconds": 2.0}, [])
+    live._draw()
+    assert live._view.status.value == "8 of 12 steps done, 2.0 s per step, 8 s left, then about 1 min of measuring"
+    assert status(12, 2.0, 12, 60.0) == "12 of 12 steps done, 2.0 s per step"
+
+
+def test_a_measurement_is_seen(live: Dashboard):
+    live._drawn = -1e9
+    live.measuring("measuring held-out problems before training", 0.25)
+    assert live._view.status.value == "measuring held-out problems before training: 25%"
+    assert (live._view.bar.value, live._view.bar.bar_style) == (0.25, "info")
+
+
+def test_the_menu_holds_what_the_run_has_logged(live: Dashboard, run: FakeRun):
+    live.update({**run.metrics[0], "grad_norm": 1.5, "my_own": 3.0, "note": "text"}, [])
+    live._draw()
+    assert [name for _, name in live._view.field.options] == ["entropy", "grad_norm", "my_own"]
+    assert live._view.field.value == "entropy"
+
+
+def test_the_pass_rate_gives_way_to_graded_rewards(live: Dashboard):
+    live.update({"step": 0, "pass_rate": 0.0, "reward_mean": 0.0}, [])
+    assert live.fixed == ("pass_rate", "response_length")
+    live.update({"step": 1, "pass_rate": 0.0, "reward_mean": 0.4}, [])
+    live._draw()
+    assert live.fixed == ("reward_mean", "response_length")
+    assert ElementTree.fromstring(live._view.charts[0].value).get("aria-label").startswith("Mean reward")
+
+
+def test_hold_keeps_the_texts_and_lets_the_curves_go_on(live: Dashboard, run: FakeRun):
+    live.update(run.metrics[0], run.rollouts(0))
+    live._draw()
+    text = live._view.newest.value
+    live._view.hold.value = True
+    live._drawn = -1e9
+    live.update(run.metrics[1], run.rollouts(1))
+    assert live._view.newest.value == text and live._view.status.value.startswith("2 of 12")
+    live._view.hold.value = False
+    assert "Step 1," in Reader(live._view.newest.value).text
+
+
+def test_no_widget_of_the_dashboard_is_wider_than_its_box(live: Dashboard):
+    """By itself a widget has a margin of 2 px on both sides, and with a width of 100 % its box would scroll."""
+    root = live._view.root
+    for widget in (root, *live._view.charts, live._view.newest, root.children[1]):
+        assert (widget.layout.width, widget.layout.margin) == ("100%", "0")
 
 
 def test_gains_are_told_only_where_both_evaluations_are_there():
@@ -221,14 +323,19 @@ def test_a_stored_notebook_shows_the_run_without_a_kernel(tmp_path: Path):
     training, browsing = (cell.outputs for cell in book.cells)
 
     figure, html, text = training
-    assert "image/png" in figure.data and "application/vnd.jupyter.widget-view+json" not in figure.data
+    shown = Reader(figure.data["text/html"])
+    assert {"svg", "img"} <= {tag for tag, _ in shown.tags} and "Pass rate" in shown.text
+    (image,) = [attributes for tag, attributes in shown.tags if tag == "img"]
+    assert image["src"].startswith("data:image/png;base64,") and "Pass rate" in image["alt"]
+    assert "application/vnd.jupyter.widget-view+json" not in figure.data
     shown = Reader(html.data["text/html"]).text
     assert "five steps: 5 steps in" in shown and "pass@1 0.20 [0.15, 0.26]" in shown and "makes 30" in shown
     assert text.text == "widgets\n"
 
-    (browser,) = browsing
+    still, browser = browsing
     assert "application/vnd.jupyter.widget-view+json" in browser.data
-    assert "makes 30" in Reader(browser.data["text/html"]).text
+    assert "application/vnd.jupyter.widget-view+json" not in still.data
+    assert "makes 30" in Reader(still.data["text/html"]).text
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 Where there is no notebook (a terminal, a script) the same calls work and give plain text, or nothing.
 """
 
+from labkit.progress import in_notebook
 from labkit.widgets.browser import browse
 from labkit.widgets.dashboard import Dashboard
-from labkit.widgets.front_end import front_end, in_notebook
+from labkit.widgets.front_end import front_end
 
 __all__ = ["Dashboard", "browse", "front_end", "in_notebook"]

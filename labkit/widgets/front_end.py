@@ -8,23 +8,13 @@ the kernel's interrupt button is left.
 """
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from labkit.progress import in_notebook
+
 if TYPE_CHECKING:
     from ipywidgets import Widget
-
-
-def in_notebook() -> bool:
-    """Whether this runs inside a Jupyter kernel; imports nothing to find out.
-
-    >>> in_notebook()
-    False
-    """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    return any(parent.__name__ == "ZMQInteractiveShell" for parent in type(shell).__mro__)
 
 
 def front_end() -> Literal["widgets", "plain"]:
