@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import sys
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,14 +17,29 @@ SHARPNESS = 2  # pixels of the picture per pixel of its place in the page
 class LabFigure(Figure):
     """A matplotlib figure that a notebook shows at twice the resolution, with its description as alternative text."""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         page = io.BytesIO()
         self.savefig(page, format="png", dpi=SHARPNESS * self.dpi, bbox_inches="tight", facecolor="white")
         picture, words = page.getvalue(), describe(self)
+        # A PNG begins with its signature and the header's length and name: width and height stand behind them.
         width, height = (int.from_bytes(picture[at : at + 4], "big") // SHARPNESS for at in (16, 20))
-        facts = {"width": width, "height": height, "alt": words}
-        bundle = {"image/png": base64.b64encode(picture).decode(), "text/plain": words}
-        return bundle, {"image/png": facts}
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        # HTML, and not image/png: only so JupyterLab reads a description.
+        place = f'width="{width}" height="{height}" style="max-width:100%;height:auto"'
+        return {"text/html": f'<img alt="{html.escape(words)}" {place} src="{source}">', "text/plain": words}
+
+
+def show_as_html() -> None:
+    """Tells a notebook that these figures come with HTML: by itself it would store a second picture of each."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    if shell is not None and shell.display_formatter is not None:
+        for kind in ("image/png", "image/jpeg", "image/svg+xml", "application/pdf"):
+            shell.display_formatter.formatters[kind].for_type(LabFigure, _nothing)
+
+
+def _nothing(figure: LabFigure) -> None:
+    """No picture of this kind."""
 
 
 def describe(figure: Figure) -> str:

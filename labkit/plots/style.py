@@ -49,8 +49,9 @@ def panels(
     # pyplot, not a bare Figure: a notebook can display figures once pyplot is imported.
     import matplotlib.pyplot as plt
 
-    from labkit.plots.figure import LabFigure
+    from labkit.plots.figure import LabFigure, show_as_html
 
+    show_as_html()
     columns = min(count, columns)
     rows = -(-count // columns)
     width = max(size[0] * columns, 5.5)

@@ -110,7 +110,7 @@ def _span(token: str, value: float | None, limit: float, name: str) -> str:
 def _mark(value: float | None, limit: float) -> str:
     """The line below a token: its sign, where there is one to speak of. (Without any, a white token would look like the
     page.)"""
-    if value is None or not math.isfinite(value) or abs(value) < 0.02 * limit or value == 0:
+    if value is None or not math.isfinite(value) or abs(value) < 0.1 * limit or value == 0:
         return "border-bottom:2px solid #cccccc"
     return "border-bottom:2px solid #0b5c94" if value > 0 else "border-bottom:2px dashed #9c4000"
 

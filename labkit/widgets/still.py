@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # A notebook that the reader has not trusted, and GitHub, remove scripts, styles and SVG from HTML: then the picture
-# inside is left, and is not hidden any more. The letters of the removed SVG would be left, too: they have no size.
+# inside is left, and is not hidden any more. The letters of the removed SVG would be left, too: they have no size, which
+# is why sizes are in px here.
 _HIDE = "<style>.labkit-charts .labkit-chart+img{display:none}</style>"
 
 
@@ -19,7 +20,7 @@ def charts(drawn: Sequence[str], picture: "Figure", alt: str) -> str:
     page = io.BytesIO()
     picture.savefig(page, format="png")
     source = f"data:image/png;base64,{base64.b64encode(page.getvalue()).decode()}"
-    cells = "".join(f'<div style="flex:1 1 15em;min-width:13em;max-width:28em">{svg}</div>' for svg in drawn)
+    cells = "".join(f'<div style="flex:1 1 230px;min-width:200px;max-width:430px">{svg}</div>' for svg in drawn)
     row = f'<div class="labkit-chart" style="display:flex;flex-wrap:wrap;font-size:0px">{cells}</div>'
     image = f'<img alt="{escape(alt)}" style="max-width:100%" src="{source}">'
     return f'{_HIDE}<div class="labkit-charts">{row}{image}</div>'
