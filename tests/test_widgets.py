@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,14 +15,23 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 from labkit.errors import UserError
+from labkit.models import Policy
 from labkit.plots import PALETTE
 from labkit.plots.gallery import badge
+from labkit.sampling import sample
+from labkit.tasks import load_task
 from labkit.widgets import Dashboard, browse, front_end, in_notebook
 from labkit.widgets import dashboard as dashboard_module
+from labkit.widgets import live as live_module
+from labkit.widgets import probe as probe_module
 from labkit.widgets.browser import Browser, colours, page, side_by_side
 from labkit.widgets.dashboard import gains, newest_rollouts, status
+from labkit.widgets.probe import probe_of
 from labkit.widgets.svg import axis, chart
+from labkit.worlds.countdown.task import typed_problem
 from tests.fake_run import REPORT, FakeRun, Reader
+from tests.training.mini import mini_run, numbers, random_policy
+from tests.training.toys import fours
 
 ROOT = Path(__file__).resolve().parent.parent
 PREPARE = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
@@ -298,6 +308,75 @@ def test_newest_rollouts_prefer_a_problem_with_unequal_rewards_and_show_best_and
     many = [{**rows[1], "sample": i, "reward": float(i == 5), "reason": f"number {i}"} for i in range(8)]
     text = Reader(newest_rollouts(many, limit=2)).text
     assert "number 5" in text and len(re.findall(r"number \d", text)) == 2
+
+
+# ------------------------------------------------------------------------------- a model that is watched
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return random_policy()
+
+
+def test_the_probe_keeps_problem_and_random_numbers_and_the_first_answer(policy: Policy):
+    probe = probe_of(policy, fours())
+    assert probe is not None and probe.first is probe.newest and "Before training" in Reader(probe.html()).text
+    probe.ask(3)
+    assert probe.newest is probe.first, "asked again at once it would take more than its share of the time"
+    probe.ask(3, whatever_it_costs=True)
+    assert probe.newest["step"] == 3 and probe.newest["completion"] == probe.first["completion"]
+    text = Reader(probe.html()).text
+    assert "Before training" in text and "After 3 steps" in text and text.count(probe.problem.prompt) == 1
+    assert probe_of(policy, None) is None
+    assert probe_of(policy, replace(fours(), pool=lambda split: [])) is None, "nothing is held out"
+
+
+def test_watching_changes_no_number_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def observer(recipe: Any) -> Dashboard:
+        monkeypatch.setattr(dashboard_module, "front_end", lambda: "widgets")
+        monkeypatch.setattr(dashboard_module._View, "show", lambda self: None)
+        monkeypatch.setattr(dashboard_module._View, "replace", lambda self, *what: shown.extend(what))
+        monkeypatch.setattr(dashboard_module, "_SECONDS_BETWEEN_DRAWINGS", 0.0)
+        monkeypatch.setattr(probe_module, "SHARE", 1e9)
+        return Dashboard(recipe.steps, fixed=("pass_rate", "response_length"))
+
+    shown: list[str] = []
+    watched = mini_run(tmp_path / "watched", observer=observer, steps=2)
+    assert numbers(watched) == numbers(mini_run(tmp_path / "alone", steps=2))
+    pictures, texts = shown
+    assert pictures.count("<svg") == 3 and "After 2 steps" in Reader(texts).text
+
+
+def test_live_answers_grow_and_are_those_of_sample(policy: Policy, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live_module, "front_end", lambda: "widgets")
+    monkeypatch.setattr(live_module, "SECONDS_PER_TOKEN", 0.0)
+    task, drawn = replace(fours(), max_new_tokens=6), []
+    problem = task.sample(1, "test")[0]
+    table = live_module.answers(policy, task, problem, 3, 5, "three", drawn.append)
+    expected = sample(policy, [problem.prompt], n=3, max_new_tokens=6, seed=5).completions
+    assert [row["completion"] for row in table.rows] == expected
+    longest = max(len(row["tokens"]) for row in table.rows)
+    assert len(drawn) == longest and drawn[0].count("▌") == 3
+    lengths = [len(Reader(html).text) for html in drawn]
+    assert lengths == sorted(lengths)
+
+
+def test_the_box_asks_what_was_typed_and_says_what_is_wrong_with_it(policy: Policy):
+    task = replace(load_task("countdown"), max_new_tokens=4)
+    box = live_module.Box(policy, task, typed_problem, 2, 0, "5 6 1 -> 30")
+    box.button.click()
+    assert "Your own: 5,6,1->30:" in Reader(box.page.value).text and not box.button.disabled
+    for wrong in ("", "5 30", "1 2 3 4 5 6 -> 7", "500 6 1 -> 30", "5 6 1 -> 0", "<b>"):
+        box.text.value = wrong
+        box.button.click()
+        assert "Your own" not in box.page.value and "numbers" in box.page.value, wrong
+
+
+def test_a_long_answer_is_shown_with_its_end():
+    row = {"step": 0, "group": 0, "sample": 0, "prompt": "p", "reason": "r", "reward": 1.0, "advantage": 0.5}
+    row |= {"tokens": [f"t{i} " for i in range(500)], "completion": ""}
+    text = Reader(newest_rollouts([row])).text
+    assert "t0 " in text and "t499 " in text and "t200 " not in text and "380 tokens" in text
 
 
 # ----------------------------------------------------------------------------------------- a real kernel

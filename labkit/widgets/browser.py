@@ -9,7 +9,7 @@ from typing import Any, cast
 from labkit.errors import UserError
 from labkit.plots.gallery import HasRollouts, RolloutTable, as_text, badge, coloured, rollout_table, summary
 from labkit.plots.tokens import token_strip, visible
-from labkit.widgets.front_end import front_end
+from labkit.widgets.front_end import front_end, show_widget
 
 Rollout = dict[str, Any]
 
@@ -53,7 +53,8 @@ def browse(run: HasRollouts, other: HasRollouts | None = None) -> None:
     for title, rows in zip(titles, rollouts, strict=True):
         # An output of its own: the widget's is lost with its kernel.
         display(still(rows, title))
-    display(side_by_side([Browser(rows, title) for title, rows in zip(titles, rollouts, strict=True)]))
+    view = side_by_side([Browser(rows, title) for title, rows in zip(titles, rollouts, strict=True)])
+    show_widget(view, "The rollouts of every step, with filters")
 
 
 def best_and_worst(rollouts: Sequence[Rollout]) -> list[Rollout]:

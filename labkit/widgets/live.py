@@ -18,7 +18,7 @@ from labkit.rollouts import score
 from labkit.sampling import sample
 from labkit.tasks import Problem, Task
 from labkit.training.loop.measure import records
-from labkit.widgets.front_end import deliver_at_once, front_end
+from labkit.widgets.front_end import deliver_at_once, front_end, show_widget
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
@@ -53,7 +53,7 @@ def sample_live(
     grown = answers(policy, task, problem, n, seed, title, lambda html: handle.update(_bundle(html), raw=True))
     handle.update(_bundle(grown._repr_html_(), str(grown)), raw=True)
     if own is not None:
-        display(Box(policy, task, own, n, seed, example).view)
+        show_widget(Box(policy, task, own, n, seed, example).view, "A box for problems of your own")
 
 
 def answers(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # A notebook that the reader has not trusted, and GitHub, remove scripts, styles and SVG from HTML: then the picture
-# inside is left, and is not hidden any more. The letters of the removed SVG would be left, too: they have no size, which
-# is why sizes are in px here.
+# inside is left, and is not hidden any more. The letters of the removed SVG would be left, too: so they have no size.
+# (Sizes here are in px for that reason.)
 _HIDE = "<style>.labkit-charts .labkit-chart+img{display:none}</style>"
 
 

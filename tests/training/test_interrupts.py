@@ -14,7 +14,6 @@ from labkit.training import train
 from labkit.training.loop.interrupts import FirstInterrupt
 from tests.training.mini import mini_run, random_policy
 
-
 MEASURED = {"evaluation.problems": 4, "evaluation.samples": 2}
 
 
