@@ -43,7 +43,7 @@ def sample_live(
     (and raises a UserError that says what is wrong with it), a box asks for problems of the reader's; `example` stands
     in it. A notebook that is read without a kernel shows the finished answers; without a notebook they are printed.
     """
-    title = f"{n} answers of {policy.name} to {problem.prompt}"
+    title = f"{n} answers of {policy.name}"
     if front_end() == "plain":
         print(answers(policy, task, problem, n, seed, title))
         return
@@ -121,8 +121,7 @@ class Box:
         self.button.disabled = True
         try:
             problem = self.own(self.text.value)
-            title = f"Your own: {problem.prompt}"
-            grown = answers(self.policy, self.task, problem, self.n, self.seed, title, self._show)
+            grown = answers(self.policy, self.task, problem, self.n, self.seed, "Your own", self._show)
             self._show(grown._repr_html_())
         except UserError as error:
             self._show(escape(str(error)))

@@ -57,7 +57,7 @@ class Probe:
         head = f"One held-out problem, the same random numbers: <code>{visible(self.problem.prompt)}</code>"
         cells = [_cell("Before training", self.first)]
         if self.newest is not self.first:
-            cells.append(_cell(f"After {self.newest['step']} steps", self.newest))
+            cells.append(_cell(f"After {_steps(self.newest['step'])}", self.newest))
         width = 100 // len(cells)
         columns = "".join(
             f'<td style="vertical-align:top;text-align:left;white-space:normal;width:{width}%">{cell}</td>'
@@ -76,6 +76,10 @@ def probe_of(policy: Policy, task: Task | None) -> Probe | None:
     except UserError:  # no problem is held out, or it does not fit into the model's context: the run itself will tell
         return None
     return probe
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count != 1 else ''}"
 
 
 def _cell(title: str, row: dict[str, Any]) -> str:
