@@ -64,6 +64,7 @@ quick: $(READY)
 	$(BIN)/python -m tests.quick
 
 # An error in a cell stops here and leaves that notebook as it was. Timings and machine details are not stored.
+# Kernel and language are stored as JupyterLab writes them: else it shows a notebook as changed as soon as it is opened.
 notebooks: $(READY)
 	@for notebook in notebooks/*.ipynb notebooks/homework/*.ipynb; do \
 		echo "$$notebook"; \
@@ -73,7 +74,7 @@ notebooks: $(READY)
 			--ExecutePreprocessor.store_widget_state=False \
 			--CoalesceStreamsPreprocessor.enabled=True \
 			--ClearMetadataPreprocessor.enabled=True \
-			--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}" \
+			--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', 'language_info'}" \
 			--ClearMetadataPreprocessor.preserve_cell_metadata_mask="{'tags', 'jupyter'}" \
 			"$$notebook" || exit 1; \
 	done

@@ -38,6 +38,6 @@ from .tasks import (
     task_from_function as task_from_function,
 )
 from .verifiers import Score as Score
-from .widgets import browse as browse
+from .widgets import browse as browse, sample_live as sample_live
 
 __version__: str

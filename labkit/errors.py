@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class UserError(ValueError):
     """A user's mistake, said in one line: what is wrong and how to fix it.
 
-    The command line prints the line alone, without a traceback. It subclasses `ValueError`, so that a
+    The command line and Jupyter show the line alone, without a traceback. It subclasses `ValueError`, so that a
     notebook may catch it without importing this module.
 
     >>> raise UserError("unknown recipe 'grop'; choose one of: grpo, rloo")
@@ -22,6 +22,10 @@ class UserError(ValueError):
     ...
     labkit.errors.UserError: unknown recipe 'grop'; choose one of: grpo, rloo
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show of it: the line, as on the command line."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class NothingKeptError(UserError):

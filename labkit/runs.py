@@ -55,6 +55,22 @@ class Run:
         file = self.path / "result.json"
         return json.loads(file.read_text()) if file.exists() else None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run took all its steps and was measured after them: False where it was stopped on its way."""
+        return (self.result or {}).get("status") == "finished"
+
+    def or_recorded(self, name: str) -> "Run":
+        """This run, where it was measured before and after its training; else the run `name`, which is said in a line.
+
+        For what can only be shown of a measured run, in a notebook in which a reader may have stopped the training.
+        """
+        result = self.result or {}
+        if result.get("before") and result.get("after"):
+            return self
+        print(f"Your run was stopped before it was measured: what follows shows the recorded run {name} instead.")
+        return open_run(name)
+
     def rollouts(self, step: int | None = None) -> list[dict[str, Any]]:
         """The logged rollouts, of one step or of all."""
         lines = read_lines(self.path / "rollouts.jsonl")

@@ -1,5 +1,6 @@
 """Figures say what they show (titles, units, legend) and can be read in grey; HTML never runs model text."""
 
+import base64
 import math
 import re
 from pathlib import Path
@@ -287,3 +288,22 @@ def test_tables_say_what_they_lack(run: FakeRun):
     with pytest.raises(UserError, match="no rollouts with this prompt; steps with some: none"):
         gallery(run, prompt="unknown")
     assert len(rollout_table(run.rollouts(), limit=3).rows) == 3
+
+
+def test_a_figure_is_stored_once_sharp_and_described(tmp_path: Path):
+    figure = learning_curves(FakeRun(tmp_path / "run"), ["pass_rate", "response_length"], title="Mine <b>")
+    bundle = figure._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    ((_, image),) = Reader(bundle["text/html"]).tags
+    assert image["alt"] == bundle["text/plain"] and image["alt"].startswith("Figure: Mine <b>. Pass rate: ")
+    assert "Response length: tokens over step: r1-zero-tiny from 45 to 74" in image["alt"]
+    picture = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+    width = int.from_bytes(picture[16:20], "big")
+    assert width // 2 == int(image["width"]) >= 500
+
+
+def test_signs_are_told_apart_without_colour():
+    tags = Reader(token_strip(["a", "b", "c"], [1.0, -1.0, 0.0])).tags
+    lines = [re.search(r"border-bottom:2px (\w+) ", attributes["style"]) for tag, attributes in tags if tag == "span"]
+    kinds = [found.group(1) for found in lines if found]
+    assert kinds == ["solid", "dashed", "solid", "dashed", "solid", "solid"]  # the tokens, then the legend's keys

@@ -87,7 +87,7 @@ def _train_pipeline(
 def _end(run: Any) -> None:
     """Prints the folder; a run that Ctrl-C ended has the exit status 130."""
     print(run.path)
-    if (run.result or {}).get("status") == "interrupted":
+    if (run.result or {}).get("status") in ("interrupted", "stopped"):
         raise typer.Exit(130)
 
 

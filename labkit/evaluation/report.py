@@ -11,6 +11,7 @@ import numpy as np
 from labkit.evaluation.intervals import bootstrap_interval
 from labkit.evaluation.plain import graded
 from labkit.models import Policy
+from labkit.progress import progress
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Task
@@ -118,18 +119,22 @@ def evaluate(
     problems = task.sample(limit, split, seed=seed)
     per_batch = max(1, batch_rows // samples)
     scored: list[Rollouts] = []
-    for first in range(0, len(problems), per_batch):
-        part = problems[first : first + per_batch]
-        drawn = sample(
-            policy,
-            [p.prompt for p in part],
-            n=samples,
-            max_new_tokens=max_new_tokens or task.max_new_tokens,
-            temperature=temperature,
-            stop=task.stop,
-            seed=seed,
-        )
-        scored.append(score(drawn, task, part))
+    firsts = range(0, len(problems), per_batch)
+    with progress(f"evaluating on {len(problems)} problems of {task.name}", len(firsts)) as bar:
+        for first in firsts:
+            part = problems[first : first + per_batch]
+            with bar.part(0.9):
+                drawn = sample(
+                    policy,
+                    [p.prompt for p in part],
+                    n=samples,
+                    max_new_tokens=max_new_tokens or task.max_new_tokens,
+                    temperature=temperature,
+                    stop=task.stop,
+                    seed=seed,
+                )
+            with bar.part(0.1):
+                scored.append(score(drawn, task, part))
     return summarize(scored, policy.name, task, samples, time.perf_counter() - started, examples)
 
 

@@ -15,6 +15,7 @@ import importlib
 import inspect
 import itertools
 import pkgutil
+import re
 import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -64,16 +65,19 @@ def __getattr__(name: str) -> Any:
 
 
 def get(name: str) -> Exercise:
-    """Return the exercise of that name; `UserError` with the closest names where there is none.
+    """Return the exercise of that name, however it is spelt; `UserError` with the closest names where there is none.
 
+    >>> get("Pass_at_k").name
+    'pass-at-k'
     >>> get("pas-at-k")
     Traceback (most recent call last):
     ...
     labkit.errors.UserError: unknown exercise 'pas-at-k'; did you mean 'pass-at-k'?
     """
-    if isinstance(name, str) and name in _exercises():
-        return _exercises()[name]
-    close = difflib.get_close_matches(str(name).lower().replace("_", "-").replace(" ", "-"), _exercises(), n=2)
+    spelt = re.sub(r"[\s_-]+", "-", str(name).strip().lower())
+    if spelt in _exercises():
+        return _exercises()[spelt]
+    close = difflib.get_close_matches(spelt, _exercises(), n=2)
     if close:
         raise UserError(f"unknown exercise {name!r}; did you mean {' or '.join(map(repr, close))}?")
     raise UserError(f"unknown exercise {name!r}; choose one of: {', '.join(_exercises())}")
@@ -102,7 +106,8 @@ def hint(name: str, n: int | None = None) -> Card:
     >>> hint("pass-at-k", 1)
     **Hint 1 of 3.** ...
     """
-    hints = get(name).hints
+    exercise = get(name)
+    name, hints = exercise.name, exercise.hints
     if n is None:
         n = min(_hints_given.get(name, 0) + 1, len(hints))
         _hints_given[name] = n
@@ -135,7 +140,7 @@ def solution_source(name: str) -> str:
 def spec(name: str) -> Card:
     """What an exercise asks, with shapes, and the stub to fill in."""
     exercise = get(name)
-    ask = f"Check it with `lk.check({name!r}, {exercise.signature.partition('(')[0]})`."
+    ask = f"Check it with `lk.check({exercise.name!r}, {exercise.signature.partition('(')[0]})`."
     return Card(f"### {exercise.title}\n\n{exercise.spec}\n\n{_fenced(exercise.stub)}\n\n{ask}")
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 __all__ = ["Card", "CheckResult"]
 
-# Mid tones: legible as a bar and a word on white and on black.
+# No colour of letters has enough contrast (4.5) on white and on black: the letters are black on a label of this colour.
 _LOOKS = {
-    "passed": ("✓", "#2e9e5b"),
-    "not attempted yet": ("○", "#8a8f98"),
-    "not right yet": ("✗", "#d9534f"),
+    "passed": ("✓", "#9fd8b4"),
+    "not attempted yet": ("○", "#d5d8dc"),
+    "not right yet": ("✗", "#f3b4b0"),
 }
 
 
@@ -52,7 +52,8 @@ class CheckResult:
 
     def _repr_html_(self) -> str:
         symbol, colour = _LOOKS[self.status]
-        head = f'<b style="color:{colour}">{symbol} {self.status}</b> <code>{html.escape(self.name)}</code>'
+        label = f"color:#111111;background:{colour};border-radius:.4em;padding:.05em .5em"
+        head = f'<b style="{label}">{symbol} {self.status}</b> <code>{html.escape(self.name)}</code>'
         # The message's lines may hold `code`; everything else is text.
         body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.message))
         return (

@@ -14,6 +14,7 @@ from labkit.models.encoding import Encoded, encode_reply, pad, step_ends
 from labkit.models.heads import ScalarHead, hidden_width
 from labkit.models.policy import Policy, load_policy, model_folder
 from labkit.models.trunk import hidden_states
+from labkit.progress import each
 
 HEAD = "reward_head.safetensors"
 
@@ -60,7 +61,7 @@ class RewardModel:
         """
         rows = self._encoded(prompts, completions)
         rewards = torch.zeros(len(rows))
-        for part in _parts([len(row) for row in rows], batch_tokens):
+        for part in each(_parts([len(row) for row in rows], batch_tokens), f"scoring {len(rows)} answers"):
             tokens, lengths = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
             rewards[part] = self.rewards(tokens, lengths).float().cpu()
         return rewards
@@ -74,7 +75,7 @@ class RewardModel:
         """
         rows = self._encoded(prompts, completions)
         rewards: list[list[float]] = [[]] * len(rows)
-        for part in _parts([len(row) for row in rows], batch_tokens):
+        for part in each(_parts([len(row) for row in rows], batch_tokens), f"scoring {len(rows)} answers"):
             tokens, _ = pad([rows[i].ids for i in part], self.policy.pad_id, self.policy.device)
             for i, numbers in zip(part, self.token_rewards(tokens).float().tolist(), strict=True):
                 rewards[i] = numbers[rows[i].start : len(rows[i])]

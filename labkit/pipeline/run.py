@@ -120,8 +120,13 @@ def run_pipeline(
         run.write_result({"recipe": pipeline.name, "seed": pipeline.seed, "status": status, "wall_seconds": seconds})
 
     note("running")
-    status = work.everything()
-    note(status)
+    status = "failed"
+    try:
+        status = work.everything()
+    except KeyboardInterrupt:  # between two stages: a stage ends by itself, and says how
+        status = "stopped"
+    finally:
+        note(status)
     write_aside(run.path / "report.json", json.dumps(report(run).to_dict(), indent=1) + "\n")
     return run
 

@@ -109,23 +109,50 @@ def gallery(
     return rollout_table(rows, title, colour)
 
 
-def coloured(row: Rollout, by: str | None, legend: bool = True) -> str:
-    """HTML of the tokens of a rollout, coloured by "advantage", by "logprob" or not at all (None)."""
+def coloured(row: Rollout, by: str | None, legend: bool = True, most: int | None = None) -> str:
+    """HTML of the tokens of a rollout, coloured by "advantage", by "logprob" or not at all (None); `most` as in
+    `token_strip`."""
     tokens = row.get("tokens") or [row["completion"]]
     if by == "advantage":
         # Advantages are about 1 in size: a fixed scale makes strips of different rollouts comparable.
-        return token_strip(tokens, row["advantage"], "advantage", limit=2.0, legend=legend)
+        return token_strip(tokens, row["advantage"], "advantage", limit=2.0, legend=legend, most=most)
     if by == "logprob" and row.get("logprobs"):
-        return token_strip(tokens, row["logprobs"], "log-prob", limit=4.0, legend=legend)
-    return token_strip(tokens, None)
+        return token_strip(tokens, row["logprobs"], "log-prob", limit=4.0, legend=legend, most=most)
+    return token_strip(tokens, None, most=most)
 
 
 def badge(row: Rollout) -> str:
-    """The reward as a small label: a tick in blue for a full reward, a cross in orange for zero."""
-    reward = float(row["reward"])
-    sign, paint = ("✓", "#a9d3ef") if reward >= 1 else ("✗", "#f8c9a2") if reward <= 0 else ("~", "#eeeeee")
-    style = f"color:#111;background:{paint};border-radius:.6em;padding:.05em .55em;white-space:nowrap"
-    return f'<span style="{style}">{sign} {reward:g}</span>'
+    """The reward as a small label: a tick in blue for a full reward, a cross in orange for zero.
+
+    A reward model's number has no zero and no full mark: its label is neutral, and next to it stands the task's own
+    score (gold), with the tick or cross that this one deserves.
+    """
+    reward, gold = float(row["reward"]), (row.get("parts") or {}).get("gold")
+    if unbounded(row):
+        return _label(f"score {reward:.2f}", "#e3e3e3") + (_verdict(float(gold), "gold ") if gold is not None else "")
+    return _verdict(reward)
+
+
+def unbounded(row: Rollout) -> bool:
+    """Whether the reward is a number without a zero and a full mark, as a reward model gives it.
+
+    >>> unbounded({"reward": 0.4, "reason": "reward model 0.400; gold 1.000: polite", "parts": {"gold": 1.0}})
+    True
+    >>> unbounded({"reward": 1.0, "reason": "makes 30"})
+    False
+    """
+    reward, judged = float(row["reward"]), str(row.get("reason", "")).startswith("reward model ")
+    return judged or not 0 <= reward <= 1
+
+
+def _verdict(value: float, name: str = "") -> str:
+    sign, paint = ("✓", "#a9d3ef") if value >= 1 else ("✗", "#f8c9a2") if value <= 0 else ("~", "#eeeeee")
+    return _label(f"{sign} {name}{value:.3g}", paint)
+
+
+def _label(text: str, paint: str) -> str:
+    style = f"color:#111;background:{paint};border-radius:.6em;padding:.05em .55em;margin-right:.3em;white-space:nowrap"
+    return f'<span style="{style}">{text}</span>'
 
 
 def summary(row: Rollout) -> str:

@@ -49,11 +49,15 @@ def panels(
     # pyplot, not a bare Figure: a notebook can display figures once pyplot is imported.
     import matplotlib.pyplot as plt
 
+    from labkit.plots.figure import LabFigure, show_as_html
+
+    show_as_html()
     columns = min(count, columns)
     rows = -(-count // columns)
     width = max(size[0] * columns, 5.5)
     with plt.rc_context(_STYLE):
-        figure, grid = plt.subplots(rows, columns, figsize=(width, size[1] * rows), squeeze=False, layout="constrained")
+        options: dict[str, Any] = {"squeeze": False, "layout": "constrained", "FigureClass": LabFigure}
+        figure, grid = plt.subplots(rows, columns, figsize=(width, size[1] * rows), **options)
         axes = list(grid.flat)
         for spare in axes[count:]:
             spare.set_visible(False)

@@ -32,16 +32,20 @@ def token_strip(
     name: str = "value",
     limit: float | None = None,
     legend: bool = True,
+    most: int | None = None,
 ) -> str:
     r"""HTML of a completion whose tokens are coloured by one number each; the number appears when you point at a token.
 
     `values` is one number for all tokens (the advantage of a completion), one per token (log-probs), or None for no
-    colour. `limit` is the absolute value of the full colour (None: the largest of all). Line breaks are both shown as a
-    sign and made; everything that the model wrote is escaped. Raises ValueError where values and tokens differ in
-    number.
+    colour. The line below a token says its sign without colour: whole above zero, dashed below. `limit` is the absolute
+    value of the full colour (None: the largest of all). `most`: of a longer completion so many tokens are shown, its
+    beginning and its end. Line breaks are both shown as a sign and made; everything that the model wrote is escaped.
+    Raises ValueError where values and tokens differ in number.
 
     >>> print(token_strip(["a", "<b>\n"], [0.5, -1.0], "advantage", legend=False))
-    <div ...title="advantage 0.500">a</span>...title="advantage -1.000">&lt;b&gt;⏎<br></span></div>
+    <div ...solid...title="advantage 0.500">a</span>...dashed...title="advantage -1.000">&lt;b&gt;⏎<br></span></div>
+    >>> print(token_strip(list("abcdefgh"), None, most=3))
+    <div ...>a</span>... 5 tokens ...>g</span>...>h</span></div>
     """
     if values is None or isinstance(values, int | float):
         numbers: list[float | None] = [values] * len(tokens)
@@ -55,8 +59,17 @@ def token_strip(
         spans = [f'<span style="color:#111;background:#f3f3f3">{visible(t)}</span>' for t in tokens]
     else:
         spans = [_span(token, value, full, name) for token, value in zip(tokens, numbers, strict=True)]
-    strip = f'<div style="{_STYLE}">{"".join(spans)}</div>'
+    strip = f'<div style="{_STYLE}">{"".join(_ends(spans, most))}</div>'
     return strip + _legend(name, numbers, full) if legend and finite else strip
+
+
+def _ends(spans: list[str], most: int | None) -> list[str]:
+    """The first third of what may be shown and the last two thirds: the answer stands at the end."""
+    if most is None or len(spans) <= most:
+        return spans
+    first = most // 3
+    gap = f'<span style="opacity:.7"> ⋯ {len(spans) - most} tokens ⋯ </span>'
+    return [*spans[:first], gap, *spans[first - most :]]
 
 
 def token_strips(
@@ -90,15 +103,24 @@ def visible(text: str) -> str:
 
 def _span(token: str, value: float | None, limit: float, name: str) -> str:
     number = "not known" if value is None else f"{value:.3f}"
-    # Without a border a white token would look like the page.
-    style = f"color:#111;border-bottom:1px solid #bbb;background:{colour(value, limit)}"
+    style = f"color:#111;{_mark(value, limit)};background:{colour(value, limit)}"
     return f'<span style="{style}" title="{escape(name)} {number}">{visible(token)}</span>'
+
+
+def _mark(value: float | None, limit: float) -> str:
+    """The line below a token: its sign, where there is one to speak of. (Without any, a white token would look like the
+    page.)"""
+    if value is None or not math.isfinite(value) or abs(value) < 0.1 * limit or value == 0:
+        return "border-bottom:2px solid #cccccc"
+    return "border-bottom:2px solid #0b5c94" if value > 0 else "border-bottom:2px dashed #9c4000"
 
 
 def _legend(name: str, numbers: Sequence[float | None], limit: float) -> str:
     """The meaning of the colours; only the sides that occur."""
     finite = [v for v in numbers if v is not None and math.isfinite(v)]
     points = [p for p in (-limit, 0.0, limit) if p == 0 or any(v * p > 0 for v in finite)]
-    box = "color:#111;padding:0 .5em;border:1px solid #bbb"
-    keys = "".join(f'<span style="{box};background:{colour(p, limit)}">{p:+.2f}</span>' for p in points)
+    box = "color:#111;padding:0 .5em"
+    keys = "".join(
+        f'<span style="{box};{_mark(p, limit)};background:{colour(p, limit)}">{p:+.2f}</span>' for p in points
+    )
     return f'<div style="font-size:85%;margin-top:.3em">{escape(name)}: {keys}</div>'

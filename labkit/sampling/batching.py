@@ -12,6 +12,7 @@ memory there, not time: 256 rows at once are faster than 64 slots that are refil
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +78,8 @@ class ContinuousBatch:
         )
         self.prefill_seconds = 0.0
 
-    def run(self) -> Drawn:
-        """The loop."""
+    def run(self, looked: Callable[[], None] = lambda: None) -> Drawn:
+        """The loop. `looked` is called whenever the rows were looked at."""
         started, batch = clock(self.device), len(self.noise)
         while self.active or self.waiting < batch:
             if self.waiting < batch and self.active <= self.refill_at:
@@ -86,9 +87,26 @@ class ContinuousBatch:
             else:
                 self.advance()
             self.retire()
+            looked()
         seconds = clock(self.device) - started
         self.drawn.timings = {"prefill": self.prefill_seconds, "decode": seconds - self.prefill_seconds}
         return self.drawn
+
+    @property
+    def share(self) -> float:
+        """The share of the work that is done: rows that have left count whole, the others by their age."""
+        active = slice(0, self.active)
+        left = (self.last_column[active] - self.ends[active]).sum() / self.noise.shape[1]
+        return float(self.waiting - left) / len(self.noise)
+
+    def texts(self) -> list[list[int]]:
+        """The tokens that each row has so far, the newest included."""
+        lengths = self.drawn.lengths.tolist()
+        found = [row[:length] for row, length in zip(self.drawn.tokens.tolist(), lengths, strict=True)]
+        counts, tokens = self.slots.count[: self.active].tolist(), self.slots.tokens[: self.active].tolist()
+        for row, count, ids in zip(self.owner[: self.active], counts, tokens, strict=True):
+            found[row] = ids[:count]
+        return found
 
     def admit(self) -> None:
         """Waiting rows take the slots behind the active ones, as far as their prompts are read together."""

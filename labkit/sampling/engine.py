@@ -11,10 +11,13 @@ What makes it fast, and where it stands:
 What is left out, on purpose: beam search, repetition penalties, speculative decoding.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from labkit.errors import UserError
 from labkit.models import Policy, merged_adapters
+from labkit.progress import progress
 from labkit.rollouts import Rollouts
 from labkit.sampling.batching import ContinuousBatch, Drawn
 from labkit.sampling.choose import SamplingOptions, uniforms
@@ -37,6 +40,7 @@ def sample(
     seed: int = 0,
     begin: list[str] | None = None,
     slots: int | None = None,
+    watch: Callable[[list[list[int]]], None] | None = None,
 ) -> Rollouts:
     """Samples n completions of every prompt; row i belongs to prompt i // n.
 
@@ -52,6 +56,9 @@ def sample(
     `slots`, up to rounding. (Float32: log-probs agree to about 1e-5, and a draw changes only where its random number
     falls on the edge between two tokens. On CUDA, in bfloat16, log-probs agree to about 0.05, so draws differ sooner.)
 
+    `watch` is called after every look at the rows (on a CPU without stop strings: after every token) with the tokens
+    that each of them has so far; it costs a copy of all of them, so it is for a few rows that are looked at.
+
     `timings` of the result: seconds of the prompts' forward pass ("prefill") and of the steps after it ("decode").
     Raises UserError for options out of range and for a prompt that does not fit into the model's context.
     """
@@ -66,7 +73,7 @@ def sample(
         raise UserError(f"slots must be 1 or more, not {slots}")
     stops = StopStrings(policy.tokenizer, tuple(stop)) if stop else None
     with merged_adapters(policy.model):  # for LoRA; the fused decoder reads the weights
-        drawn = decode(policy, encoded, n, max_new_tokens, options, stops, seed, slots)
+        drawn = decode(policy, encoded, n, max_new_tokens, options, stops, seed, slots, watch)
     return assemble(policy, prompts, encoded, n, drawn)
 
 
@@ -107,6 +114,7 @@ def decode(
     stops: StopStrings | None,
     seed: int,
     slots: int | None,
+    watch: Callable[[list[list[int]]], None] | None = None,
 ) -> Drawn:
     """Draws n completions of at most `steps` tokens behind each encoded prompt."""
     model, columns = policy.model, max(map(len, encoded)) + steps
@@ -114,11 +122,18 @@ def decode(
     noise = uniforms(encoded, n, steps, seed).to(policy.device)
     tell_if_plain(model)
     space = workspace(model)
-    with space.lock:
+    with space.lock, progress(f"sampling {len(encoded) * n} answers", len(encoded) * n) as bar:
         space.prepare(model, size, steps, columns)
         assert space.slots is not None and space.stepper is not None
         space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
-        return ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size).run()
+        batch = ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size)
+
+        def looked() -> None:
+            bar.reach(batch.share * len(noise))
+            if watch is not None:
+                watch(batch.texts())
+
+        return batch.run(looked)
 
 
 def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: int, drawn: Drawn) -> Rollouts:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from safetensors import SafetensorError
 from labkit.errors import RunFolderError, UserError
 from labkit.evaluation.report import evaluate
 from labkit.models import Policy, RewardModel
+from labkit.progress import progress as following
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
+from labkit.training.loop.checkpoints import save_checkpoint
 from labkit.training.loop.loop import Learner, Observer, train_loop
 from labkit.training.rl.build import make_learner, train_rl
 from labkit.training.rl.distillation import make_distillation
@@ -53,9 +56,11 @@ def train(
     as it begins; `teacher` the model that a student is distilled from.
 
     `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
-    function that makes one from the resolved recipe; `progress` shows a bar. An interrupt (Ctrl-C, the kernel's stop
-    button) ends the run; it can be resumed from its newest checkpoint. Raises UserError for a user's mistake, RunError
-    (a UserError too) for a folder that can't be written and for a reward model that returns no numbers.
+    function that makes one from the resolved recipe; `progress` shows a bar. The first interrupt (Ctrl-C, the kernel's
+    button) ends the run after the present step, as an observer may: it is measured as it then is, and can be resumed.
+    An interrupt while it is measured ends that, too: the result then lacks what was not measured. Raises UserError for
+    a user's mistake, RunError (a UserError too) for a folder that can't be written and for a reward model that returns
+    no numbers.
     """
     inputs = Inputs(model, task, dataset, reward_model, reference, teacher)
     settings, run = _begin(recipe, out, resume, inputs, overrides)
@@ -149,39 +154,64 @@ class _Training:
     learner: Learner
 
     def complete(self, observer: Observer | None, progress: bool) -> Run:
-        """Takes the steps that are left, and writes result.json before and after them."""
+        """Measures, takes the steps that are left, and measures again; whatever ends this early, result.json says so
+        and the observer is told."""
         run, recipe, started = self.run, self.recipe, time.perf_counter()
-        result = run.result or {"recipe": recipe.name, "seed": recipe.seed, "status": "running"}
-        if self.rows:
-            self.rows.prepare(run.path)
-            result["data"] = self.rows.describe()
-        if "before" not in result:
-            self._measure("before", result)
-            run.write_result(result)
+        result = (run.result or {"recipe": recipe.name, "seed": recipe.seed}) | {"status": "running"}
+        watching = _Watching(observer, progress)
+        status = "failed"
         try:
-            steps = train_loop(recipe, run, self.learner, observer, progress)
-            status = "finished" if steps == recipe.steps else "stopped"
-        except KeyboardInterrupt:
-            steps, status = len(run.metrics), "interrupted"
-        metrics = run.metrics
-        seconds = metrics[-1]["elapsed"] if metrics else 0.0
-        speed = sum(line["tokens"] for line in metrics) / seconds if seconds else 0.0
-        result |= {"status": status, "steps": steps, "seconds": seconds, "tokens_per_second": speed}
-        if status == "finished":
-            self._measure("after", result)
-        result["wall_seconds"] = result.get("wall_seconds", 0.0) + time.perf_counter() - started
-        run.write_result(result)
-        finish = getattr(observer, "finish", None)
-        if finish is not None:
-            finish(result)
+            status = self._carry_out(result, watching)
+        except KeyboardInterrupt as error:
+            release_workspaces()  # it may have come in the middle of a step of the sampler
+            # A step that was cut short leaves weights between two steps; a measurement that was leaves all as it is.
+            status = "interrupted" if isinstance(error, _StepCut) else "stopped"
+        finally:
+            metrics = run.metrics
+            seconds = metrics[-1]["elapsed"] if metrics else 0.0
+            speed = sum(line["tokens"] for line in metrics) / seconds if seconds else 0.0
+            result |= {"status": status, "steps": len(metrics), "seconds": seconds, "tokens_per_second": speed}
+            result["wall_seconds"] = result.get("wall_seconds", 0.0) + time.perf_counter() - started
+            try:
+                run.write_result(result)
+            finally:
+                watching.tell("finish", result)
         return run
 
-    def _measure(self, when: str, result: dict[str, Any]) -> None:
+    def _carry_out(self, result: dict[str, Any], watching: "_Watching") -> str:
+        """The measurements before and after, and the steps between them; returns the run's status."""
+        run, recipe = self.run, self.recipe
+        watching.tell("begin", self.learner.policy, self.models.task)
+        if self.rows:
+            with watching.measuring("preparing the rows"):
+                self.rows.prepare(run.path)
+            result["data"] = self.rows.describe()
+        if len(run.metrics) < recipe.steps:  # what an earlier end measured is no longer the end
+            result.pop("after", None)
+        if "before" not in result:
+            try:
+                self._measure("before", result, watching)
+            except KeyboardInterrupt:  # nothing is trained yet: the model as it is can be loaded, and trained later
+                save_checkpoint(run, 0, self.learner.policy, self.learner.optimizer, 1, self.learner.parts)
+                raise
+        run.write_result(result)
+        try:
+            steps = train_loop(recipe, run, self.learner, watching.observer, watching.progress)
+        except KeyboardInterrupt:
+            raise _StepCut from None
+        self._measure("after", result, watching)
+        return "finished" if steps == recipe.steps else "stopped"
+
+    def _measure(self, when: str, result: dict[str, Any], watching: "_Watching") -> None:
         """Adds the evaluation on held-out problems to the result, and what held-out rows say; None: there are none."""
-        result[when] = self._evaluate()
+        result.pop(when, None)
+        with watching.measuring(f"measuring held-out problems {when} training"):
+            report = self._evaluate()
         if self.rows:
             release_workspaces()  # nothing is sampled while it is trained on rows
-            result.setdefault("held_out", {})[when] = self.rows.evaluate_held_out()
+            with watching.measuring(f"measuring held-out rows {when} training"):
+                result.setdefault("held_out", {})[when] = self.rows.evaluate_held_out()
+        result[when] = report
 
     def _evaluate(self) -> dict[str, Any] | None:
         recipe, settings, task = self.recipe, self.recipe.evaluation, self.models.task
@@ -198,6 +228,31 @@ class _Training:
             seed=settings.seed,
         )
         return report.to_dict()
+
+
+class _StepCut(KeyboardInterrupt):
+    """An interrupt that cut a step short."""
+
+
+@dataclass(frozen=True)
+class _Watching:
+    """Who watches a run: an observer that may have more methods than it must, and a bar where that is wanted."""
+
+    observer: Observer | None
+    progress: bool
+
+    def tell(self, method: str, *what: Any) -> None:
+        """Calls the observer's method, if it has one."""
+        getattr(self.observer, method, _nothing)(*what)
+
+    def measuring(self, what: str) -> AbstractContextManager[Any]:
+        """Shows how far a measurement is: the observer does, or a line."""
+        draw = getattr(self.observer, "measuring", None if self.progress else _nothing)
+        return following(what, 1, draw)
+
+
+def _nothing(*what: Any) -> None:
+    """For an observer without a method, and a line that is not wanted."""
 
 
 __all__ = ["Observer", "train", "train_rl"]

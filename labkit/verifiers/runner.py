@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from labkit.progress import progress as following
 from labkit.system import Stopped, cores, stop_thread
 from labkit.verifiers.guard import fault, safe_score
 from labkit.verifiers.pool import GIVE_UP, CannotLoad, shared_pool
@@ -119,11 +120,12 @@ def _in_threads(verifier: Any, pairs: list[tuple[str, Any]], workers: int, progr
 
 @contextlib.contextmanager
 def _bar(total: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many are done."""
+    """A function that is told how many are done: it moves a bar where one is wanted, else a line that comes late."""
     if not progress:
-        yield lambda done: None
+        with following(f"scoring {total} answers", total) as line:
+            yield line.reach
         return
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     with tqdm(total=total, desc="scoring", unit="answer", leave=False, file=sys.stderr) as bar:
 

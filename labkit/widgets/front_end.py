@@ -8,23 +8,14 @@ the kernel's interrupt button is left.
 """
 
 import importlib.util
-import sys
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
+
+from labkit.progress import in_notebook
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
-
-
-def in_notebook() -> bool:
-    """Whether this runs inside a Jupyter kernel; imports nothing to find out.
-
-    >>> in_notebook()
-    False
-    """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    return any(parent.__name__ == "ZMQInteractiveShell" for parent in type(shell).__mro__)
 
 
 def front_end() -> Literal["widgets", "plain"]:
@@ -36,6 +27,15 @@ def front_end() -> Literal["widgets", "plain"]:
     'plain'
     """
     return "widgets" if in_notebook() and importlib.util.find_spec("ipywidgets") is not None else "plain"
+
+
+def show_widget(widget: "Widget", what: str) -> None:
+    """Displays a widget. `what`: said in its place where a stored notebook is read without a kernel."""
+    from IPython.display import display
+
+    words = f"{what}: run this cell to use it."
+    bundle = {**widget._repr_mimebundle_(), "text/html": f"<i>{escape(words)}</i>", "text/plain": words}
+    display(bundle, raw=True)
 
 
 def deliver_at_once(widget: "Widget", clicked: Callable[[], None] | None = None) -> None:

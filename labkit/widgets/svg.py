@@ -39,7 +39,7 @@ def chart(steps: Sequence[int], values: Sequence[float | None], field: str, tota
     newest = f"{points[-1][1]:.3g}" if points else "no value yet"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'style="width:100%;max-width:{_WIDTH * 1.35:.0f}px;font-family:sans-serif" '
+        f'style="display:block;width:100%;max-width:{_WIDTH * 1.35:.0f}px;font-family:sans-serif" '
         f'aria-label="{escape(entry.label)} over steps, now {newest}">',
         _text(4, 17, entry.title, size=13, bold=True),
         _text(4, 32, entry.unit),

@@ -1,5 +1,6 @@
 """What a check says of functions that fail in ways that are not about the exercise."""
 
+import re
 import threading
 import time
 from typing import Any
@@ -223,3 +224,32 @@ def test_results_say_in_words_and_symbols_what_colour_says():
     assert "<b>`x`</b>" in wrong.message
     assert "&lt;b&gt;<code>x</code>" in wrong._repr_html_() and "<b>`x`" not in wrong._repr_html_()
     assert exercises.hint("pass-at-k", 1)._repr_markdown_() == repr(exercises.hint("pass-at-k", 1))
+
+
+@pytest.mark.parametrize("spelling", ["pass_at_k", "Pass-At-K", " pass at k ", "PASS__at k"])
+def test_an_exercise_is_found_however_it_is_spelt(spelling: str):
+    assert exercises.get(spelling).name == "pass-at-k"
+    assert "of 3" in str(exercises.hint(spelling, 1)) and "pass_at_k" in str(exercises.spec(spelling))
+    assert exercises.check(spelling, None).name == "pass-at-k"
+
+
+@pytest.mark.parametrize("status", [(True, True), (False, False), (False, True)])
+def test_the_letters_of_a_result_have_enough_contrast(status: tuple[bool, bool]):
+    """WCAG 2.1, 1.4.3: at least 4.5, in a light and in a dark theme: letters and ground are both named."""
+    html = exercises.CheckResult("pass-at-k", *status, "words")._repr_html_()
+    ((letters, ground),) = re.findall(r"color:(#\w{6});background:(#\w{6})", html)
+    assert html.count("color:") == 1
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    assert (luminance(ground) + 0.05) / (luminance(letters) + 0.05) >= 4.5
+
+
+def test_jupyter_shows_a_users_mistake_in_one_line():
+    with pytest.raises(UserError) as caught:
+        exercises.get("no such exercise at all")
+    (line,) = caught.value._render_traceback_()
+    assert line == f"UserError: {caught.value}" and "\n" not in line

@@ -3,26 +3,34 @@
 A trainer hands over a `Learner`: what it trains, and a function that takes one step. Everything else is here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from labkit.errors import UserError
 from labkit.models import Policy
+from labkit.progress import in_notebook, silent
+from labkit.progress import progress as following
 from labkit.recipes.schema import Recipe
 from labkit.runs import Run
 from labkit.training.loop.checkpoints import Stateful, restore_checkpoint, save_checkpoint
+from labkit.training.loop.interrupts import FirstInterrupt
 
 Metrics = dict[str, Any]
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """An object that watches a run: a dashboard, a test, your own code. A method `finish(result)`, if it has one, is
-    called at the end."""
+    """An object that watches a run: a dashboard, a test, your own code.
+
+    It may have further methods: `begin(policy, task)` is called before the first measurement (task: None where nothing
+    is sampled), `measuring(what, share)` while held-out problems are measured (share: None when that has ended), and
+    `finish(result)` at the end, also where the run ends early.
+    """
 
     @property
     def stopped(self) -> bool:
@@ -58,7 +66,8 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first.
+    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first. The first
+    interrupt ends the run after the step that is being taken, as an observer's `stopped` does; a second one at once.
     """
 
     def save() -> None:
@@ -68,25 +77,54 @@ def train_loop(
     run.forget_from(done)
     elapsed = run.metrics[-1]["elapsed"] if done else 0.0
     steps = range(done, recipe.steps)
-    if steps:
-        learner.begin()
-    bar = tqdm(steps, desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not progress)
-    for step in bar:
-        try:
-            metrics, logged = learner.step(step)
-        except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
-            save()
-            raise
-        elapsed += metrics["seconds"]
-        metrics["elapsed"] = elapsed
-        run.log(metrics, logged)
-        bar.set_postfix({name: f"{metrics[key]:.3g}" for key, name in learner.shown.items() if key in metrics})
-        done, stop = step + 1, False
-        if observer is not None:
-            observer.update(metrics, logged)
-            stop = observer.stopped
-        if done % recipe.checkpoint_every == 0 or done == recipe.steps or stop:
-            save()
-        if stop:
-            break
+    with _shown(recipe, learner, done, progress) as tell, FirstInterrupt() as interrupt:
+        if steps:
+            learner.begin()
+        for step in steps:
+            try:
+                metrics, logged = learner.step(step)
+            except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
+                save()
+                raise
+            elapsed += metrics["seconds"]
+            metrics["elapsed"] = elapsed
+            run.log(metrics, logged)
+            tell(metrics)
+            done, stop = step + 1, False
+            if observer is not None:
+                observer.update(metrics, logged)
+                stop = observer.stopped
+            stop = stop or interrupt.asked
+            if done % recipe.checkpoint_every == 0 or done == recipe.steps or stop:
+                save()
+            if stop:
+                break
     return done
+
+
+@contextmanager
+def _shown(recipe: Recipe, learner: Learner, done: int, wanted: bool) -> Iterator[Callable[[Metrics], None]]:
+    """A function that is told each step's metrics: it moves a bar in a terminal, and a line in a notebook."""
+
+    def words(metrics: Metrics) -> dict[str, str]:
+        return {name: f"{metrics[key]:.3g}" for key, name in learner.shown.items() if key in metrics}
+
+    if wanted and in_notebook():
+        with following(recipe.name, recipe.steps) as line:
+            line.weight = 0.0  # a step's own samples do not move it
+            line.reach(done)
+
+            def tell(metrics: Metrics) -> None:
+                numbers = ", ".join(f"{name} {number}" for name, number in words(metrics).items())
+                line.what = f"{recipe.name}, {metrics['step'] + 1} of {recipe.steps} steps ({numbers})"
+                line.advance()
+
+            yield tell
+        return
+    with silent(), tqdm(desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not wanted) as bar:
+
+        def tell(metrics: Metrics) -> None:
+            bar.set_postfix(words(metrics), refresh=False)
+            bar.update()
+
+        yield tell

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.models import Encoded, Policy
+from labkit.progress import each
 from labkit.recipes.schema import Recipe
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
@@ -127,7 +128,8 @@ class RowTrainer(ABC, Generic[Target]):
         """`work` on all examples, micro-batch by micro-batch: the numbers of each part's examples, and its result."""
 
         def everything(tokens: int) -> list[tuple[list[int], Result]]:
-            return [(numbers, work([examples[i] for i in numbers])) for numbers in cut_numbers(examples, tokens)]
+            parts = each(cut_numbers(examples, tokens), f"reading {len(examples)} rows")
+            return [(numbers, work([examples[i] for i in numbers])) for numbers in parts]
 
         return self.budget.fit(everything, torch.tensor([example.room for example in examples]))
 

@@ -8,6 +8,7 @@ and a left-to-right chain solves each problem.
 import functools
 import itertools
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,22 @@ def problem_of(numbers: tuple[int, ...], target: int) -> Problem:
     """The problem with these numbers and this target."""
     text = prompt_of(numbers, target)
     return Problem(prompt=text, reference={"numbers": list(numbers), "target": target}, id=f"countdown/{text}")
+
+
+def typed_problem(text: str) -> Problem:
+    """The problem that a person typed: numbers, then the target, with anything between them that is no digit.
+
+    Raises UserError unless there are two to four numbers and a target, each of one or two digits.
+
+    >>> typed_problem("2 3 7 -> 42").prompt
+    '2,3,7->42:'
+    """
+    *numbers, target = [int(n) for n in re.findall(r"\d{1,9}", text)] or [0]
+    if not 2 <= len(numbers) <= 4:
+        raise UserError("type two to four numbers and a target, such as 5 6 1 -> 30")
+    if not all(1 <= n <= 99 for n in (*numbers, target)):
+        raise UserError("numbers and targets go from 1 to 99 in this game")
+    return problem_of(tuple(numbers), target)
 
 
 @functools.cache
