@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
-from labkit.errors import UserError
 from labkit.models import Policy
+from labkit.printable import printable
 from labkit.recipes.schema import Recipe
 from labkit.runs import Run
 from labkit.training.loop.checkpoints import Stateful, restore_checkpoint, save_checkpoint
@@ -58,7 +59,7 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first.
+    killed and resumed in between. When a step fails before it changes the weights, the steps before it are saved first.
     """
 
     def save() -> None:
@@ -70,12 +71,16 @@ def train_loop(
     steps = range(done, recipe.steps)
     if steps:
         learner.begin()
-    bar = tqdm(steps, desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not progress)
+    bar = tqdm(steps, desc=printable(recipe.name), initial=done, total=recipe.steps, unit="step", disable=not progress)
     for step in bar:
+        weights = _versions(learner)
         try:
             metrics, logged = learner.step(step)
-        except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
-            save()
+        except BaseException:  # a reward that is no number, a fault of the verifier's, Ctrl-C
+            # The steps so far are kept, unless this one was about to change the weights: then they are those of no
+            # whole number of steps, and the newest checkpoint is what the run goes on from.
+            if done and _versions(learner) == weights:
+                save()
             raise
         elapsed += metrics["seconds"]
         metrics["elapsed"] = elapsed
@@ -90,3 +95,9 @@ def train_loop(
         if stop:
             break
     return done
+
+
+def _versions(learner: Learner) -> list[int]:
+    """How often each tensor that is trained was written to: the same as before where a step changed nothing."""
+    modules = [learner.policy.model, *(part for part in learner.parts.values() if isinstance(part, nn.Module))]
+    return [parameter._version for module in modules for parameter in module.parameters()]
