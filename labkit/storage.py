@@ -103,6 +103,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def follow_umask(folder: Path) -> None:
+    """Gives the files in a folder the permissions that the umask asks for: safetensors writes for the owner alone."""
+    permissions = 0o666 & ~umask()
+    for file in folder.iterdir():
+        if file.is_file():
+            file.chmod(permissions)
+
+
 def umask() -> int:
     """The permissions that new files of this process are not given."""
     try:

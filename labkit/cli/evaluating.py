@@ -82,12 +82,12 @@ def sample_command(
     Look at: whether the answers that score are right for the right reason, and what the others share.
     """
     from labkit.rollouts import score
-    from labkit.sampling import sample
+    from labkit.sampling import fitting, sample
     from labkit.tasks import load_task
 
     world, policy = load_task(task), quietly(lambda: find_policy(model, device))
-    problems = world.sample(n, split, seed=seed)
     longest = max_new_tokens or world.max_new_tokens
+    problems = fitting(world, policy, longest).sample(n, split, seed=seed)
 
     def work() -> "Rollouts":
         prompts = [problem.prompt for problem in problems]

@@ -21,7 +21,7 @@ from labkit.recipes.pipeline import BASE, Measure, Pipeline, Stage, validate_pip
 from labkit.recipes.trainers import RL
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run, open_run
-from labkit.sampling import sample
+from labkit.sampling import fitting, sample
 from labkit.storage import read_json
 from labkit.tables import markdown_table, table, with_interval
 from labkit.tasks import Task, load_task
@@ -59,7 +59,7 @@ def evaluate_model(policy: Policy, task: Task, settings: Measure) -> dict[str, A
     the latter None for a problem without any line of thought. With requests to the assistant, `gold`: the mean gold
     score of the replies to each request.
     """
-    problems = task.sample(settings.problems, "test", seed=settings.seed)
+    problems = fitting(task, policy, settings.max_new_tokens).sample(settings.problems, "test", seed=settings.seed)
     scored = _answers(policy, task, problems, settings.samples, settings.max_new_tokens, settings.seed)
     shape = (len(problems), settings.samples)
     right = np.array([s.reward >= 1.0 for s in scored.scores or []]).reshape(shape)

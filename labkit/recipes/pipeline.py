@@ -232,7 +232,8 @@ def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
 
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     top, _, rest = key.partition(".")
-    stages = {stage.get("name"): stage for stage in raw["stages"] if isinstance(stage, dict)}
+    given = raw["stages"] if isinstance(raw["stages"], list) else []
+    stages = {str(stage.get("name")): stage for stage in given if isinstance(stage, dict)}
     if top in stages and rest:
         index = raw["stages"].index(stages[top])
         raw["stages"] = [dict(stage) for stage in raw["stages"]]

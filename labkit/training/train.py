@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from labkit.models import Policy, RewardModel
 from labkit.paths import user_path
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, new_folder, open_run
-from labkit.sampling import check_lengths
+from labkit.sampling import Fitting
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
@@ -70,13 +70,17 @@ def train(
         models = resolve(settings, inputs, device)
         rows = None if settings.online else _rows(settings, models, inputs.rows, run)
         prints = _prints(models, rows)
+        fits = None
+        if models.rewarded is not None and settings.online:
+            fits = Fitting(models.rewarded, models.policy, settings.sampling.max_new_tokens)
+            models = replace(models, rewarded=fits.task)
         if run is None:
             run = _new_run(settings, out, models, rows, prints, held)
         else:
             refuse_changes(run, settings, prints)
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
         try:
-            training = _Training(settings, run, models, rows, _learner(settings, models, rows))
+            training = _Training(settings, run, models, rows, _learner(settings, models, rows), fits)
             return training.complete(watching, progress)
         except (OSError, SafetensorError) as error:  # what can't be written in the run folder is a RunFolderError
             about = f"{getattr(error, 'filename', None) or 'a file'}: {getattr(error, 'strerror', None) or error}"
@@ -142,15 +146,13 @@ def _new_run(
     prints: dict[str, str],
     held: ExitStack,
 ) -> Run:
-    """A new run folder, which is `held` from here on. A prompt that does not fit into the model's context is refused
-    before the folder is made."""
-    policy, task = models.policy, models.task
-    if rows is None and task is not None:
-        prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
-        check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
+    """A new run folder, which is `held` from here on. Where no prompt of the task can be given to the model, that is
+    said before the folder is made."""
+    if rows is None and models.rewarded is not None:
+        models.rewarded.sample(1, "train", seed=recipe.seed)
     folder, settings = user_path(out) if out is not None else _new_folder(recipe), recipe.settings()
     held.enter_context(FolderLock(new_folder(folder)))
-    run = create_run(folder, settings, environment(policy.device, **prints, recipe=settings))
+    run = create_run(folder, settings, environment(models.policy.device, **prints, recipe=settings))
     if rows and rows.dataset.source in (GIVEN, TRACES):
         rows.dataset.keep(run.path)
     return run
@@ -176,6 +178,7 @@ class _Training:
     models: Models
     rows: RowLearner[Any] | None
     learner: Learner
+    fits: Fitting | None
 
     def complete(self, observer: Observer | None, progress: bool) -> Run:
         """Takes the steps that are left, and writes result.json before and after them."""
@@ -196,6 +199,8 @@ class _Training:
         seconds = metrics[-1]["elapsed"] if metrics else 0.0
         speed = sum(line["tokens"] for line in metrics) / seconds if seconds else 0.0
         result |= {"status": status, "steps": steps, "seconds": seconds, "tokens_per_second": speed}
+        if self.fits is not None and self.fits.left_out.total():
+            result["prompts_left_out"] = dict(self.fits.left_out)
         if status == "finished":
             self._measure("after", result)
         result["wall_seconds"] = result.get("wall_seconds", 0.0) + time.perf_counter() - started

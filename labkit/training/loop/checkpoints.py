@@ -16,7 +16,7 @@ from torch import Tensor
 from labkit.errors import RunError, UserError
 from labkit.models import Policy, adapter_weights
 from labkit.runs import Run
-from labkit.storage import sync, umask, writing
+from labkit.storage import follow_umask, sync, writing
 
 SEAL = "state.json"
 ADAPTER = "adapter.safetensors"
@@ -84,9 +84,8 @@ def _save(
     save_file({**tensors, "rng": torch.get_rng_state()}, aside / "optimizer.safetensors")
     sums = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
     (aside / SEAL).write_text(json.dumps({"step": step, "sha256": sums}, indent=1), encoding="utf-8")
-    permissions = 0o666 & ~umask()  # safetensors lets nobody but the owner read what it writes
+    follow_umask(aside)
     for file in aside.iterdir():
-        file.chmod(permissions)
         sync(file)
     run.sync()
     sync(aside)
