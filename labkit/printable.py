@@ -8,6 +8,8 @@ _STEERING = re.compile(
     "\ud800-\udfff"  # halves of a character, which no console can encode
     "\U000e0000-\U000e007f]"  # tags: letters that are not seen
 )
+LINES = "\n\t"
+"""What a text of several lines keeps."""
 _NAMES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
