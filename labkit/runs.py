@@ -128,6 +128,15 @@ class Run:
                 f"checkpoint of step {step} was saved after: the file was cut, or two processes wrote it. The "
                 "checkpoint itself can be used (`labkit eval`, `--set model=`); start a new run to train"
             )
+        samples = [line["step"] for line in kept[ROLLOUTS]]
+        if samples != sorted(samples):
+            raise UserError(
+                f"{self.path / ROLLOUTS} is out of order: two processes wrote it, or it was copied into itself"
+            )
+        if self.recipe.get("rollouts_logged") and set(range(step)) - set(samples):
+            say_once(
+                f"{self.path / ROLLOUTS} lacks samples of some of the steps 0 to {step - 1}: it goes on without them"
+            )
         for name, lines in kept.items():
             if (self.path / name).exists():
                 with writing(self.path):

@@ -33,7 +33,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows]
         right = any(cells) and all(map(_NUMBER.fullmatch, cells))
-        shown.add_column(Text(column), justify="right" if right else "left", no_wrap=True)
+        shown.add_column(Text(printable(column)), justify="right" if right else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*(Text(printable(cell.expandtabs(4))) for cell in row))
     page = StringIO()

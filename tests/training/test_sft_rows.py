@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from labkit.errors import UserError
 from labkit.models import Policy, encode_reply, token_logprobs
 from labkit.models.encoding import pad
 from labkit.models.tiny.tokenizer import build_tokenizer
