@@ -152,7 +152,8 @@ def model_folder(folder: Path) -> Path:
     """The folder itself, or the newest checkpoint where it is a run folder. Raises UserError where neither is there."""
     if (folder / "config.json").exists():
         return folder
-    steps = [p for p in folder.glob("checkpoints/step-*") if (p / "config.json").exists()]
+    named = {path.name.removeprefix("step-"): path for path in folder.glob("checkpoints/step-*")}
+    steps = {int(step): path for step, path in named.items() if step.isdecimal() and (path / "config.json").exists()}
     if not steps:
         raise UserError(f"no model in folder {folder}: it has no config.json and no checkpoints")
-    return max(steps, key=lambda p: int(p.name.removeprefix("step-")))
+    return steps[max(steps)]
