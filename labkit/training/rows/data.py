@@ -16,7 +16,7 @@ from labkit.errors import UserError
 from labkit.models import Encoded, Policy, encode_reply
 from labkit.recipes.schema import DataSettings
 from labkit.recipes.trainers import NOT_NEGATIVE, Rule
-from labkit.runs import append_lines, read_lines
+from labkit.storage import json_line, read_lines, write_aside
 from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.base import split_of
 from labkit.worlds.countdown.curated import curated_rows
@@ -116,7 +116,7 @@ class Dataset:
     def keep(self, folder: Path) -> None:
         """Writes the rows into a run folder, so that the run can be resumed without the rows being given again."""
         rows = [{"split": split, **row} for split in SPLITS for row in getattr(self, split)]
-        append_lines(folder / KEPT, rows)
+        write_aside(folder / KEPT, "".join(map(json_line, rows)))
 
 
 Given = str | Path | Sequence[Row] | Mapping[str, Sequence[Row]] | None
@@ -157,7 +157,10 @@ def _kept(run: Path | None) -> dict[str, list[Row]]:
         raise UserError("data.source is 'given': pass the rows as dataset=[...]")
     splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in read_lines(run / KEPT):
-        splits[row.pop("split")].append(row)
+        split = row.pop("split", None)
+        if split not in splits:
+            raise UserError(f"{run / KEPT} is damaged: a row has no split train or test")
+        splits[split].append(row)
     return splits
 
 
