@@ -11,7 +11,7 @@ import pytest
 from tests.fault_campaign import NEVER, Ended, outcome
 
 ROOT = Path(__file__).resolve().parent.parent
-FEW = {"kills": 4, "folders": 4, "recipes": 6, "tasks": 6, "verifiers": 5}
+FEW = {"kills": 2, "folders": 3, "recipes": 4, "tasks": 4, "verifiers": 4}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills in the middle of a call of Linux")

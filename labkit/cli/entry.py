@@ -6,7 +6,7 @@ A command imports the rooms that it needs when it is called: so help and lists c
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,6 +19,8 @@ from labkit.printable import printable
 HELP = """Reinforcement learning for language models, hands on.
 
 Start with `labkit doctor`, then `labkit train rlvr-addition-tiny` (a minute) or `labkit train r1-zero-tiny`.
+
+`labkit --version` says which version this is, `labkit --install-completion` has your shell complete commands.
 """
 
 
@@ -59,7 +61,8 @@ class _Group(_QuickHelp, TyperGroup):
 
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-app = typer.Typer(cls=_Group, help=HELP, rich_markup_mode=None, context_settings=HELP_NAMES)
+COMPLETION = {"--install-completion", "--show-completion"}
+app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode=None, context_settings=HELP_NAMES)
 for command in (
     training.train,
     evaluating.eval_command,
@@ -78,21 +81,6 @@ for command in (
     app.command(command.__name__.removesuffix("_command"), cls=_Command, context_settings=HELP_NAMES)(command)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        looking.version()
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions and end.")
-    ] = False,
-) -> None:
-    pass
-
-
 def run(arguments: list[str]) -> int:
     """The exit status of a command; errors become one line on standard error."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -102,6 +90,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        looking.version()
+        return 0
+    # Options of all commands are read by pydantic, which takes a while to import: so these are there when asked for.
+    app._add_completion = bool(set(arguments) & COMPLETION) or "_LABKIT_COMPLETE" in os.environ
     command = typer.main.get_command(app)
     try:
         returned = command.main(arguments or ["--help"], prog_name="labkit", standalone_mode=False)
