@@ -137,15 +137,21 @@ def _as_wanted(out: str, wanted: float | None) -> bool:
     return fault if wanted is None else (reward == wanted and not fault)
 
 
-def _left_behind() -> list[int]:
-    """Processes of a verifier that are still there half a second later; they are ended."""
-    time.sleep(0.3)
-    left = []
-    for process in psutil.process_iter():
-        try:
-            if "import time; time.sleep(321)" in process.cmdline():
-                left.append(process.pid)
-                process.kill()
-        except psutil.Error:
-            continue
-    return left
+def _left_behind(patience: float = 8.0) -> list[int]:
+    """Processes of a verifier that outlive the run by so many seconds (a guardian gives its worker one); they are
+    ended."""
+    end = time.monotonic() + patience
+    while (
+        left := [process for process in psutil.process_iter() if _started_by_us(process)]
+    ) and time.monotonic() < end:
+        time.sleep(0.1)
+    for process in left:
+        process.kill()
+    return [process.pid for process in left]
+
+
+def _started_by_us(process: psutil.Process) -> bool:
+    try:
+        return "import time; time.sleep(321)" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
