@@ -4,8 +4,12 @@ Everything else that is raised is a fault of the package, and is shown with its 
 what happened, and by its fields with what: code reads these, never the message.
 """
 
+import functools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from labkit.printable import printable
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -69,3 +73,9 @@ class RunFolderError(RunError):
             f"cannot write to {self.folder}: {self.reason}; what was logged is kept, and "
             f"`labkit train --resume {self.resume}` goes on from the newest checkpoint"
         )
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Says something that is no error on standard error, in one line, the first time that it comes up."""
+    print(f"labkit: {printable(line)}", file=sys.stderr)

@@ -33,7 +33,18 @@ def read_json_lines(file: Path) -> Iterator[tuple[int, Any]]:
             except (ValueError, RecursionError) as error:
                 why = getattr(error, "msg", type(error).__name__)
                 raise UserError(f"{file}, line {number}: not JSON ({why}): {line.strip()[:60]!a}") from None
+            if "\\ud" in line.lower() and not _whole(value):
+                raise UserError(f"{file}, line {number}: it holds half of a character (a lone surrogate)")
             yield number, value
+
+
+def _whole(value: Any) -> bool:
+    """Whether all texts can be encoded: none holds half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_objects(file: Path) -> list[tuple[int, dict[str, Any]]]:

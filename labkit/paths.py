@@ -1,5 +1,6 @@
 """Where labkit's data lie: the checkout's `data/`, or the copy of its small part inside an installed package."""
 
+import os
 from pathlib import Path
 
 from labkit.errors import UserError
@@ -27,3 +28,17 @@ def data_path(*parts: str) -> Path:
             "not with the installed package"
         )
     return path
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that a user wrote, with `~` filled in. Raises UserError for `~NAME` of nobody, and for what no file can be
+    called."""
+    try:
+        os.fsencode(text)
+        if "\0" in str(text):
+            raise UserError(f"{ascii(str(text))[:80]} is no path: it holds the character NUL")
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: there is no such user; write the path of the home folder out") from None
+    except UnicodeEncodeError:
+        raise UserError(f"{ascii(str(text))[:80]} is no path: it holds half a character") from None

@@ -23,7 +23,7 @@ def cores(root: Path = Path("/")) -> int:
 def _quotas(root: Path) -> Iterator[float]:
     """The processor time per second that each control group of this process allows, in cores."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux, or no /proc in this container
         lines = ["0::/"]
     for line in lines:
@@ -41,7 +41,7 @@ def _quota(group: Path) -> Iterator[float]:
     """The quota of one control group in cores; nothing where it has none."""
     for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            quota, period = " ".join((group / file).read_text() for file in files).split()
+            quota, period = " ".join((group / file).read_text(encoding="utf-8") for file in files).split()
             if float(quota) > 0 and float(period) > 0:  # version 1 says -1 where there is no limit
                 yield float(quota) / float(period)
         except (OSError, ValueError):  # no such file; version 2 says "max" where there is no limit

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from labkit.printable import printable
+
 _NUMBER = re.compile(r"|-|[-+<>~]?\.?\d.*")
 """A cell that stands at the right of its column: empty, a dash, or something that begins with a number."""
 _WIDEST = 100_000
@@ -31,9 +33,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows]
         right = any(cells) and all(map(_NUMBER.fullmatch, cells))
-        shown.add_column(Text(column), justify="right" if right else "left", no_wrap=True)
+        shown.add_column(Text(printable(column)), justify="right" if right else "left", no_wrap=True)
     for row in rows:
-        shown.add_row(*(Text(cell.expandtabs(4)) for cell in row))
+        shown.add_row(*(Text(printable(cell.expandtabs(4))) for cell in row))
     page = StringIO()
     Console(file=page, width=_WIDEST, color_system=None, legacy_windows=False).print(shown)
     header, *lines = (line.rstrip() for line in page.getvalue().splitlines())

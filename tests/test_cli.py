@@ -1,7 +1,9 @@
 """The command line: what it prints, where, with which exit status; and what a user may get wrong."""
 
 import errno
+import io
 import json
+import os
 import re
 import resource
 import subprocess
@@ -17,6 +19,7 @@ import torch
 import labkit.runs
 from labkit.cli import main
 from labkit.cli.options import parse_settings
+from labkit.cli.streams import sturdy_streams
 from labkit.errors import UserError
 from labkit.runs import open_run
 from labkit.tasks import TASKS, load_task
@@ -109,6 +112,37 @@ def test_every_command_has_help_that_says_what_to_look_at(labkit_command: Callab
 
 def test_version(labkit_command: Callable[..., Said]):
     assert labkit_command("version").out.startswith(f"labkit {labkit.__version__} (torch {torch.__version__}")
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["train", "-h"], ["--version"], ["--show-completion", "bash"]])
+def test_the_usual_options(labkit_command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, arguments: list[str]):
+    said = labkit_command(*arguments)
+    assert said.status == 0 and "labkit" in said.out and said.err == ""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_is_not_utf_8_gets_escapes(encoding: str, monkeypatch: pytest.MonkeyPatch):
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with sturdy_streams():
+        print("→ 中")
+        print("→ 中", file=sys.stderr)
+    for stream in (out, err):
+        stream.flush()
+        assert stream.buffer.getvalue() == b"\\u2192 \\u4e2d\n"
+
+
+def test_streams_that_are_closed_or_not_read_end_nothing(monkeypatch: pytest.MonkeyPatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", None)
+        monkeypatch.setattr(sys, "stderr", gone)
+        with sturdy_streams():
+            print("nowhere")
+            print("to nobody", file=sys.stderr, flush=True)
+        assert sys.stdout is None and sys.stderr is gone
 
 
 @pytest.mark.parametrize("command", ["recipes", "tasks", "models"])
@@ -207,6 +241,9 @@ def test_interrupt_keeps_the_run_and_says_how_to_go_on(
         (["--set", "model=./nowhere"], ["nowhere", "config.json"]),
         (["--set", "out=x"], ["out"]),
         (["--device", "abacus"], ["abacus", "cpu"]),
+        *([] if torch.backends.mps.is_available() else [(["--device", "mps"], ["mps", "cpu"])]),
+        (["--device", "meta"], ["meta", "cpu"]),
+        (["--set", "model=~nobody-of-this-name/x"], ["nobody-of-this-name", "no such user"]),
         (["--frobnicate"], ["--frobnicate", "labkit train --help"]),
         (["--seed", "two"], ["--seed"]),
     ],

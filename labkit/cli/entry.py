@@ -12,11 +12,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from labkit.cli import evaluating, looking, tracing, training, verifying
+from labkit.cli.streams import sturdy_streams
 from labkit.errors import RunError, UserError
+from labkit.printable import printable
 
 HELP = """Reinforcement learning for language models, hands on.
 
 Start with `labkit doctor`, then `labkit train rlvr-addition-tiny` (a minute) or `labkit train r1-zero-tiny`.
+
+`labkit --version` says which version this is, `labkit --install-completion` has your shell complete commands.
 """
 
 
@@ -56,7 +60,9 @@ class _Group(_QuickHelp, TyperGroup):
         return returned
 
 
-app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode=None)
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+COMPLETION = {"--install-completion", "--show-completion"}
+app = typer.Typer(cls=_Group, help=HELP, add_completion=False, rich_markup_mode=None, context_settings=HELP_NAMES)
 for command in (
     training.train,
     evaluating.eval_command,
@@ -72,17 +78,23 @@ for command in (
     looking.doctor,
     looking.version,
 ):
-    app.command(command.__name__.removesuffix("_command"), cls=_Command)(command)
+    app.command(command.__name__.removesuffix("_command"), cls=_Command, context_settings=HELP_NAMES)(command)
 
 
-def main() -> None:
-    """Runs the command line on `sys.argv` and ends the process with its exit status."""
+def run(arguments: list[str]) -> int:
+    """The exit status of a command; errors become one line on standard error."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(_run(sys.argv[1:]))
+    os.environ["MPLBACKEND"] = "Agg"  # a command draws into files alone, whatever is set here for notebooks
+    with sturdy_streams():
+        return _run(arguments)
 
 
 def _run(arguments: list[str]) -> int:
-    """The exit status of a command; errors become one line on standard error."""
+    if arguments == ["--version"]:
+        looking.version()
+        return 0
+    # Options of all commands are read by pydantic, which takes a while to import: so these are there when asked for.
+    app._add_completion = bool(set(arguments) & COMPLETION) or "_LABKIT_COMPLETE" in os.environ
     command = typer.main.get_command(app)
     try:
         returned = command.main(arguments or ["--help"], prog_name="labkit", standalone_mode=False)
@@ -101,6 +113,10 @@ def _run(arguments: list[str]) -> int:
         usage = _usage(error)
         if usage is not None:
             return _fail(usage, 2)
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}", 1, error)
+        if isinstance(error, MemoryError):
+            return _fail("out of memory: take a smaller model, fewer or shorter rows at once", 1, error)
         if _out_of_memory(error):
             fix = "lower optimizer.microbatch_tokens, sampling.prompts or sampling.max_new_tokens with --set"
             return _fail(f"the device is out of memory: {fix}", 1, error)
@@ -131,5 +147,5 @@ def _fail(message: str, status: int, error: BaseException | None = None) -> int:
         # The frames of the exception keep a progress bar alive: without them it ends its line.
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-    print(f"labkit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"labkit: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status

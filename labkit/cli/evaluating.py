@@ -8,6 +8,7 @@ import typer
 from labkit.cli.options import MODEL_HELP, Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, console, note, print_json, quietly
 from labkit.errors import UserError
+from labkit.printable import LINES, printable
 
 if TYPE_CHECKING:
     from labkit.rollouts import Rollouts
@@ -58,7 +59,7 @@ def eval_command(
     if as_json:
         print_json({key: report[key] for key in REPORTED})
         return
-    print(f"{report['model']} on {report['task']}: {report['problems']} problems x {samples} samples")
+    print(printable(f"{report['model']} on {report['task']}: {report['problems']} problems x {samples} samples"))
     print(reports_table({"held out": report}))
     print(f"95 % intervals over problems; {report['tokens_per_second']:,.0f} tokens/s")
 
@@ -82,12 +83,12 @@ def sample_command(
     Look at: whether the answers that score are right for the right reason, and what the others share.
     """
     from labkit.rollouts import score
-    from labkit.sampling import sample
+    from labkit.sampling import fitting, sample
     from labkit.tasks import load_task
 
     world, policy = load_task(task), quietly(lambda: find_policy(model, device))
-    problems = world.sample(n, split, seed=seed)
     longest = max_new_tokens or world.max_new_tokens
+    problems = fitting(world, policy, longest).sample(n, split, seed=seed)
 
     def work() -> "Rollouts":
         prompts = [problem.prompt for problem in problems]
@@ -252,14 +253,15 @@ def _show(rows: list[dict[str, Any]]) -> None:
     out, last = console(), None
     for row in rows:
         if row["prompt"] != last:
-            out.print(Text(f"\nprompt  {row['prompt']}", style="bold"))
+            out.print(Text(f"\nprompt  {printable(row['prompt'], keep=LINES)}", style="bold"))
             last = row["prompt"]
         right, some = row["reward"] >= 1, 0 < row["reward"] < 1
         word, colour = ("RIGHT", "green") if right else ("PARTLY", "yellow") if some else ("WRONG", "red")
         cut = ", truncated" if row["truncated"] else ""
         verdict = Text(f"{word}  reward {row['reward']:g}", style=f"bold {colour}")
-        out.print(verdict.append(f"  {row['reason']}  ({row['length']} tokens{cut})", style="not bold default"))
-        for line in row["completion"].splitlines() or ["(nothing)"]:
-            out.print(Text(f"    {line}", style=colour))
+        told = f"  {printable(row['reason'])}  ({row['length']} tokens{cut})"
+        out.print(verdict.append(told, style="not bold default"))
+        for line in row["completion"].removesuffix("\n").split("\n") if row["completion"] else ["(nothing)"]:
+            out.print(Text(f"    {printable(line, keep=LINES)}", style=colour))
     share = sum(row["reward"] >= 1 for row in rows) / len(rows)
     out.print(Text(f"\n{len(rows)} answers, {share:.0%} right", style="bold"))

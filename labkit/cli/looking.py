@@ -94,8 +94,7 @@ def doctor(
     Example: `labkit doctor --recipe r1-zero-tiny --set prompts=64` says what a recipe will need on this device.
     """
     if recipe is not None:
-        needs = quietly(lambda: _estimate(recipe, settings, device))
-        print_json(needs.to_dict()) if as_json else _show_estimate(needs)
+        _estimate_or_show(recipe, settings, device, as_json)
         return
     if settings or device:
         raise UserError("--set and --device belong to an estimate: name its recipe with --recipe")
@@ -140,15 +139,40 @@ def _show(diagnosis: "Diagnosis") -> None:
     out.print(Text(f"\n{verdict}{warned}", style="bold green" if diagnosis.ok else "bold red"))
 
 
-def _estimate(recipe: str, settings: list[str] | None, device: str | None) -> "Estimate":
-    """What a recipe needs; on a CPU with the memory that is free now."""
+def _estimate_or_show(recipe: str, settings: list[str] | None, device: str | None, as_json: bool) -> None:
+    """Prints what a recipe needs, or what each stage of a pipeline needs and all of them together."""
+    from labkit.recipes import is_pipeline, load_recipe
+    from labkit.recipes.pipeline import load_pipeline
+
+    changes, device = parse_settings(settings), check_device(device)
+    if not is_pipeline(recipe):
+        from labkit.doctor.estimates import estimate
+
+        single = load_recipe(recipe, **changes)
+        needs = quietly(lambda: _with_free_memory(estimate(single, device)))
+        print_json(needs.to_dict()) if as_json else _show_estimate(needs)
+        return
+    from labkit.doctor.pipelines import estimate_pipeline
+
+    pipeline = load_pipeline(recipe, **changes)
+    found = quietly(lambda: estimate_pipeline(pipeline, device))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    for stage in found.stages.values():
+        _show_estimate(_with_free_memory(stage))
+    print(
+        f"\n{found.recipe}: peak {found.peak_bytes / 2**20:,.0f} MiB, at most {found.seconds / 60:,.0f} min in all, "
+        "without evaluations and stages whose rows are made on the way"
+    )
+
+
+def _with_free_memory(needs: "Estimate") -> "Estimate":
+    """On a CPU with the memory that is free now."""
     from dataclasses import replace
 
-    from labkit.doctor.estimates import estimate
     from labkit.doctor.machine import GIB, memory_gib
-    from labkit.recipes import load_recipe
 
-    needs = estimate(load_recipe(recipe, **parse_settings(settings)), check_device(device))
     memory = memory_gib() if needs.free_bytes is None else None
     return needs if memory is None else replace(needs, free_bytes=int(memory[1] * GIB))
 
@@ -171,7 +195,10 @@ def _show_estimate(needs: "Estimate") -> None:
         out.print(Text(f"fix: {fix}", style="cyan"))
     elif needs.fits:
         out.print(Text(f"fits: {needs.free_bytes / 2**20:,.0f} MiB are free", style="green"))
-    if needs.seconds:
+    if needs.seconds and not needs.seconds["sample"]:
+        run, step = needs.seconds["run"], needs.seconds["train"]
+        out.print(f"time: about {step:.1f} s per step, {run / 60:,.0f} min in all")
+    elif needs.seconds:
         step = f"{needs.seconds['sample']:.1f} s of sampling and {needs.seconds['train']:.1f} s of training per step"
         total = f"{needs.seconds['run'] / 60:,.0f} min in all"
         out.print(f"time: at most {step}, {total}, if every answer is of full length")

@@ -1,13 +1,13 @@
 """What commands are given: settings, devices, models."""
 
+import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labkit.errors import RunError, UserError
-from labkit.paths import PACKAGE
+from labkit.paths import PACKAGE, user_path
 
 if TYPE_CHECKING:
     from labkit.models import Policy
@@ -40,8 +40,8 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
             raise UserError(f"--set takes key=value, such as --set steps=20, not {pair!r}")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {key}: the value {text!r} is not YAML; put it in quotes") from None
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise UserError(f"--set {key}: the value {text[:80]!r} is not YAML; put it in quotes") from None
         # YAML 1.1 takes 1e-4, without a point, for a text.
         if isinstance(value, str) and _EXPONENT.fullmatch(value):
             value = float(value)
@@ -53,15 +53,9 @@ def check_device(device: str | None) -> str | None:
     """The device's name, if torch can use it. Raises UserError."""
     if device is None:
         return None
-    import torch
+    from labkit.device import usable_device
 
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UserError(f"no device {device!r}: use cpu or cuda") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError("torch sees no CUDA device here: leave --device out, or see `labkit doctor`")
-    return device
+    return str(usable_device(device))
 
 
 def find_policy(name: str, device: str | None) -> "Policy":
@@ -71,10 +65,10 @@ def find_policy(name: str, device: str | None) -> "Policy":
     from labkit.models import load_policy
     from labkit.runs import open_run
 
-    device, folder = check_device(device), Path(name).expanduser()
+    device, folder = check_device(device), user_path(name)
     recorded = PACKAGE.parent / "data" / "runs" / name
     try:
-        if (folder / "recipe.yaml").is_file() or (recorded / "recipe.yaml").is_file():
+        if os.path.isfile(folder / "recipe.yaml") or os.path.isfile(recorded / "recipe.yaml"):
             return open_run(folder).policy(device=device)
         return load_policy(folder if folder.is_dir() else name, device=device)
     except SafetensorError as error:

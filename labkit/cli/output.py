@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit.jsonl import finite
+from labkit.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,7 @@ Result = TypeVar("Result")
 
 def note(text: str) -> None:
     """A line about what is going on, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def announce(text: str) -> None:

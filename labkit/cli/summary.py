@@ -1,6 +1,5 @@
 """What `labkit train` says: what a run will do, then what changed, what to worry about and what to do next."""
 
-import os
 import shlex
 from typing import Any
 
@@ -8,6 +7,7 @@ from rich.markup import escape
 
 from labkit.cli.output import console, note
 from labkit.cli.reports import held_out_table, reports_table
+from labkit.printable import printable
 from labkit.recipes import Recipe
 from labkit.recipes.trainers import RL, product_of
 from labkit.runs import Run
@@ -34,7 +34,6 @@ def write_curves(run: Run) -> None:
     logged = {key for line in run.metrics for key, value in line.items() if value is not None}
     if not logged:
         return
-    os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         from labkit.plots import learning_curves
 
@@ -44,8 +43,8 @@ def write_curves(run: Run) -> None:
         figure.savefig(run.path / "curves.png", dpi=120)
     except ModuleNotFoundError as error:
         note(f"no curves.png: that needs {error.name} (pip install {error.name})")
-    except OSError as error:
-        note(f"no curves.png: {error.strerror or error}")
+    except Exception as error:  # the run is over and its result written: a figure must not end it
+        note(f"no curves.png: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}")
 
 
 def summarize(run: Run) -> None:
@@ -53,7 +52,7 @@ def summarize(run: Run) -> None:
     out, recipe, result, metrics = console(), run.recipe, run.result or {}, run.metrics
     where, product = shlex.quote(str(run.path)), product_of(recipe.get("algorithm", ""))
     steps = f"{result.get('steps', len(metrics))} of {recipe['steps']} steps in {result.get('seconds', 0):.0f} s"
-    title = f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}"
+    title = printable(f"{recipe['name']}, seed {recipe['seed']}: {result.get('status')}, {steps}")
     reports = {"before": result.get("before"), "after": result.get("after")}
     evaluated = any(reports.values())
     why = " (no evaluation: evaluation.problems is 0)" if product == "policy" and not evaluated else ""
@@ -66,7 +65,7 @@ def summarize(run: Run) -> None:
         out.print("[bold]Held-out rows[/bold]")
         print(held_out_table(held_out))
     for line in _worries(run, metrics):
-        out.print(f"[yellow]warning:[/yellow] {escape(line)}")
+        out.print(f"[yellow]warning:[/yellow] {escape(printable(line))}")
     if result.get("status") != "finished":
         print(f"go on with it: labkit train --resume {where}")
     if (run.path / "curves.png").exists():

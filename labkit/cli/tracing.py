@@ -10,6 +10,7 @@ import typer
 from labkit.cli.options import Device, Json, Model, TaskName, find_policy
 from labkit.cli.output import announce, note, quietly
 from labkit.errors import UserError
+from labkit.paths import user_path
 
 
 def traces(
@@ -36,6 +37,7 @@ def traces(
     from labkit.tasks import load_task
     from labkit.training.rows.demonstrations import draw_demonstrations
 
+    out = user_path(out)
     if out.suffix != ".jsonl":
         raise UserError(f"--out must end in .jsonl, not {out.name!r}: that is how data.source knows a file of rows")
     world, policy = load_task(task), quietly(lambda: find_policy(model, device))

@@ -9,6 +9,7 @@ import typer
 from labkit.cli.options import Device, Settings, check_device, parse_settings
 from labkit.cli.output import announce, note
 from labkit.errors import RunError, UserError, first_fault
+from labkit.paths import user_path
 
 
 def train(
@@ -127,7 +128,7 @@ def pretrain(
         key, message = first_fault(error)
         known = ", ".join(PretrainSettings.model_fields)
         raise UserError(f"pretraining: {key}: {message or 'no such key'} (keys: {known})") from None
-    folder = out or Path("runs") / f"{model}-seed{chosen.seed}"
+    folder = user_path(out or Path("runs") / f"{model}-seed{chosen.seed}")
     if (folder / "config.json").exists():
         raise UserError(f"{folder} already holds a model: name another --out")
     try:
@@ -137,6 +138,6 @@ def pretrain(
     try:
         run_pretraining(chosen, folder, model)
     except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
+        raise RunError(f"{error.filename or folder}: {error.strerror or error}") from error
     note(f"next: labkit eval {shlex.quote(str(folder))} countdown")
     print(folder)

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from labkit.cli.output import note
 from labkit.errors import UserError
 from labkit.jsonl import finite
+from labkit.paths import user_path
 
 if TYPE_CHECKING:
     from labkit.verifiers import Score
@@ -79,7 +79,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(file).expanduser().open("rb")
+        stream = user_path(file).open("rb")
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from None
     with stream:

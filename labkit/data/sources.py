@@ -9,7 +9,7 @@ from typing import Any, get_args
 from labkit.data.columns import Kind, standard_row
 from labkit.errors import UserError
 from labkit.jsonl import read_json_lines
-from labkit.paths import data_path
+from labkit.paths import data_path, user_path
 
 __all__ = ["load_preferences"]
 
@@ -46,7 +46,7 @@ def load_preferences(
             raise UserError(f"no split {split!r} of the assistant world; choose train or test")
         rows: Iterable[Any] = _lines(data_path("preferences", f"{kind}-{split}.jsonl"), limit)
     elif text.endswith(".jsonl"):
-        rows = _lines(Path(text).expanduser(), limit)
+        rows = _lines(user_path(text), limit)
     elif isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         rows = _hub_rows(text, split, limit, dict(options or {}))
     else:

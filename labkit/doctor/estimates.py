@@ -8,13 +8,15 @@ On a CPU the heap adds gaps between the tensors, which change from run to run: a
 out: Python and the libraries themselves.
 
 Time: steps of sampling and a backward pass are measured and scaled up; "at most", as if every answer were of the
-longest length allowed.
+longest length allowed. Of a trainer that learns from rows a step on some of its rows is taken.
 """
 
 import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -34,7 +36,8 @@ from labkit.training.rl.build import helper_bytes
 from labkit.training.rl.helper import Sizes
 from labkit.training.rl.longest import PROMPTS, longest_experience, longest_rollouts
 from labkit.training.rl.update import Objective
-from labkit.training.rows.learner import row_trainer
+from labkit.training.rows.data import GIVEN, TRACES
+from labkit.training.rows.learner import prepare_rows, row_trainer
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
 RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
@@ -42,6 +45,7 @@ RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
 # 9 to 31 % with the reserve.
 GAPS = {"cpu": 0.15}
 TRIED_ROWS, TRIED_STEPS, TRIED_TOKENS = 64, 8, 256  # how much is sampled and trained to measure time
+TRIED_BATCH = 8  # rows of data in a step that is taken to measure time
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,12 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-def estimate(recipe: Recipe, device: str | None = None, task: Task | None = None) -> Estimate:
-    """What a run of this recipe will need on this device. Loads the model. Raises UserError for distillation, which
-    has two models, and for what the run itself would refuse."""
+def estimate(
+    recipe: Recipe, device: str | None = None, task: Task | None = None, rows: list[dict[str, Any]] | None = None
+) -> Estimate:
+    """What a run of this recipe will need on this device. Loads the model. `rows`: what it learns from, where the
+    recipe's own source is not meant. Raises UserError for distillation, which has two models, and for what the run
+    itself would refuse."""
     if recipe.trainer == "distillation":
         raise UserError("the memory of a distillation is not estimated: two models of different size share it")
     policy = load_policy(recipe.model, device=device)
@@ -156,7 +163,7 @@ def estimate(recipe: Recipe, device: str | None = None, task: Task | None = None
         update_bytes=update,
         peak_bytes=max(update, sampling),
         free_bytes=_free_bytes(policy, weights),
-        seconds=_seconds(recipe, policy, task, everything) if online else {},
+        seconds=_seconds(recipe, policy, task, everything) if online else _row_seconds(recipe, policy, rows),
     )
 
 
@@ -236,6 +243,22 @@ def _seconds(recipe: Recipe, policy: Policy, task: Task, everything: int) -> dic
         policy.model.zero_grad()
         training = (time.perf_counter() - started) / rollouts.tokens.numel() * everything * recipe.optimizer.updates
     return {"sample": sampling, "train": training, "run": (sampling + training) * recipe.steps}
+
+
+def _row_seconds(recipe: Recipe, policy: Policy, rows: list[dict[str, Any]] | None) -> dict[str, float]:
+    """Seconds of a step on rows of data and of the whole run without its evaluations: a step is taken, on some of the
+    rows. Nothing where the rows are not there yet: they are given, or the model writes them."""
+    if rows is None and recipe.data.source in (GIVEN, TRACES):
+        return {}
+    batch = min(recipe.data.batch, TRIED_BATCH)
+    few = {"limit": max(batch, TRIED_ROWS), "test_limit": 0, "batch": batch}
+    small = recipe.model_copy(update={"data": recipe.data.model_copy(update=few)})
+    learner = prepare_rows(small, policy, None if rows is None else {"train": rows})
+    with TemporaryDirectory() as folder:
+        learner.prepare(Path(folder))
+    for number in range(2):  # the first step pays for warming up
+        training = learner.step(number)["seconds"] * recipe.data.batch / batch
+    return {"sample": 0.0, "train": training, "run": training * recipe.steps}
 
 
 def _free_bytes(policy: Policy, weights: int) -> int | None:

@@ -120,7 +120,7 @@ def memory_gib() -> tuple[float, float] | None:
     """Total and free memory in GiB, as far as the system tells."""
     info = Path("/proc/meminfo")
     if info.exists():
-        sizes = {line.split(":")[0]: int(line.split()[1]) for line in info.read_text().splitlines()}
+        sizes = {line.split(":")[0]: int(line.split()[1]) for line in info.read_text(encoding="utf-8").splitlines()}
         return sizes["MemTotal"] * 1024 / GIB, sizes["MemAvailable"] * 1024 / GIB
     try:
         page = os.sysconf("SC_PAGE_SIZE")

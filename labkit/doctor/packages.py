@@ -76,7 +76,7 @@ def declared() -> list[str]:
 def _project() -> dict[str, Any] | None:
     """What the checkout's pyproject.toml says; None where labkit is installed without its checkout."""
     file = PACKAGE.parent / "pyproject.toml"
-    return tomllib.loads(file.read_text())["project"] if file.exists() else None
+    return tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.exists() else None
 
 
 def _package(text: str) -> list[Finding]:

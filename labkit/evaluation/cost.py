@@ -148,7 +148,7 @@ def cost_curve(run: Run, size: int, teacher_size: int = 0) -> list[dict[str, Any
     Raises UserError for a run without evaluations.
     """
     result, noted = run.result or {}, run.path / BEFORE
-    earlier = json.loads(noted.read_text()) if noted.exists() else {"student": 0.0, "teacher": 0.0}
+    earlier = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {"student": 0.0, "teacher": 0.0}
     before = Flops(earlier["student"], earlier["teacher"])
     asked = teacher_size if run.recipe["trainer"] == "distillation" else 0
     if not result.get("before"):
@@ -156,7 +156,7 @@ def cost_curve(run: Run, size: int, teacher_size: int = 0) -> list[dict[str, Any
     reports = {0: result["before"]}
     file = run.path / CURVE
     if file.exists():
-        reports |= {row["step"]: row for row in json.loads(file.read_text())}
+        reports |= {row["step"]: row for row in json.loads(file.read_text(encoding="utf-8"))}
     if result.get("after"):
         reports[result["steps"]] = result["after"]
     spent = [before, *cumulative_flops(run.metrics, size, asked, before)]

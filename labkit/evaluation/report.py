@@ -13,7 +13,7 @@ from labkit.evaluation.plain import graded
 from labkit.models import Policy
 from labkit.progress import progress
 from labkit.rollouts import Rollouts, score
-from labkit.sampling import sample
+from labkit.sampling import fitting, sample
 from labkit.tasks import Task
 from labkit.verifiers import canonical
 
@@ -113,10 +113,11 @@ def evaluate(
     """Draws `samples` completions for each of `limit` held-out problems and scores them.
 
     The same seed gives the same problems and the same random numbers, so that two models can be compared problem by
-    problem. `batch_rows`: completions that are drawn at once. `examples`: how many of them the report shows.
+    problem. `batch_rows`: completions that are drawn at once. `examples`: how many of them the report shows. Prompts
+    that the policy can't be given (too long, a special token in them) are left out; UserError where none is left.
     """
     started = time.perf_counter()
-    problems = task.sample(limit, split, seed=seed)
+    problems = fitting(task, policy, max_new_tokens or task.max_new_tokens).sample(limit, split, seed=seed)
     per_batch = max(1, batch_rows // samples)
     scored: list[Rollouts] = []
     firsts = range(0, len(problems), per_batch)

@@ -73,13 +73,13 @@ class Sheet:
         lines = [
             f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in asdict(self).items()
         ]
-        Path(file).write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        Path(file).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def load_sheet(file: str | Path) -> Sheet:
     """A recording. Raises UserError where the file is missing or holds none."""
     try:
-        return Sheet(**json.loads(Path(file).read_text()))
+        return Sheet(**json.loads(Path(file).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{file} holds no recording of samples: {error}") from None
 

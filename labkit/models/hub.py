@@ -23,7 +23,7 @@ def snapshot(name: str, files: tuple[str, ...]) -> Path | None:
     """The folder of a model's newest revision in the hub's cache; None where one of these files is missing in it."""
     repo = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     try:
-        folder = repo / "snapshots" / (repo / "refs" / "main").read_text().strip()
+        folder = repo / "snapshots" / (repo / "refs" / "main").read_text(encoding="utf-8").strip()
     except OSError:
         return None
     return folder if all((folder / file).is_file() for file in files) else None
@@ -32,6 +32,6 @@ def snapshot(name: str, files: tuple[str, ...]) -> Path | None:
 def _architectures(file: Path) -> list[str]:
     """What a config.json says the model is; nothing where it can't be read (a download that was cut off)."""
     try:
-        return list(json.loads(file.read_text()).get("architectures") or [])
+        return list(json.loads(file.read_text(encoding="utf-8")).get("architectures") or [])
     except (OSError, ValueError, AttributeError):
         return []

@@ -10,11 +10,13 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from labkit.device import usable_device
 from labkit.errors import RunError, UserError
 from labkit.models import smollm2
 from labkit.models.adapters import without_adapters
 from labkit.models.at_hand import MODELS
-from labkit.paths import data_folder
+from labkit.paths import data_folder, user_path
+from labkit.storage import follow_umask
 
 
 @dataclass
@@ -77,7 +79,11 @@ class Policy:
             )
         if self.tokenizer.chat_template:
             messages = [{"role": "user", "content": prompt}]
-            encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            try:
+                encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            except Exception as error:  # a template is a program of the model's, which may raise anything
+                told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+                raise UserError(f"the chat template of model {self.name!r} fails: {told[:200]}") from error
             return list(encoded["input_ids"])
         return list(self.tokenizer(prompt)["input_ids"])
 
@@ -93,6 +99,7 @@ class Policy:
         with quiet_transformers():
             without_adapters(self.model).save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
+        follow_umask(folder)
 
 
 @contextmanager
@@ -124,9 +131,9 @@ def load_policy(
         where = smollm2.locate()
     elif str(name) in MODELS:
         where = data_folder() / "models" / str(name)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable_device(device)
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
-        where = model_folder(Path(where).expanduser())
+        where = model_folder(user_path(where))
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where)
@@ -145,7 +152,8 @@ def model_folder(folder: Path) -> Path:
     """The folder itself, or the newest checkpoint where it is a run folder. Raises UserError where neither is there."""
     if (folder / "config.json").exists():
         return folder
-    steps = [p for p in folder.glob("checkpoints/step-*") if (p / "config.json").exists()]
+    named = {path.name.removeprefix("step-"): path for path in folder.glob("checkpoints/step-*")}
+    steps = {int(step): path for step, path in named.items() if step.isdecimal() and (path / "config.json").exists()}
     if not steps:
         raise UserError(f"no model in folder {folder}: it has no config.json and no checkpoints")
-    return max(steps, key=lambda p: int(p.name.removeprefix("step-")))
+    return steps[max(steps)]

@@ -14,6 +14,7 @@ from labkit.models.encoding import Encoded, encode_reply, pad, step_ends
 from labkit.models.heads import ScalarHead, hidden_width
 from labkit.models.policy import Policy, load_policy, model_folder
 from labkit.models.trunk import hidden_states
+from labkit.paths import user_path
 from labkit.progress import each
 
 HEAD = "reward_head.safetensors"
@@ -126,7 +127,7 @@ def load_reward_model(where: object, device: str | None = None) -> RewardModel:
     if isinstance(where, RewardModel):
         return where
     name = str(getattr(where, "path", where))
-    folder = model_folder(Path(name).expanduser())
+    folder = model_folder(user_path(name))
     if not (folder / HEAD).exists():
         raise UserError(
             f"no reward model in {name}: it has no {HEAD}; train one with `labkit train reward-model-assistant-tiny`"

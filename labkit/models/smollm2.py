@@ -35,6 +35,7 @@ from huggingface_hub import constants
 
 from labkit.errors import RunError, UserError
 from labkit.models.hub import snapshot
+from labkit.paths import user_path
 
 NAME = "smollm2-135m"
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -53,7 +54,7 @@ def locate() -> Path | str:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        place = Path(named).expanduser()
+        place = user_path(named)
         return place if place.is_dir() else converted(_gguf_at(place))
     found = hub_snapshot()
     if found is not None:
@@ -78,7 +79,7 @@ def where() -> str | None:
     """Where the model would be read from without a network, in words; None where it is not at hand. Loads nothing."""
     named = os.environ.get(VARIABLE)
     if named:
-        return f"{named} (${VARIABLE})" if Path(named).expanduser().exists() else None
+        return f"{named} (${VARIABLE})" if user_path(named).exists() else None
     found = hub_snapshot()
     if found is not None:
         return str(found)
@@ -167,8 +168,8 @@ def hub_answers() -> bool:
 def cache_folder() -> Path:
     """Where labkit keeps what can be made anew."""
     if os.environ.get(CACHE):
-        return Path(os.environ[CACHE]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "labkit"
+        return user_path(os.environ[CACHE])
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "labkit"
 
 
 def conversions() -> list[Path]:
@@ -230,7 +231,7 @@ def seal(folder: Path) -> None:
 def intact(folder: Path) -> bool:
     """Whether a converted folder holds what its manifest says, byte for byte."""
     try:
-        facts = json.loads((folder / MANIFEST).read_text())
+        facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         sizes = all((folder / name).stat().st_size == size for name, (size, _) in facts.items())
         return bool(facts) and sizes and all(checksum(folder / name) == crc for name, (_, crc) in facts.items())
     except (OSError, ValueError, AttributeError, TypeError):

@@ -5,7 +5,6 @@ problems (bootstrap); with several they are over seeds (Student's t). The differ
 seed, and so is its interval.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from labkit.recipes.pipeline import BASE, Measure, Pipeline, Stage, validate_pip
 from labkit.recipes.trainers import RL
 from labkit.rollouts import Rollouts, score
 from labkit.runs import Run, open_run
-from labkit.sampling import sample
+from labkit.sampling import fitting, sample
+from labkit.storage import read_json
 from labkit.tables import markdown_table, table, with_interval
 from labkit.tasks import Task, load_task
 from labkit.worlds.countdown import trace
@@ -59,7 +59,7 @@ def evaluate_model(policy: Policy, task: Task, settings: Measure) -> dict[str, A
     the latter None for a problem without any line of thought. With requests to the assistant, `gold`: the mean gold
     score of the replies to each request.
     """
-    problems = task.sample(settings.problems, "test", seed=settings.seed)
+    problems = fitting(task, policy, settings.max_new_tokens).sample(settings.problems, "test", seed=settings.seed)
     scored = _answers(policy, task, problems, settings.samples, settings.max_new_tokens, settings.seed)
     shape = (len(problems), settings.samples)
     right = np.array([s.reward >= 1.0 for s in scored.scores or []]).reshape(shape)
@@ -196,7 +196,7 @@ def report(runs: str | Path | Run | Sequence[str | Path | Run]) -> PipelineRepor
         files = [stage_folder(run.path, first, name) / EVALUATION for run in opened]
         if not all(file.exists() for file in files):
             continue
-        values[name] = _values([json.loads(file.read_text()) for file in files])
+        values[name] = _values([read_json(file) for file in files])
         stage = None if name == BASE else first.stage(name)
         costs = [_cost(run, pipeline, name) for run, pipeline in zip(opened, pipelines, strict=True)]
         rows.append(

@@ -13,6 +13,7 @@ from its checkpoint: so a pipeline that was killed can be resumed, to the same t
 
 import copy
 import json
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,14 +23,18 @@ from typing import Any
 import yaml
 
 from labkit.errors import RunFolderError, UserError
+from labkit.folder_lock import FolderLock
 from labkit.models import Policy, RewardModel, load_policy, load_reward_model
+from labkit.paths import user_path
 from labkit.pipeline.report import EVALUATION, HARVEST, PipelineReport, evaluate_model, report, stage_folder
 from labkit.pipeline.stages import harvest, stage_rows, stage_task
 from labkit.recipes import is_pipeline
 from labkit.recipes.pipeline import BASE, Pipeline, Stage, load_pipeline, stage_recipe, validate_pipeline
-from labkit.runs import Run, create_run, environment, write_aside
+from labkit.runs import Run, create_run, environment, new_folder, write_aside
+from labkit.storage import json_line
 from labkit.tasks import load_task
 from labkit.training import train
+from labkit.training.resume import changes
 from labkit.training.train import Watcher
 
 
@@ -106,13 +111,24 @@ def run_pipeline(
             )
         run = open_pipeline(resume)
         pipeline = run.pipeline
+        folder = run.path
     elif recipe is None:
         raise UserError("which pipeline? `labkit recipes` lists them")
     else:
         named = {} if model is None else {"model": base.name if base else str(name)}
-        pipeline = load_pipeline(recipe, **overrides | named)
-        run = _new_folder(pipeline, out, device)
-    work = _Work(pipeline, run, base, device, observer, progress)
+        pipeline, run = load_pipeline(recipe, **overrides | named), None
+        folder = _new_folder(pipeline, out)
+    with FolderLock(folder):
+        if run is None:
+            run = _new_run(pipeline, folder, device)
+        else:
+            _refuse_changes(run)
+        return _go_on(run, _Work(pipeline, run, base, device, observer, progress))
+
+
+def _go_on(run: PipelineRun, work: "_Work") -> PipelineRun:
+    """Does what is left of a pipeline, and keeps its result and its table."""
+    pipeline = work.pipeline
     started, before = time.perf_counter(), (run.result or {}).get("wall_seconds", 0.0)
 
     def note(status: str) -> None:
@@ -131,23 +147,46 @@ def run_pipeline(
     return run
 
 
+def _refuse_changes(run: PipelineRun) -> None:
+    """Raises UserError where what is done already was done by another recipe. Stages that have not begun may change."""
+    if not (run.path / "environment.json").exists():
+        return
+    begun, now = run.environment.get("recipe"), run.pipeline.settings()
+    told = changes(begun, now, ("name", "description", "stages"), whole=True)
+    stages = {stage["name"]: stage for stage in now["stages"]}
+    for stage in begun["stages"] if isinstance(begun, dict) else ():
+        name = stage["name"]
+        if name in stages and (stage_folder(run.path, run.pipeline, name) / "recipe.yaml").exists():
+            done = _finished(stage_folder(run.path, run.pipeline, name))
+            if done or stage["method"] != "rejection_sampling":  # a harvest that is not finished is made anew
+                told += [f"stage {name}: {line}" for line in changes(stage, stages[name], ("title",), whole=True)]
+    if told:
+        raise UserError(
+            f"recipe.yaml of the pipeline {run.path} changed since it was begun, and what is done already was done "
+            f"with the old one: {'; '.join(told)}. Put it back, or start a new run"
+        )
+
+
 def refuse_stage(folder: str | Path | Run | None) -> None:
     """Raises UserError for the folder of one stage: its recipe names neither its rewards nor its reward model, so that
     it can't be resumed by itself."""
     if folder is None:
         return
-    whole = Path(folder.path if isinstance(folder, Run) else folder).resolve().parent.parent
-    if (whole / "recipe.yaml").exists() and is_pipeline(whole):
+    whole = Path(os.path.realpath(user_path(folder.path if isinstance(folder, Run) else folder))).parent.parent
+    if os.path.exists(whole / "recipe.yaml") and is_pipeline(whole):
         raise UserError(f"{folder} is a stage of the pipeline in {whole}: go on with that, --resume {whole}")
 
 
-def _new_folder(pipeline: Pipeline, out: str | Path | None, device: str | None) -> PipelineRun:
+def _new_folder(pipeline: Pipeline, out: str | Path | None) -> Path:
     stem = f"{pipeline.name}-seed{pipeline.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = Path(out) if out is not None else Path("runs") / stem
+    return new_folder(user_path(out) if out is not None else Path("runs") / stem)
+
+
+def _new_run(pipeline: Pipeline, folder: Path, device: str | None) -> PipelineRun:
     if (folder / "stages").exists():
         raise UserError(f"{folder} already holds a pipeline: go on with --resume {folder}, or name another --out")
     where = load_policy("tiny", device=device).device  # the device that the stages will take
-    create_run(folder, pipeline.settings(), environment(where))
+    create_run(folder, pipeline.settings(), environment(where, recipe=pipeline.settings()))
     return PipelineRun(folder)
 
 
@@ -220,7 +259,7 @@ class _Work:
         policy = self._model(stage.start)
         write_aside(folder / "environment.json", json.dumps(environment(policy.device), indent=1) + "\n")
         rows, facts = harvest(self.pipeline, stage, policy, self.task)
-        write_aside(folder / HARVEST, "".join(json.dumps(row) + "\n" for row in rows))
+        write_aside(folder / HARVEST, "".join(map(json_line, rows)))
         # The result comes last: without it the stage is done again, to the same rows.
         Run(folder).write_result({"recipe": stage.name, "seed": self.pipeline.seed, "status": "finished", **facts})
         return "finished"

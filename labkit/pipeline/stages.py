@@ -11,6 +11,7 @@ from labkit.models import Policy, RewardModel
 from labkit.pipeline.report import HARVEST, stage_folder
 from labkit.recipes.pipeline import Pipeline, Stage
 from labkit.runs import read_lines
+from labkit.sampling import fitting
 from labkit.tasks import Task, gsm8k, load_task
 from labkit.tasks.mixed import bounded, mix_tasks
 from labkit.verifiers import VERIFIERS
@@ -125,7 +126,8 @@ def harvest(pipeline: Pipeline, stage: Stage, policy: Policy, task: Task) -> tup
     settings = stage.harvest
     if settings is None:
         raise UserError(f"stage {stage.name} has no harvest settings")
-    problems = task.sample(settings.prompts, "train", seed=pipeline.seed + 1)
+    fits = fitting(task, policy, settings.max_new_tokens)
+    problems = fits.sample(settings.prompts, "train", seed=pipeline.seed + 1)
     scored, right_from = task, 1.0
     if settings.readable > 0:  # one number for both: 2 for a right answer, and the share of clean lines
         scored = task.with_verifier(combine(Part("accuracy", task.verifier, 2.0), Part("trace", trace.verify)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Protocol
 
 from labkit.errors import UserError
 from labkit.plots.tokens import token_strip, visible
+from labkit.printable import LINES, printable
 
 Rollout = Mapping[str, Any]
 
@@ -46,9 +46,9 @@ class RolloutTable:
         prompt = "" if self._same_prompt else f'<div style="opacity:.75">{visible(row["prompt"])}</div>'
         cell = "vertical-align:top;text-align:left"
         return (
-            f'<tr><td style="{cell}">{row["step"]}</td>'
+            f'<tr><td style="{cell}">{visible(str(row["step"]))}</td>'
             f'<td style="{cell}">{prompt}{coloured(row, self.colour, legend=False)}</td>'
-            f'<td style="{cell};min-width:9em">{badge(row)}<br>{escape(summary(row))}</td></tr>'
+            f'<td style="{cell};min-width:9em">{badge(row)}<br>{visible(summary(row))}</td></tr>'
         )
 
     @property
@@ -61,7 +61,7 @@ class RolloutTable:
         return len({row["prompt"] for row in self.rows}) == 1
 
     def __str__(self) -> str:
-        return "\n".join([self._heading, *(as_text(row) for row in self.rows)])
+        return "\n".join([printable(self._heading), *(as_text(row) for row in self.rows)])
 
     __repr__ = __str__
 
@@ -169,7 +169,7 @@ def as_text(row: Rollout) -> str:
     """A rollout as plain text."""
     head = f"step {row['step']}, reward {float(row['reward']):g} ({summary(row)})"
     body = f"{row['prompt']}{row['completion']}".replace("\n", "\n    ")
-    return f"{head}\n    {body}"
+    return f"{printable(head)}\n    {printable(body, keep=LINES)}"
 
 
 def _recurring_prompt(rollouts: Sequence[Rollout]) -> str | None:

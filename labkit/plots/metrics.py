@@ -161,7 +161,9 @@ METRICS: dict[str, Metric] = {
     "reference_point": Metric(
         "Reference point", "nats", "KTO: mean log-ratio to the reference of mismatched replies, at least 0."
     ),
-    "logprob_chosen": Metric("Log-prob, chosen", "nats", "Mean log-prob of the whole chosen replies."),
+    "logprob_chosen": Metric(
+        "Log-prob, chosen", "nats", "Mean log-prob of the whole chosen replies (KTO: of the good ones)."
+    ),
     "logprob_rejected": Metric("Log-prob, rejected", "nats", "Mean log-prob of the whole rejected replies."),
     "trained_tokens": Metric("Trained tokens", "tokens", "SFT: tokens of replies that the loss was taken over."),
     # Distillation

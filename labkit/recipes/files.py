@@ -12,6 +12,8 @@ from labkit.errors import UserError
 # The same safe loader in C, six times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDER = Path(__file__).parent
+LARGEST = 100_000
+"""So many values a recipe may hold."""
 TRAINER = "rl"
 """The trainer of a recipe that names none."""
 
@@ -54,12 +56,29 @@ def read_settings(name: str | Path) -> dict[str, Any]:
             fix = f"did you mean {close[0]!r}?" if close else "give a name or the path of a .yaml file"
             raise UserError(f"no recipe {str(name)[:80]!r}; {fix} (`labkit recipes` lists them)")
     try:
-        raw = yaml.load(path.read_text(), Loader=_LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_LOADER)
+        size = _size(raw, {})
+    except UnicodeDecodeError:
+        raise UserError(f"cannot read recipe {path}: it is not UTF-8 text") from None
+    except RecursionError:
+        raise UserError(f"cannot read recipe {path}: it is nested without end") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: a date or a number that is none
         raise UserError(f"cannot read recipe {path}: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, dict):
         raise UserError(f"recipe {path} is not a list of `key: value` lines")
+    if size > LARGEST:
+        raise UserError(f"recipe {path} unfolds to more than {LARGEST:,} values: it repeats itself by aliases")
     return {"name": path.stem, **raw}
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are, those that aliases repeat counted every time."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(value)]
 
 
 def _names() -> list[str]:

@@ -230,17 +230,32 @@ def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
         raise UserError(f"stage {stage.name}: {error}") from None
 
 
+def _of_stage(path: str) -> bool:
+    """Whether a dotted key is one of a stage itself, and not one of its method's recipe (`data.batch`).
+
+    >>> [_of_stage(path) for path in ("data.rows", "data.shares.gsm8k", "data.batch", "harvest", "from", "steps")]
+    [True, True, False, True, True, False]
+    """
+    own, _, inner = path.partition(".")
+    groups = {"data": StageData, "harvest": Harvest}
+    if inner and own in groups and inner.split(".")[0] not in groups[own].model_fields:
+        return own == "harvest"  # which no recipe has: its own error names the key
+    return own in Stage.model_fields or own == "from"
+
+
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     top, _, rest = key.partition(".")
-    stages = {stage.get("name"): stage for stage in raw["stages"] if isinstance(stage, dict)}
+    given = raw["stages"] if isinstance(raw["stages"], list) else []
+    stages = {str(stage.get("name")): stage for stage in given if isinstance(stage, dict)}
     if top in stages and rest:
         index = raw["stages"].index(stages[top])
         raw["stages"] = [dict(stage) for stage in raw["stages"]]
-        stage, own = raw["stages"][index], rest.split(".")[0]
-        if own in Stage.model_fields or own == "from":
+        stage = raw["stages"][index]
+        if _of_stage(rest):
             set_at(stage, rest, value)
         else:
-            stage["settings"] = {**stage.get("settings", {}), rest: value}
+            given = stage.get("settings")
+            stage["settings"] = {**(given if isinstance(given, dict) else {}), rest: value}
     elif top in Pipeline.model_fields:
         set_at(raw, key, value)
     else:

@@ -2,5 +2,6 @@
 
 from labkit.sampling.choose import SamplingOptions
 from labkit.sampling.engine import check_lengths, sample
+from labkit.sampling.fitting import Fitting, fitting
 
-__all__ = ["SamplingOptions", "check_lengths", "sample"]
+__all__ = ["Fitting", "SamplingOptions", "check_lengths", "fitting", "sample"]

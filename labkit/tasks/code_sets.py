@@ -11,11 +11,11 @@ import io
 import json
 import pickle
 import zlib
-from pathlib import Path
 from typing import Any
 
 from labkit.errors import UserError
 from labkit.jsonl import read_objects
+from labkit.paths import user_path
 from labkit.tasks.base import Problem
 from labkit.tasks.own import split_problems
 from labkit.tasks.stored import Row, Stored
@@ -163,7 +163,7 @@ def file_problems(path: str) -> dict[str, list[Problem]]:
 
     Raises UserError, with the number of the line, for what can't be read.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     found = []
     for number, raw in read_objects(file):
         try:

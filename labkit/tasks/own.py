@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from labkit.errors import UserError
 from labkit.jsonl import check_row, read_objects
+from labkit.paths import user_path
 from labkit.tasks.base import SPLITS, Problem, Task, split_of
 from labkit.verifiers import Score, Verifier, get
 
@@ -41,12 +42,12 @@ def task_from_file(
 
     Raises UserError, with the number of the line, for a line that can't be used.
     """
-    file = Path(str(path).removeprefix(PREFIX)).expanduser()
+    file = user_path(str(path).removeprefix(PREFIX))
     columns = (prompt, reference)
     rows = _read_problems(file, columns, verifier)
     if test is not None:
         rows = [(problem, "train", name) for problem, _, name in rows]
-        held_out = _read_problems(Path(test).expanduser(), columns, verifier)
+        held_out = _read_problems(user_path(test), columns, verifier)
         rows += [(problem, "test", name) for problem, _, name in held_out]
     names = {name for _, _, name in rows}
     if len(names) > 1:

@@ -2,12 +2,12 @@
 next to it: what is trained on is a proxy, what is meant is gold.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from labkit.tasks.problem import Problem
 from labkit.verifiers import Score, run_for_prompts
+from labkit.verifiers.guard import LARGEST
 
 BatchScorer = Callable[[list[str], list[Problem]], list[Score]]
 """The scores of completions, in order; the i-th answers the i-th problem."""
@@ -24,7 +24,7 @@ class Scorer(Protocol):
 def by_reward_model(gold: BatchScorer, reward_model: Scorer) -> BatchScorer:
     """Scores with the reward model's number as reward, and the gold score as `parts["gold"]`.
 
-    A number that is not finite becomes a score of 0 with `parts["not_finite"]`: training ends there.
+    A number that is not finite, or beyond 1e12, becomes a score of 0 with `parts["not_finite"]`: training ends there.
     """
 
     def score(completions: list[str], problems: list[Problem]) -> list[Score]:
@@ -49,7 +49,7 @@ def by_verifier(gold: BatchScorer, verifier: Callable[[str, Any], Any]) -> Batch
 
 def _number_beside(gold: Score, proxy: float) -> Score:
     parts = {**gold.parts, "gold": gold.reward}
-    if not math.isfinite(proxy):
+    if not abs(proxy) <= LARGEST:  # NaN too
         return Score(
             0.0, f"the reward model returned {proxy}", gold.extracted, {**parts, "not_finite": 1.0}, gold.fault
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from labkit.errors import UserError
 from labkit.jsonl import read_objects
+from labkit.paths import user_path
 from labkit.tasks.base import SPLITS, split_of
 
 VARIABLE = "LABKIT_DATA"
@@ -51,7 +52,7 @@ class Stored:
     def folder(self) -> Path | None:
         """The folder with the set's file, or None where LABKIT_DATA names none."""
         said = os.environ.get(VARIABLE)
-        file = Path(said).expanduser() / self.file if said else None
+        file = user_path(said) / self.file if said else None
         return file.parent if file is not None and file.is_file() else None
 
     def at_hand(self) -> bool:
@@ -88,8 +89,8 @@ class Stored:
 
 def cached(hub: str) -> bool:
     """Whether `datasets` has loaded a data set from the hub before."""
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    folder = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    home = user_path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    folder = user_path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets")
     return (folder / hub.replace("/", "___")).is_dir()
 
 

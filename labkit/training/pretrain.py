@@ -156,6 +156,6 @@ def pretrain(settings: PretrainSettings, out: Path, name: str = "tiny") -> Path:
         "torch": torch.__version__,
         "command": f"labkit pretrain {name}",
     }
-    (out / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n")
-    (out / "pretraining_loss.jsonl").write_text("".join(json.dumps(point) + "\n" for point in curve))
+    (out / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (out / "pretraining_loss.jsonl").write_text("".join(json.dumps(point) + "\n" for point in curve), encoding="utf-8")
     return out

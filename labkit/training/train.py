@@ -3,25 +3,28 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from labkit.errors import RunFolderError, UserError
+from labkit.errors import RunError, UserError
 from labkit.evaluation.report import evaluate
+from labkit.folder_lock import FolderLock
 from labkit.models import Policy, RewardModel
+from labkit.paths import user_path
 from labkit.progress import progress as following
 from labkit.recipes import Recipe, load_recipe, validate
-from labkit.runs import Run, create_run, environment, open_run
-from labkit.sampling import check_lengths
+from labkit.runs import Run, create_run, environment, new_folder, open_run
+from labkit.sampling import Fitting
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
 from labkit.training.loop.checkpoints import save_checkpoint
 from labkit.training.loop.loop import Learner, Observer, train_loop
+from labkit.training.resume import refuse_changes, refuse_without_checkpoint
 from labkit.training.rl.build import make_learner, train_rl
 from labkit.training.rl.distillation import make_distillation
 from labkit.training.rows.data import GIVEN, TRACES, Given
@@ -64,15 +67,31 @@ def train(
     """
     inputs = Inputs(model, task, dataset, reward_model, reference, teacher)
     settings, run = _begin(recipe, out, resume, inputs, overrides)
-    models = resolve(settings, inputs, device)
-    rows = None if settings.online else _rows(settings, models, inputs.rows, run)
-    if run is None:
-        run = _new_run(settings, out, models, rows)
-    watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
-    try:
-        return _Training(settings, run, models, rows, _learner(settings, models, rows)).complete(watching, progress)
-    except (OSError, SafetensorError) as error:
-        raise RunFolderError(run.path, getattr(error, "strerror", None) or str(error)) from error
+    with ExitStack() as held:
+        if run is not None:
+            held.enter_context(FolderLock(run.path))
+            refuse_without_checkpoint(run, settings)
+        models = resolve(settings, inputs, device)
+        rows = None if settings.online else _rows(settings, models, inputs.rows, run)
+        prints = _prints(models, rows)
+        fits = None
+        if models.rewarded is not None and settings.online:
+            fits = Fitting(models.rewarded, models.policy, settings.sampling.max_new_tokens)
+            models = replace(models, rewarded=fits.task)
+        if run is None:
+            run = _new_run(settings, out, models, rows, prints, held)
+        else:
+            refuse_changes(run, settings, prints)
+        watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
+        try:
+            training = _Training(settings, run, models, rows, _learner(settings, models, rows), fits)
+            return training.complete(watching, progress)
+        except (OSError, SafetensorError) as error:  # what can't be written in the run folder is a RunFolderError
+            about = f"{getattr(error, 'filename', None) or 'a file'}: {getattr(error, 'strerror', None) or error}"
+            raise RunError(
+                f"{about}; what was logged is kept, and `labkit train --resume {run.path}` goes on from the newest "
+                "checkpoint"
+            ) from error
 
 
 # ----------------------------------------------------------------------------------------- what a run begins with
@@ -117,16 +136,27 @@ def _learner(recipe: Recipe, models: Models, rows: RowLearner[Any] | None) -> Le
     return make_learner(recipe, models.policy, models.rewarded, models.reference)
 
 
-def _new_run(recipe: Recipe, out: str | Path | None, models: Models, rows: RowLearner[Any] | None) -> Run:
-    """A new run folder. A prompt that does not fit into the model's context is refused before the folder is made."""
-    policy, task = models.policy, models.task
-    if rows is None and task is not None:
-        prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
-        check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
-    prints = {"task_fingerprint": task.fingerprint()} if task else {}
-    prints["data_fingerprint"] = rows.dataset.fingerprint() if rows else prints["task_fingerprint"]
-    folder = Path(out) if out is not None else _new_folder(recipe)
-    run = create_run(folder, recipe.settings(), environment(policy.device, **prints))
+def _prints(models: Models, rows: RowLearner[Any] | None) -> dict[str, str]:
+    """Fingerprints of the task and of what is learned from, as environment.json has them."""
+    prints = {"task_fingerprint": models.task.fingerprint()} if models.task else {}
+    return prints | {"data_fingerprint": rows.dataset.fingerprint() if rows else prints["task_fingerprint"]}
+
+
+def _new_run(
+    recipe: Recipe,
+    out: str | Path | None,
+    models: Models,
+    rows: RowLearner[Any] | None,
+    prints: dict[str, str],
+    held: ExitStack,
+) -> Run:
+    """A new run folder, which is `held` from here on. Where no prompt of the task can be given to the model, that is
+    said before the folder is made."""
+    if rows is None and models.rewarded is not None:
+        models.rewarded.sample(1, "train", seed=recipe.seed)
+    folder, settings = user_path(out) if out is not None else _new_folder(recipe), recipe.settings()
+    held.enter_context(FolderLock(new_folder(folder)))
+    run = create_run(folder, settings, environment(models.policy.device, **prints, recipe=settings))
     if rows and rows.dataset.source in (GIVEN, TRACES):
         rows.dataset.keep(run.path)
     return run
@@ -152,6 +182,7 @@ class _Training:
     models: Models
     rows: RowLearner[Any] | None
     learner: Learner
+    fits: Fitting | None
 
     def complete(self, observer: Observer | None, progress: bool) -> Run:
         """Measures, takes the steps that are left, and measures again; whatever ends this early, result.json says so
@@ -171,6 +202,8 @@ class _Training:
             seconds = metrics[-1]["elapsed"] if metrics else 0.0
             speed = sum(line["tokens"] for line in metrics) / seconds if seconds else 0.0
             result |= {"status": status, "steps": len(metrics), "seconds": seconds, "tokens_per_second": speed}
+            if self.fits is not None and self.fits.left_out.total():
+                result["prompts_left_out"] = dict(self.fits.left_out)
             result["wall_seconds"] = result.get("wall_seconds", 0.0) + time.perf_counter() - started
             try:
                 run.write_result(result)

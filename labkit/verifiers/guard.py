@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from labkit.errors import UserError
 from labkit.verifiers.score import Fault, Score
 
-__all__ = ["fault", "raised", "safe_score", "safe_scores"]
+__all__ = ["LARGEST", "fault", "raised", "safe_score", "safe_scores"]
 
+LARGEST = 1e12
+"""Largest absolute reward: the square of a larger one soon leaves float32, in which advantages are computed."""
 Item = TypeVar("Item")
 
 
@@ -21,8 +23,8 @@ def safe_score(verifier: Callable[[str, Any], Any], completion: str, reference: 
     - An exception becomes reward 0 with the reason "verifier raised ValueError: ..."; a `UserError` (a
       malformed reference) too, so that one bad row hours into a run does not end it. `KeyboardInterrupt`
       and `SystemExit` pass through: they stop the run on purpose.
-    - NaN, infinity, None or any other result becomes reward 0 with a reason; parts that are not finite are
-      left out.
+    - NaN, infinity, a reward beyond 1e12, None or any other result becomes reward 0 with a reason; parts that are not
+      finite are left out.
 
     Whenever the verifier was at fault `parts["verifier_error"]` is 1.0, so a run can count it and say so, and
     `Score.fault` says which of these it was. A verifier that never returns is not stopped here.
@@ -75,6 +77,8 @@ def _sound(result: Any) -> Score:
         return fault(f"verifier returned {_plain(result.reward)} as the reward, not a number{hint}", Fault.RESULT)
     if not math.isfinite(reward):
         return fault(f"verifier returned the reward {reward}, which is not a finite number", Fault.RESULT, extracted)
+    if abs(reward) > LARGEST:
+        return fault(f"verifier returned the reward {reward:g}, beyond {LARGEST:g}", Fault.RESULT, extracted)
     named = {str(name): _number(part) for name, part in (result.parts or {}).items()}
     parts = {name: part for name, part in named.items() if part is not None and math.isfinite(part)}
     reason = str(result.reason)
@@ -86,7 +90,9 @@ def _sound(result: Any) -> Score:
 
 
 def _number(value: Any) -> float | None:
-    """A float of anything that is a number to Python: bools, numpy scalars and one-element tensors too."""
+    """A float of anything that is a number: bools, numpy scalars, tensors and arrays of one element too."""
+    if hasattr(value, "item") and hasattr(value, "shape"):
+        value = value.item()  # raises for more than one element; numpy refuses float(array([1.0]))
     return float(value) if hasattr(value, "__float__") or hasattr(value, "__index__") else None
 
 

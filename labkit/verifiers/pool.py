@@ -25,13 +25,12 @@ from typing import Any
 
 from labkit.system import cores
 from labkit.verifiers.guard import fault
+from labkit.verifiers.guardian import GUARDED
 from labkit.verifiers.score import Fault, Score
-from labkit.verifiers.worker import read_frame, write_frame
+from labkit.verifiers.worker import START_SECONDS, read_frame, write_frame
 
 __all__ = ["CannotLoad", "Pool", "shared_pool"]
 
-START_SECONDS = 120.0
-"""How long a worker may take to start and to load its verifier (which may import a large package)."""
 MEMORY = 2**30
 """Bytes by which a worker may grow above what it needs once its verifier is loaded; held to on Linux."""
 CHUNK = 16
@@ -50,14 +49,25 @@ class CannotLoad(Exception):
 class Worker:
     """One process, used by one thread at a time; only `kill_if_late` is called from another thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Any = None) -> None:
+        self.process: Any = process or self._start()
+        self.loaded: str | None = None
+        self.served = 0
+        self.timed_out = False
+        self.spent = False
+        self._deadline: float | None = None
+        self._left = 0.0
+        self._imports = START_SECONDS
+        self._lock = threading.Lock()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         # One thread for arithmetic libraries: the pool itself fills the cores. A fixed hash seed makes the order of
         # sets, and so the verdicts of libraries that depend on it, the same in every worker.
         environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
         if os.name == "nt":
             options["creationflags"] = subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,12 +75,6 @@ class Worker:
             env=environment,
             **options,
         )
-        self.loaded: str | None = None
-        self.served = 0
-        self.timed_out = False
-        self.spent = False
-        self._deadline: float | None = None
-        self._lock = threading.Lock()
 
     def start_clock(self, seconds: float) -> None:
         with self._lock:
@@ -86,13 +90,30 @@ class Worker:
                 self.timed_out, self._deadline = True, None
                 self.kill()
 
+    def _pause(self, importing: bool) -> None:
+        """While a verifier imports a package its own clock stands; all imports of a worker have START_SECONDS."""
+        with self._lock:
+            if self._deadline is None:
+                return
+            now = time.monotonic()
+            if importing:
+                self._left, self._deadline = self._deadline - now, now + self._imports
+            else:
+                self._imports, self._deadline = max(0.0, self._deadline - now), now + self._left
+
     def kill(self) -> None:
-        """Kill the process, and what it started itself where the system groups them. `close` joins it."""
+        """Kill the process, and what it started itself (see `guardian`). `close` joins it."""
         with contextlib.suppress(OSError):  # it has ended by itself
             # Before it is joined its number cannot be another process's, so the group is certainly ours.
-            if os.name == "posix" and self.process.returncode is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.kill()
+            if GUARDED and self.process.returncode is None:
+                self.process.send_signal(signal.SIGTERM)  # to the guardian
+                return
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        if os.name == "posix" and self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
 
     def close(self, patience: float = 0.0) -> int:
         """End the process (its input ends; after `patience` seconds it is killed), join it, give its exit code."""
@@ -102,7 +123,12 @@ class Worker:
             code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.kill()
-            code = self.process.wait()
+            try:
+                code = self.process.wait(15.0)
+            except subprocess.TimeoutExpired:  # not even its guardian answers
+                with contextlib.suppress(OSError):
+                    self._kill_group()
+                code = self.process.wait()
         self.process.stdout.close()  # type: ignore[union-attr]
         return code
 
@@ -116,8 +142,12 @@ class Worker:
 
     def receive(self) -> dict[str, Any] | None:
         """The next reply; None when the process is gone."""
-        body = read_frame(self.process.stdout)  # type: ignore[arg-type]
-        return None if body is None else json.loads(body)
+        while (body := read_frame(self.process.stdout)) is not None:
+            answer = json.loads(body)
+            if "importing" not in answer:
+                return answer
+            self._pause(answer["importing"])
+        return None
 
     def load(self, payload: bytes) -> None:
         """Make the verifier ready; raises CannotLoad with the reason. A worker that served another loads anew."""
@@ -135,10 +165,11 @@ class Worker:
 
 
 class Pool:
-    """Workers that wait for work. Any number of threads may call `run` at once; they share `size` workers."""
+    """Workers that wait for work. Any number of threads may call `run` at once; they share `size` workers, which `make`
+    makes."""
 
-    def __init__(self, size: int | None = None) -> None:
-        self.size = size or cores()
+    def __init__(self, size: int | None = None, make: Callable[[], Worker] = Worker) -> None:
+        self.size, self.make = size or cores(), make
         self._free = threading.BoundedSemaphore(self.size)
         self._idle: deque[Worker] = deque()
         self._lock = threading.Lock()
@@ -193,7 +224,7 @@ class Pool:
                 with contextlib.suppress(OSError):
                     stream.close()  # type: ignore[union-attr]
             worker.process.returncode = 0  # not ours to wait for
-        self.__init__(self.size)  # type: ignore[misc]
+        self.__init__(self.size, self.make)  # type: ignore[misc]
 
     def _serve(self, batch: _Batch) -> None:
         """Take chunks of the batch until none is left; the work of one thread."""
@@ -216,7 +247,7 @@ class Pool:
         if ready is not None and (ready.loaded != batch.digest or ready.process.poll() is not None):
             ready.close()  # never load a second verifier into a process that another one may have changed
             ready = None
-        worker = ready or Worker()
+        worker = ready or self.make()
         batch.watch(worker)
         try:
             yield worker

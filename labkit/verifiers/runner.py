@@ -8,10 +8,11 @@ Where a verifier runs, by what it declares (attributes of the function or object
 - `needs_worker = True`, or nothing, which is the case of your own: in worker processes that are killed when over time
   (`labkit.verifiers.pool`). It is sent there by name when it lives in a module, else, defined in a notebook, by value.
 
-A verifier that cannot be sent (it holds a lock, a file, a torch model) is called here in a thread, and asked to stop
-when over time. That ends a loop in Python, not one in C such as a regular expression that explodes: such a thread is
-left behind. What a verifier changes in a worker process (a counter, a list) stays there: set `needs_worker = False` on
-it to have it called here.
+A verifier that cannot be sent (it holds a lock, a file, a torch model) is called in a copy of this process (a fork), on
+Linux, as long as no GPU is in use; there it is timed and killed as in a worker (`labkit.verifiers.forked`). Elsewhere
+it is called here in a thread, and asked to stop when over time. That ends a loop in Python, not one in C such as a
+regular expression that explodes: so that is said once, with the way out. What a verifier changes in a worker process
+or in a copy (a counter, a list) stays there: set `needs_worker = False` on it to have it called here.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from labkit.errors import say_once
 from labkit.progress import progress as following
 from labkit.system import Stopped, cores, stop_thread
+from labkit.verifiers.forked import can_fork, score_in_copy
 from labkit.verifiers.guard import fault, safe_score
 from labkit.verifiers.pool import GIVE_UP, CannotLoad, shared_pool
 from labkit.verifiers.score import Fault, Score
@@ -80,15 +83,15 @@ def run_verifier(
             return [_counted(verifier, pair, tick, i) for i, pair in enumerate(pairs)]
     try:
         payload, items = _pack(verifier), [pickle.dumps(pair) for pair in pairs]
-    except Exception:  # pickling runs the objects' own code, which may raise anything
-        return _here(verifier, pairs, timeout, progress)
+    except Exception as error:  # pickling runs the objects' own code, which may raise anything
+        return _not_sent(verifier, pairs, timeout, progress, error)
     try:
         with _bar(len(pairs), progress) as tick:
             scores, printed = shared_pool().run(payload, items, timeout, workers, tick)
     except (CannotLoad, OSError) as error:  # its module is not to be found there, or no process can be started
         if getattr(verifier, "needs_worker", False):
             return [fault(f"no worker process for the verifier: {error}", Fault.NO_WORKER)] * len(pairs)
-        return _here(verifier, pairs, timeout, progress)
+        return _not_sent(verifier, pairs, timeout, progress, error)
     sys.stdout.write(printed)
     return scores
 
@@ -166,6 +169,23 @@ def _pack(verifier: Any) -> bytes:
 
 
 # --------------------------------------------------------------------- calling a verifier that cannot be sent
+
+
+def _not_sent(
+    verifier: Any, pairs: list[tuple[str, Any]], timeout: float, progress: bool, why: Exception
+) -> list[Score]:
+    """The scores of a verifier that cannot be sent: in a copy of this process, else in a thread."""
+    if can_fork():
+        with _bar(len(pairs), progress) as tick:
+            scores, printed = score_in_copy(verifier, pairs, timeout, tick)
+        sys.stdout.write(printed)
+        return scores
+    say_once(
+        f"a verifier is called in this process, since it can't be sent to another one ({type(why).__name__}: "
+        f"{str(why)[:100]}): if it hangs inside C (a regular expression, say), nothing can stop it. Define it without "
+        "locks, open files and models, or load them inside it"
+    )
+    return _here(verifier, pairs, timeout, progress)
 
 
 class _Caller:

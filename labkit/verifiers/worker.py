@@ -4,7 +4,8 @@ It speaks with its parent over its standard input and output, in frames: 8 bytes
 pickles (the parent is trusted here); replies are JSON (a worker is not trusted there: a pickle could run code).
 
     {"load": bytes, "memory": bytes | None}  ->  {"ok": true} or {"error": "why it cannot be loaded"}
-    {"items": [bytes, ...], "limit": seconds}  ->  one reply an item, as soon as it is scored
+    {"items": [bytes, ...], "limit": seconds}  ->  one reply an item, as soon as it is scored; before it, where the
+        verifier imports a module, {"importing": true} and {"importing": false}
 
 It imports nothing but labkit.verifiers and what the verifier itself needs. It ends when its input ends (the parent is
 gone), and a clock outside Python's lock ends it when one item takes longer than `limit`: so no worker outlives a parent
@@ -15,18 +16,25 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import io
 import json
 import os
 import pickle
 import struct
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from labkit.verifiers.guard import fault, safe_score
+from labkit.verifiers.guardian import guarded
 from labkit.verifiers.score import Fault, Score
 
-__all__ = ["main", "read_frame", "write_frame"]
+__all__ = ["START_SECONDS", "limit_memory", "main", "read_frame", "serve", "write_frame"]
+
+START_SECONDS = 120.0
+"""How long a worker may take to start, to load its verifier, and for each import of a large package."""
 
 MAX_PRINTED = 10_000
 """Characters of a verifier's own printing that go back with one score."""
@@ -53,10 +61,25 @@ def write_frame(stream: BinaryIO, body: bytes) -> None:
 
 
 def main() -> None:
-    """Serve requests until the input ends."""
-    requests, replies = _take_streams()
+    """Serve requests until the input ends, in a process whose descendants end with it."""
+    guarded(0)
+    serve(*_take_streams())
+
+
+def serve(
+    requests: BinaryIO, replies: BinaryIO, verifier: Any = None, unpack: Callable[[bytes], Any] = pickle.loads
+) -> None:
+    """Answer requests until they end. `unpack` makes the (completion, reference) of an item."""
     sink = open(os.devnull, "w")  # noqa: SIM115 (open for as long as the process lives)
-    verifier = None
+    limit: list[float] = []
+
+    def started(importing: bool) -> None:
+        """Told when an import begins and ends: its time is not the verifier's."""
+        if limit:
+            write_frame(replies, json.dumps({"importing": importing}).encode())
+            faulthandler.dump_traceback_later(START_SECONDS if importing else limit[0], exit=True, file=sink)
+
+    announce_imports(started)
     while (body := read_frame(requests)) is not None:
         request = pickle.loads(body)
         if "load" in request:
@@ -64,12 +87,33 @@ def main() -> None:
             write_frame(replies, json.dumps(answer).encode())
             continue
         for item in request["items"]:
+            limit[:] = [request["limit"]]
             faulthandler.dump_traceback_later(request["limit"], exit=True, file=sink)
-            answer = _score(verifier, item)
+            answer = _score(verifier, item, unpack)
             faulthandler.cancel_dump_traceback_later()
+            limit.clear()
             write_frame(replies, json.dumps(answer).encode())
             if answer["leaving"]:
                 return
+
+
+def announce_imports(told: Callable[[bool], None]) -> None:
+    """Has `told(True)` called when this thread begins to import a module that is not loaded, `told(False)` when the
+    import has ended, with all that it imports in its turn."""
+    plain, here, inside = importlib._bootstrap._find_and_load, (os.getpid(), threading.get_ident()), []  # type: ignore[attr-defined]
+
+    def find_and_load(name: str, import_: Any) -> Any:
+        if inside or (os.getpid(), threading.get_ident()) != here:
+            return plain(name, import_)
+        inside.append(name)
+        told(True)
+        try:
+            return plain(name, import_)
+        finally:
+            told(False)
+            inside.clear()
+
+    importlib._bootstrap._find_and_load = find_and_load  # type: ignore[attr-defined]
 
 
 def _take_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -89,11 +133,11 @@ def _load(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             prepare()
     except BaseException as error:
         return None, {"error": f"{type(error).__name__}: {error}"}
-    _limit_memory(request["memory"])
+    limit_memory(request["memory"])
     return verifier, {"ok": True}
 
 
-def _limit_memory(extra: int | None) -> None:
+def limit_memory(extra: int | None) -> None:
     """Let this process grow by so many bytes from what it has now, where the system can hold it to that (Linux)."""
     if extra is None or not sys.platform.startswith("linux"):
         return
@@ -105,13 +149,13 @@ def _limit_memory(extra: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
-def _score(verifier: Any, item: bytes) -> dict[str, Any]:
+def _score(verifier: Any, item: bytes, unpack: Callable[[bytes], Any]) -> dict[str, Any]:
     """One reply. After an error that may have left this process in a bad state (no memory), it says that it leaves."""
     printed = io.StringIO()
     leaving = False
     try:
         with contextlib.redirect_stdout(printed):
-            completion, reference = pickle.loads(item)
+            completion, reference = unpack(item)
             score = safe_score(verifier, completion, reference)
         leaving = score.fault is Fault.MEMORY
     except BaseException as error:  # SystemExit, KeyboardInterrupt, or a reference that cannot be loaded here

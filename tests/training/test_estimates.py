@@ -11,10 +11,13 @@ import torch
 
 from labkit.cli import main
 from labkit.doctor.estimates import LiveBytes, activation_bytes, estimate
+from labkit.doctor.pipelines import estimate_pipeline
 from labkit.errors import UserError
 from labkit.models import hidden_states, train_with
 from labkit.recipes import load_recipe
+from labkit.recipes.pipeline import load_pipeline
 from tests.training.mini import random_policy
+from tests.training.mini_pipeline import FEW
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {
@@ -29,6 +32,20 @@ SETTINGS = {
     "max_new_tokens": 32,  # nearly every answer is cut off there, so that all rows are as long as a row can be
     "checkpoint_every": 100,
 }
+
+
+def test_trainers_on_rows_and_pipelines_have_a_time(tmp_path):
+    base = tmp_path / "base"
+    random_policy().save(base)
+    told = estimate(load_recipe("dpo-assistant-tiny", model=str(base), steps=10, batch=16), "cpu")
+    assert told.seconds["run"] == pytest.approx(10 * told.seconds["train"]) and told.seconds["train"] > 0
+    pipeline = load_pipeline("r1-pipeline-tiny", **FEW, model=str(base))
+    found = estimate_pipeline(pipeline, "cpu").to_dict()
+    assert list(found["stages"]) == [stage.name for stage in pipeline.stages]
+    times = {name: stage["seconds"].get("run") for name, stage in found["stages"].items()}
+    assert [name for name, seconds in times.items() if seconds is None] == ["sft"], "its rows are made on the way"
+    assert found["seconds"]["run"] == pytest.approx(sum(seconds or 0.0 for seconds in times.values()))
+    assert found["peak_bytes"] == max(stage["peak_bytes"] for stage in found["stages"].values())
 
 
 def test_live_bytes_are_those_of_tensors_that_live():

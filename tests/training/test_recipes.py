@@ -5,7 +5,7 @@ import pytest
 from labkit.errors import UserError
 from labkit.recipes import is_pipeline, list_recipes, load_recipe, paths
 from labkit.recipes.files import summaries
-from labkit.recipes.pipeline import load_pipeline
+from labkit.recipes.pipeline import load_pipeline, stage_recipe
 
 
 def test_every_recipe_that_ships_is_described():
@@ -25,6 +25,15 @@ def test_every_recipe_that_ships_is_valid_and_listed_as_what_it_is(row):
     else:
         expected |= {key: getattr(plan, key) for key in ("trainer", "algorithm", "steps")}
     assert row == expected
+
+
+def test_settings_of_a_stages_recipe_are_reached_by_name():
+    changed = load_pipeline("r1-pipeline-tiny", **{"cold-start.data.batch": 8, "cold-start.data.rows": 12})
+    stage = changed.stage("cold-start")
+    assert stage_recipe(changed, stage).data.batch == 8 and stage.data.rows == 12
+    for key in ("cold-start.data.bach", "cold-start.data.rowz", "rejection.harvest.promts", "reasoning-rl.stepps"):
+        with pytest.raises(UserError, match=key.split(".")[-1]):
+            load_pipeline("r1-pipeline-tiny", **{key: 8})
 
 
 def test_overrides_reach_nested_keys():

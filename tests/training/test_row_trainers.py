@@ -17,12 +17,12 @@ from labkit.models import Encoded
 from labkit.recipes import load_recipe
 from labkit.recipes.trainers import ALGORITHMS, NUMBER, POSITIVE, Algorithm, is_number, row_trainers, trainers
 from labkit.training import train
-from labkit.training.rows.data import Columns, Mark, Row
-from labkit.training.rows.learner import row_trainer
+from labkit.training.rows.data import Columns, Mark, Row, batch
+from labkit.training.rows.learner import prepare_rows, row_trainer
 from labkit.training.rows.reference import reply_logprobs
 from labkit.training.rows.trainer import Example, RowTrainer, Stats
 from tests.training.mini import numbers, random_policy
-from tests.training.toys import comparisons, toy_run
+from tests.training.toys import comparisons, feedback, toy_run
 
 # ------------------------------------------------------------------------------------------ a trainer of one's own
 
@@ -198,3 +198,20 @@ def test_a_folder_that_cannot_be_written_is_one_line_that_says_how_to_go_on(tmp_
     with pytest.raises(RunFolderError, match=r"cannot write to .*labkit train --resume") as caught:
         toy_run(tmp_path / "run", "sft", steps=3, checkpoint_every=1, observer=BlocksTheFolder())
     assert caught.value.folder == caught.value.resume == tmp_path / "run" and "\n" not in str(caught.value)
+
+
+def test_kto_logs_the_log_probs_of_good_and_bad_replies_however_the_batch_is_cut(tmp_path):
+    logged = []
+    for tokens in (16, 4096):
+        policy = random_policy()
+        run = toy_run(tmp_path / str(tokens), "kto", policy, steps=1, batch=12, microbatch_tokens=tokens)
+        logged.append(run.metrics[0])
+    recipe = load_recipe("dpo-assistant-tiny", algorithm="kto", algorithm_options={}, batch=12)
+    learner = prepare_rows(recipe, random_policy(), feedback())
+    chosen = [learner.train[i] for i in batch(len(learner.train), 12, 0, 0)]
+    with torch.no_grad():
+        logprobs, _ = reply_logprobs(random_policy(), [example.replies[0] for example in chosen])
+    good = torch.tensor([example.target for example in chosen])
+    for line in logged:
+        assert line["logprob_chosen"] == pytest.approx(float(logprobs[good].mean()), rel=1e-4)
+        assert line["logprob_rejected"] == pytest.approx(float(logprobs[~good].mean()), rel=1e-4)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from labkit.errors import UserError
 from labkit.models import Policy, encode_reply, token_logprobs
 from labkit.models.encoding import pad
 from labkit.models.tiny.tokenizer import build_tokenizer
@@ -180,8 +179,10 @@ def test_batches_go_through_all_rows_before_any_comes_again():
     assert seen[:10] != seen[10:]
 
 
-def test_special_tokens_in_a_reply_are_refused(tmp_path):
+@pytest.mark.parametrize("column", ["prompt", "completion"])
+def test_rows_with_a_special_token_are_left_out_and_counted(tmp_path, capsys, column):
     rows = demonstrations(10)
-    rows[3]["completion"] = "4<eos>"
-    with pytest.raises(UserError, match=r"row \d+: 'completion' contains the special token '<eos>'"):
-        toy_run(tmp_path / "run", "sft", dataset={"train": rows})
+    rows[3][column] += "<eos>"
+    run = toy_run(tmp_path / "run", "sft", dataset={"train": rows}, steps=1)
+    assert run.result["data"]["rows"] == 9 and list(run.result["data"]["left_out"].values()) == [1]
+    assert "1 of 10 rows skipped: a special token" in capsys.readouterr().err

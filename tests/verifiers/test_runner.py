@@ -6,21 +6,25 @@ import _thread
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cloudpickle
 import nbformat
 import psutil
 import pytest
 import torch
 
 from labkit.verifiers import Score, run_verifier
+from labkit.verifiers.guardian import GUARDED
 from labkit.verifiers.pool import GIVE_UP, Pool, shared_pool
 from tests.verifiers import zoo
 
@@ -165,27 +169,58 @@ def test_needs_worker_false_is_called_here() -> None:
     assert seen == ["a", "b"]
 
 
-def test_what_cannot_be_sent_is_called_here_and_stopped_when_late() -> None:
-    lock = threading.Lock()
+def _unsendable() -> Callable[[str, object], float]:
+    """A verifier that holds a lock and a tensor, so that it can't be pickled, and does what `zoo.trouble` does."""
+    lock, weights = threading.Lock(), torch.ones(300, 300)
 
     def verify(completion: str, reference: object) -> float:
         lock.locked()
-        while completion == "loop":
-            time.sleep(0.01)
-        return float(os.getpid())
+        if completion == "pid":
+            return float(os.getpid())
+        if completion == "model":
+            return float((weights @ weights).mean())
+        return float(zoo.trouble(completion, reference))
 
+    return verify
+
+
+@pytest.mark.skipif(not GUARDED, reason="a copy of this process is made on Linux alone")
+def test_what_cannot_be_sent_is_called_in_a_copy_of_this_process_and_killed_when_late() -> None:
+    texts = ["model", "loop", "pid", "regex", "raise", "exit"]
+    scores = run_verifier(_unsendable(), texts, [None] * 6, timeout=0.5)
+    assert scores[0].reward == 300.0 and scores[2].reward not in (0.0, float(os.getpid()))
+    assert scores[1] == scores[3] == LATE
+    assert [s.reason for s in scores[4:]] == [
+        "verifier raised ValueError: no such luck",
+        "verifier ended its process (exit status 0)",
+    ]
+
+
+def test_what_cannot_be_sent_nor_copied_is_called_here_and_stopped_when_late(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("labkit.verifiers.runner.can_fork", lambda: False)
     before = threading.active_count()
-    scores = run_verifier(verify, ["a", "loop", "b"], [None] * 3, timeout=0.5)
+    scores = run_verifier(_unsendable(), ["pid", "loop", "pid"], [None] * 3, timeout=0.5)
     assert [score.reward for score in scores] == [os.getpid(), 0.0, os.getpid()]
-    assert scores[1] == LATE
+    assert scores[1] == LATE and "nothing can stop it" in capsys.readouterr().err
     time.sleep(0.1)
     assert threading.active_count() <= before, "the thread that was late has ended"
 
 
-def test_a_verifier_that_holds_a_tensor_is_called_here() -> None:
-    weights = torch.ones(3)
-    scores = run_verifier(lambda completion, reference: float(weights.sum()) * os.getpid(), ["a"], [None])
-    assert scores[0].reward == 3.0 * os.getpid()
+def test_an_import_in_the_first_call_is_not_the_verifiers_time(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "slow_package.py").write_text("import time\ntime.sleep(1.5)\nvalue = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def verify(completion: str, reference: object) -> float:
+        from slow_package import value
+
+        time.sleep(60 if completion == "sleep" else 0)
+        return value
+
+    scores = run_verifier(verify, ["a", "sleep", "b"], [None] * 3, timeout=0.7, workers=1)
+    assert [score.reward for score in scores] == [1.0, 0.0, 1.0]
+    assert scores[1].reason == "verifier took longer than 0.7 s"
 
 
 def test_a_verifier_with_a_process_of_its_own_is_called_from_threads() -> None:
@@ -229,11 +264,33 @@ def test_no_zombie_and_no_grandchild_is_left() -> None:
     assert [p for p in children() if "time.sleep(600)" in " ".join(p.cmdline())] == []
 
 
+@pytest.mark.skipif(not GUARDED, reason="Linux alone tells a process of its orphans")
+@pytest.mark.parametrize("end", ["sleep", "fine"])
+def test_what_a_verifier_starts_in_a_session_of_its_own_ends_with_its_worker(tmp_path: Path, end: str) -> None:
+    note = tmp_path / "pid"
+    code = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+
+    def verify(completion: str, reference: object) -> float:
+        import subprocess
+
+        if completion == "start":
+            subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL)
+            while not note.exists() or not note.read_text():
+                time.sleep(0.01)
+        if completion == "sleep":
+            time.sleep(600)
+        return 1.0
+
+    pool, items = Pool(1), [pickle.dumps((text, None)) for text in ("start", end)]
+    scores, _ = pool.run(cloudpickle.dumps(verify), items, timeout=10 if end == "fine" else 2.0)
+    pool.close()
+    assert scores[0].reward == 1.0
+    assert gone([int(note.read_text())], 5)
+
+
 def test_a_closed_pool_leaves_nothing_behind() -> None:
     before = {p.pid for p in children()}
     pool = Pool(2)
-    import pickle
-
     payload = pickle.dumps(zoo.trouble)
     items = [pickle.dumps((text, None)) for text in ["fine", "loop", "fine"]]
     scores, _ = pool.run(payload, items, timeout=0.5)

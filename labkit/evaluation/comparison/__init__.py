@@ -19,6 +19,7 @@ from labkit.errors import UserError
 from labkit.evaluation.comparison.settings import BUDGET, differences, flatten, recipe_labels, run_labels
 from labkit.evaluation.intervals import bootstrap_interval, t_interval
 from labkit.evaluation.plain import graded, interval_of, pass_at_1
+from labkit.printable import printable
 from labkit.runs import Run, open_run
 from labkit.tables import html_table, joined, number, table, with_interval
 
@@ -160,7 +161,7 @@ class Comparison:
 
     def __str__(self) -> str:
         parts = [f"{title}\n{table(header, rows)}" for title, header, rows in self.tables()]
-        return "\n\n".join([*parts, *(f"warning: {line}" for line in self.warnings)])
+        return "\n\n".join([*parts, *(f"warning: {printable(line)}" for line in self.warnings)])
 
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(title)}</h4>{html_table(header, rows)}" for title, header, rows in self.tables()]

@@ -16,6 +16,7 @@ from torch import Tensor
 from labkit.errors import RunError, UserError
 from labkit.models import Policy, adapter_weights
 from labkit.runs import Run
+from labkit.storage import follow_umask, sync, writing
 
 SEAL = "state.json"
 ADAPTER = "adapter.safetensors"
@@ -49,13 +50,29 @@ def save_checkpoint(
     plain model that can be loaded, and as its adapters alone, which a resumed run needs.
     """
     folder = run.path / "checkpoints" / f"step-{step}"
+    if folder.exists() and _problem(folder) is None:  # saved already: never remove a sound one to write it again
+        return folder
+    with writing(run.path):
+        return _save(run, step, folder, policy, optimizer, keep, parts or {})
+
+
+def _save(
+    run: Run,
+    step: int,
+    folder: Path,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    keep: int,
+    parts: Mapping[str, Stateful],
+) -> Path:
     aside = folder.with_name(f".step-{step}.part")
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in folder.parent.glob(".step-*.part"):  # of a process that was killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)
     policy.save(aside)
     adapters = adapter_weights(policy.model)
     if adapters:
         save_file(adapters, aside / ADAPTER)
-    for name, part in (parts or {}).items():
+    for name, part in parts.items():
         state = part.state_dict()
         if state:
             save_file(_own_memory(state), aside / f"{name}.safetensors")
@@ -66,11 +83,19 @@ def save_checkpoint(
     }
     save_file({**tensors, "rng": torch.get_rng_state()}, aside / "optimizer.safetensors")
     sums = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
-    (aside / SEAL).write_text(json.dumps({"step": step, "sha256": sums}, indent=1))
+    (aside / SEAL).write_text(json.dumps({"step": step, "sha256": sums}, indent=1), encoding="utf-8")
+    follow_umask(aside)
+    for file in aside.iterdir():
+        sync(file)
+    run.sync()
+    sync(aside)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
-    for old in list(run.checkpoints())[:-keep]:
-        shutil.rmtree(run.checkpoints()[old])
+    sync(folder.parent)
+    for old in list(run.checkpoints().values())[:-keep]:
+        gone = old.with_name(f".{old.name}.part")  # a kill must not leave half of one under its own name
+        old.rename(gone)
+        shutil.rmtree(gone)
     return folder
 
 
@@ -101,11 +126,13 @@ def restore_checkpoint(
 def _problem(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        sums = json.loads((folder / SEAL).read_text())["sha256"]
-        for name, expected in sums.items():
+        seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        if folder.name != f"step-{seal['step']}":
+            return f"it was saved as step-{seal['step']}"
+        for name, expected in seal["sha256"].items():
             if _checksum(folder / name) != expected:
                 return f"{name} is not what was written"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 

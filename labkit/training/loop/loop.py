@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from labkit.errors import UserError
 from labkit.models import Policy
+from labkit.printable import printable
 from labkit.progress import in_notebook, silent
 from labkit.progress import progress as following
 from labkit.recipes.schema import Recipe
@@ -66,8 +67,9 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first. The first
-    interrupt ends the run after the step that is being taken, as an observer's `stopped` does; a second one at once.
+    killed and resumed in between. When a step fails before it changes the weights, the steps before it are saved first.
+    The first interrupt ends the run after the step that is being taken, as an observer's `stopped` does; a second one
+    at once.
     """
 
     def save() -> None:
@@ -81,10 +83,14 @@ def train_loop(
         if steps:
             learner.begin()
         for step in steps:
+            weights = _versions(learner)
             try:
                 metrics, logged = learner.step(step)
-            except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
-                save()
+            except BaseException:  # a reward that is no number, a fault of the verifier's, a second Ctrl-C
+                # The steps so far are kept, unless this one was about to change the weights: then they are those of no
+                # whole number of steps, and the newest checkpoint is what the run goes on from.
+                if done and _versions(learner) == weights:
+                    save()
                 raise
             elapsed += metrics["seconds"]
             metrics["elapsed"] = elapsed
@@ -102,26 +108,33 @@ def train_loop(
     return done
 
 
+def _versions(learner: Learner) -> list[int]:
+    """How often each tensor that is trained was written to: the same as before where a step changed nothing."""
+    modules = [learner.policy.model, *(part for part in learner.parts.values() if isinstance(part, nn.Module))]
+    return [parameter._version for module in modules for parameter in module.parameters()]
+
+
 @contextmanager
 def _shown(recipe: Recipe, learner: Learner, done: int, wanted: bool) -> Iterator[Callable[[Metrics], None]]:
     """A function that is told each step's metrics: it moves a bar in a terminal, and a line in a notebook."""
+    name = printable(recipe.name)
 
     def words(metrics: Metrics) -> dict[str, str]:
         return {name: f"{metrics[key]:.3g}" for key, name in learner.shown.items() if key in metrics}
 
     if wanted and in_notebook():
-        with following(recipe.name, recipe.steps) as line:
+        with following(name, recipe.steps) as line:
             line.weight = 0.0  # a step's own samples do not move it
             line.reach(done)
 
             def tell(metrics: Metrics) -> None:
-                numbers = ", ".join(f"{name} {number}" for name, number in words(metrics).items())
-                line.what = f"{recipe.name}, {metrics['step'] + 1} of {recipe.steps} steps ({numbers})"
+                numbers = ", ".join(f"{shown} {number}" for shown, number in words(metrics).items())
+                line.what = f"{name}, {metrics['step'] + 1} of {recipe.steps} steps ({numbers})"
                 line.advance()
 
             yield tell
         return
-    with silent(), tqdm(desc=recipe.name, initial=done, total=recipe.steps, unit="step", disable=not wanted) as bar:
+    with silent(), tqdm(desc=name, initial=done, total=recipe.steps, unit="step", disable=not wanted) as bar:
 
         def tell(metrics: Metrics) -> None:
             bar.set_postfix(words(metrics), refresh=False)

@@ -16,7 +16,7 @@ from labkit.errors import UserError
 from labkit.models import Encoded, Policy, encode_reply
 from labkit.recipes.schema import DataSettings
 from labkit.recipes.trainers import NOT_NEGATIVE, Rule
-from labkit.runs import append_lines, read_lines
+from labkit.storage import json_line, read_lines, write_aside
 from labkit.tasks import gsm8k, math_problems
 from labkit.tasks.base import split_of
 from labkit.worlds.countdown.curated import curated_rows
@@ -90,6 +90,8 @@ class Columns:
         for name in ("prompt", *self.replies):
             if not isinstance(row[name], str):
                 raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
+            if not row[name].isascii() and any("\ud800" <= letter <= "\udfff" for letter in row[name]):
+                raise UserError(f"{where}: {name!r} holds half of a character (a lone surrogate)")
         mark = self.mark
         if mark is not None and mark.name in row and not mark.rule.accepts(row[mark.name]):
             raise UserError(f"{where}: {mark.name!r} {mark.rule.must}, not {repr(row[mark.name])[:60]}")
@@ -114,7 +116,7 @@ class Dataset:
     def keep(self, folder: Path) -> None:
         """Writes the rows into a run folder, so that the run can be resumed without the rows being given again."""
         rows = [{"split": split, **row} for split in SPLITS for row in getattr(self, split)]
-        append_lines(folder / KEPT, rows)
+        write_aside(folder / KEPT, "".join(map(json_line, rows)))
 
 
 Given = str | Path | Sequence[Row] | Mapping[str, Sequence[Row]] | None
@@ -155,7 +157,10 @@ def _kept(run: Path | None) -> dict[str, list[Row]]:
         raise UserError("data.source is 'given': pass the rows as dataset=[...]")
     splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in read_lines(run / KEPT):
-        splits[row.pop("split")].append(row)
+        split = row.pop("split", None)
+        if split not in splits:
+            raise UserError(f"{run / KEPT} is damaged: a row has no split train or test")
+        splits[split].append(row)
     return splits
 
 
@@ -200,6 +205,7 @@ class LeftOut:
 NO_ROOM = "skipped: the prompt leaves no room for a reply"
 CUT = "with a reply cut off at the longest length"
 EQUAL = "skipped: chosen equals rejected"
+SPECIAL = "skipped: a special token in the text (the chat template and the end of a reply are added here, once)"
 
 
 def encode_rows(
@@ -208,14 +214,17 @@ def encode_rows(
     """The rows that can be used, and the token ids of their replies (the named columns), prompt in front.
 
     A row whose prompt leaves no room for a reply is left out; so is a pair whose replies are the same (perhaps only
-    because both were cut). A reply that is too long is cut. All three are counted in `left_out`. `max_length`: tokens
-    of prompt and reply together; by default the model's context. Raises UserError for a special token in a reply.
+    because both were cut), and a row with a special token in a text. A reply that is too long is cut. All four are
+    counted in `left_out`. `max_length`: tokens of prompt and reply together; by default the model's context.
     """
     limit = min(max_length or policy.context_length, policy.context_length)
     used, encoded = [], []
-    for number, row in enumerate(rows, 1):
-        texts = [_plain_text(policy, row, column, number) for column in replies]
-        sides = tuple(encode_reply(policy, row["prompt"], text, limit) for text in texts)
+    special = policy.tokenizer.all_special_tokens
+    for row in rows:
+        if any(token in row[column] for column in ("prompt", *replies) for token in special):
+            left_out.add(SPECIAL, row["prompt"][:60])
+            continue
+        sides = tuple(encode_reply(policy, row["prompt"], row[column], limit) for column in replies)
         if any(len(side) == side.start for side in sides):
             left_out.add(NO_ROOM, row["prompt"][:60])
         elif len(sides) == 2 and sides[0].ids == sides[1].ids:
@@ -226,17 +235,6 @@ def encode_rows(
             used.append(row)
             encoded.append(sides)
     return used, encoded
-
-
-def _plain_text(policy: Policy, row: Row, column: str, number: int) -> str:
-    text = row[column]
-    special = next((t for t in policy.tokenizer.all_special_tokens if t in text), None)
-    if special is not None:
-        raise UserError(
-            f"row {number}: {column!r} contains the special token {special!r}; pass plain text: "
-            "the chat template and the end of the reply are added here, once"
-        )
-    return text
 
 
 # ------------------------------------------------------------------------------------------------------- batches

@@ -59,7 +59,7 @@ class Demonstrations:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             append_lines(path, self.rows)
-            path.with_suffix(".json").write_text(json.dumps(self.summary(), indent=1) + "\n")
+            path.with_suffix(".json").write_text(json.dumps(self.summary(), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror or error}") from None
         return path

@@ -22,7 +22,15 @@ from labkit.training.rows.data import LABEL, Columns, Row
 from labkit.training.rows.reference import keep_reference_logprobs, logprobs_of, reference_logprobs, reply_logprobs
 from labkit.training.rows.trainer import Example, RowTrainer, Stats
 
-STATISTICS = ("accuracy", "margin", "reward_desirable", "reward_undesirable", "reference_point")
+STATISTICS = (
+    "accuracy",
+    "margin",
+    "reward_desirable",
+    "reward_undesirable",
+    "reference_point",
+    "logprob_chosen",
+    "logprob_rejected",
+)
 Replies = list[Example[bool]]
 
 
@@ -40,6 +48,7 @@ class KTO(RowTrainer[bool]):
             reference = Policy(copy.deepcopy(policy.model).requires_grad_(False), policy.tokenizer, "frozen")
         self.frozen = reference
         self.reference_point: Float[Tensor, ""] = torch.zeros((), device=policy.device)
+        self.good_share = 0.5
 
     def target(self, row: Row, replies: tuple[Encoded, ...]) -> bool:
         """Whether the reply was marked good."""
@@ -60,7 +69,8 @@ class KTO(RowTrainer[bool]):
 
     @torch.no_grad()
     def begin_batch(self, batch: Replies) -> None:
-        """The batch's reference point, in nats."""
+        """The batch's reference point, in nats, and its share of replies marked good."""
+        self.good_share = sum(example.target for example in batch) / len(batch)
         replies = [example.replies[0] for example in batch]
         rows = [mismatched(one, other) for one, other in zip(replies, [*replies[1:], replies[0]], strict=True)]
         rows = [row for row in rows if len(row) <= self.policy.context_length]
@@ -95,6 +105,15 @@ class KTO(RowTrainer[bool]):
         (reference,) = reference_logprobs(part, self.policy.device)
         desirable = torch.tensor([example.target for example in part], device=self.policy.device)
         loss, stats = kto_loss(logprobs, reference, desirable, self.reference_point, **self.recipe.algorithm_options)
+        # A part's share of a mean over the batch's good (bad) replies: parts count by their rows. NaN without any.
+        with torch.no_grad():
+            good, bad = (torch.where(side, logprobs, 0.0).mean() for side in (desirable, ~desirable))
+            stats["logprob_chosen"] = (
+                good / self.good_share if self.good_share > 0 else torch.full_like(good, torch.nan)
+            )
+            stats["logprob_rejected"] = (
+                bad / (1 - self.good_share) if self.good_share < 1 else torch.full_like(bad, torch.nan)
+            )
         return loss, {key: stats[key] for key in STATISTICS}
 
     @classmethod

@@ -1,0 +1,1 @@
+"""The kinds of faults that `tests.fault_campaign` tries."""
