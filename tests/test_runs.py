@@ -196,6 +196,22 @@ def test_a_task_file_that_was_changed_is_noticed(base: Path, tmp_path: Path):
         train(resume=run.path, progress=False)
 
 
+def test_bad_prompts_of_a_file_are_left_out_and_counted(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file, prompts = tmp_path / "sums.jsonl", ["1+" * 3000, "<eos>2+3:", *(f"{i}+3:" for i in range(12))]
+    splits = ["train"] * 12 + ["test"] * 2
+    rows = [
+        {"prompt": p, "reference": 5, "verifier": "number", "split": s} for p, s in zip(prompts, splits, strict=True)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = mini_run(tmp_path / "run", model=base, task=f"file:{file}", steps=1)
+    assert run.result["prompts_left_out"] == {"train": 2} and run.result["status"] == "finished"
+    assert "2 of 12 prompts are left out" in capsys.readouterr().err
+    file.write_text("".join(json.dumps(row | {"prompt": "<eos>" + row["prompt"]}) + "\n" for row in rows))
+    with pytest.raises(UserError, match=r"no prompt of sums .train. can be given to"):
+        mini_run(tmp_path / "none", model=base, task=f"file:{file}", steps=1)
+    assert not (tmp_path / "none").exists()
+
+
 def test_settings_that_change_no_number_may_change(part: Run):
     recipe = part.recipe | {"steps": 5, "keep_checkpoints": 1}
     (part.path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
