@@ -1,19 +1,17 @@
 """A policy: a causal language model with its tokenizer, and how a prompt becomes tokens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from labkit.errors import RunError, UserError
+from labkit.errors import UserError
 from labkit.models import smollm2
 from labkit.models.adapters import without_adapters
 from labkit.models.at_hand import MODELS
+from labkit.models.loading import load, quiet_transformers
+from labkit.models.vocabulary import limit_vocabulary
 from labkit.paths import data_folder
 
 
@@ -31,6 +29,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         self.model.eval()
+        limit_vocabulary(self.model, self.tokenizer)
         declared = self.model.generation_config.eos_token_id if self.model.generation_config else None
         ids = declared if isinstance(declared, list) else [declared]
         self.eos_ids = frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
@@ -95,27 +94,14 @@ class Policy:
             self.tokenizer.save_pretrained(folder)
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no warnings of transformers inside: a bar a checkpoint would bury the run's own."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
 def load_policy(
     name: str | Path | Policy, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Policy:
     """A policy by name ("tiny", "smollm2-135m"), from a folder, or by hub id.
 
     Device: CUDA where there is one, else CPU. Dtype: float32, since weights that are trained in bfloat16 lose small
-    updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand.
+    updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand, or
+    where its files do not make a whole, sound model (`labkit.models.loading`).
     """
     if isinstance(name, Policy):
         return name
@@ -127,17 +113,7 @@ def load_policy(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
         where = model_folder(Path(where).expanduser())
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(where)
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype or torch.float32)
-    except SafetensorError as error:
-        raise RunError(f"the weights of model {str(name)!r} are damaged: {error}") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"cannot load model {str(name)!r}: {first[:200]} (`labkit models` lists what is at hand offline)"
-        ) from error
+    model, tokenizer = load(where, str(name), dtype or torch.float32)
     return Policy(model.to(device), tokenizer, str(name))
 
 

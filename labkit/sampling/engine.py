@@ -15,6 +15,7 @@ import torch
 
 from labkit.errors import UserError
 from labkit.models import Policy, merged_adapters
+from labkit.models.vocabulary import tokens_without_text
 from labkit.rollouts import Rollouts
 from labkit.sampling.batching import ContinuousBatch, Drawn
 from labkit.sampling.choose import SamplingOptions, uniforms
@@ -117,7 +118,7 @@ def decode(
     with space.lock:
         space.prepare(model, size, steps, columns)
         assert space.slots is not None and space.stepper is not None
-        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
+        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps, tokens_without_text(model))
         return ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size).run()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from tqdm.auto import tqdm
 
-from labkit.errors import UserError
+from labkit.errors import NotFiniteError, UserError
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.runs import Run
@@ -58,7 +58,8 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first.
+    killed and resumed in between. When a step fails with a UserError, the steps before it are saved first, unless
+    the model gives no numbers any more: its checkpoint would be worse than the one before.
     """
 
     def save() -> None:
@@ -74,6 +75,8 @@ def train_loop(
     for step in bar:
         try:
             metrics, logged = learner.step(step)
+        except NotFiniteError as error:
+            raise NotFiniteError(error.what, step) from None
         except UserError:  # a reward that is no number, a prompt that is too long: the steps so far are kept
             save()
             raise

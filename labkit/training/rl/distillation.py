@@ -14,6 +14,7 @@ given: what a token does to the tokens after it is left out, as in GKD.
 Student and teacher must have one vocabulary. Their logits are never all held at once (`reduce_logits`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +25,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labkit.algorithms import Divergence, divergence
-from labkit.errors import UserError
+from labkit.errors import NotFiniteError, UserError
 from labkit.models import Policy, hidden_states, train_with
 from labkit.models.output import Head, output_head, reduce_logits
 from labkit.models.trunk import CausalLM, autocast
+from labkit.models.vocabulary import never_drawn, rows_of, tokens_without_text
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
@@ -117,6 +119,8 @@ def learn(
     for turn in range(settings.updates):
         for rows in minibatches(everything, settings.minibatches, seed=turn):
             losses.append(budget.fit(partial(accumulate, rows), lengths[rows], undo=optimizer.zero_grad))
+            if not math.isfinite(losses[-1]):
+                raise NotFiniteError("the divergence of student and teacher")
             norm, bad = apply_gradients(student, optimizer, lr, settings.max_grad_norm)
             norms.append(norm)
             skipped += bad
@@ -149,7 +153,7 @@ def summed_divergence(
     ours, our_head = _before_logits(student, tokens, chosen)
     with torch.no_grad():
         theirs, their_head = _before_logits(teacher, tokens, chosen)
-    vocabulary = min(_vocabulary(student), _vocabulary(teacher))
+    vocabulary = min(rows_of(student), rows_of(teacher))
     reduction = _Divergence(theirs, their_head, vocabulary, temperature, kind, beta)
     return reduce_logits(ours, our_head, reduction)[0].sum()
 
@@ -195,12 +199,8 @@ def _before_logits(model: CausalLM, tokens: Tensor, chosen: Tensor) -> tuple[Ten
     if head is not None:
         return hidden_states(model, tokens)[:, :-1][chosen], head
     with autocast(tokens.device):
-        return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], None
-
-
-def _vocabulary(model: CausalLM) -> int:
-    """How many logits the model has."""
-    return int(model.get_output_embeddings().weight.shape[0])
+        logits = model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen]
+    return never_drawn(logits.to(torch.promote_types(logits.dtype, torch.float32)), tokens_without_text(model)), None
 
 
 def check_vocabulary(student: Policy, teacher: Policy) -> None:
@@ -209,7 +209,7 @@ def check_vocabulary(student: Policy, teacher: Policy) -> None:
     The rows that some models have beyond the vocabulary, to make its size a round number, may differ: they are cut off.
     """
     ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
-    if ours == theirs and min(_vocabulary(student.model), _vocabulary(teacher.model)) > max(ours.values()):
+    if ours == theirs and min(rows_of(student.model), rows_of(teacher.model)) > max(ours.values()):
         return
     other = next((t for t in sorted(ours) if theirs.get(t) != ours[t]), None)
     example = "" if other is None else f"; {other!r} is number {ours[other]} and {theirs.get(other, 'none')}"

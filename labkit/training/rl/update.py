@@ -1,5 +1,6 @@
 """From an experience to new weights: the second half of an RL step."""
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from labkit.errors import NotFiniteError
 from labkit.models import token_logprobs_and_entropy
 from labkit.recipes.schema import Recipe
 from labkit.training.loop.measure import Tally, mismatch, mismatch_metrics
@@ -130,10 +132,15 @@ class Progress:
         self.gap = self.gap or gap
 
     def metrics(self) -> dict[str, float]:
-        """Means over the optimiser steps; without any: 0, and a ratio of 1."""
+        """Means over the optimiser steps; without any: 0, and a ratio of 1. Raises NotFiniteError where a mean is
+        none: then log-probs were NaN, of the policy, the reference or the critic."""
+        means = self.tally.means()
+        broken = next((key for key, value in means.items() if not math.isfinite(value)), None)
+        if broken is not None:
+            raise NotFiniteError(f"{broken} of the trained tokens")
         return {
             **{"ratio_mean": 1.0, "clip_fraction": 0.0, "entropy": float("nan")},
-            **self.tally.means(),
+            **means,
             **({} if self.gap is None else mismatch_metrics(self.gap)),
             "loss": sum(self.losses) / max(len(self.losses), 1),
             "grad_norm": sum(self.norms) / max(len(self.norms), 1),

@@ -9,6 +9,7 @@
 What differs from trainer to trainer is in the class of each (`labkit.training.rows.trainer`).
 """
 
+import math
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Generic
 import torch
 from torch import nn
 
-from labkit.errors import UserError
+from labkit.errors import NotFiniteError, UserError
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.recipes.trainers import ALGORITHMS
@@ -84,7 +85,8 @@ class RowLearner(Generic[Target]):
         """Optimiser step `number` (from 0) on its batch; returns its metrics.
 
         Where memory does not suffice, the step begins anew with smaller micro-batches: the gradient is that of the
-        whole batch, however it is cut. Raises RunError where a single row does not fit.
+        whole batch, however it is cut. Raises RunError where a single row does not fit, NotFiniteError where the
+        model gives NaN.
         """
         trainer, recipe, settings, clock = self.trainer, self.trainer.recipe, self.trainer.recipe.optimizer, Stopwatch()
         chosen = [self.train[i] for i in batch(len(self.train), recipe.data.batch, recipe.seed, number)]
@@ -93,6 +95,8 @@ class RowLearner(Generic[Target]):
             trainer.begin_batch(chosen)
             rooms = torch.tensor([example.room for example in chosen])
             means = trainer.budget.fit(partial(self._accumulate, chosen), rooms, undo=self.optimizer.zero_grad)
+            if not math.isfinite(means["loss"]):
+                raise NotFiniteError("the loss of the batch")
             norm, skipped = apply_gradients(self.modules, self.optimizer, lr, settings.max_grad_norm)
         tokens = sum(example.tokens for example in chosen)
         done = {"grad_norm": norm, "skipped": int(skipped), "lr": lr, "tokens": tokens}
@@ -115,7 +119,10 @@ class RowLearner(Generic[Target]):
     @torch.no_grad()
     def evaluate_held_out(self) -> dict[str, Any] | None:
         """What the held-out rows say of the model as it is; None without any."""
-        return self.trainer.evaluate(self.test) if self.test else None
+        found = self.trainer.evaluate(self.test) if self.test else None
+        if found is not None and not math.isfinite(found.get("loss", 0.0)):
+            raise NotFiniteError("the loss of the held-out rows")
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What the run learned from, for its result."""
