@@ -67,6 +67,8 @@ def first_fault(error: "ValidationError") -> tuple[str, str | None]:
     """The dotted key that pydantic found wrong first, and what is wrong with it; None where there is no such key."""
     first = error.errors()[0]
     message = None if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    if message is not None and first["type"].startswith(("greater_than", "less_than")):
+        message = f"{message.replace('Input should be', 'must be')}, not {first['input']}"
     return ".".join(map(str, first["loc"])), message
 
 

@@ -14,7 +14,6 @@ given: what a token does to the tokens after it is left out, as in GKD.
 Student and teacher must have one vocabulary. Their logits are never all held at once (`reduce_logits`).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labkit.algorithms import Divergence, divergence
-from labkit.errors import NotFiniteError, UserError
+from labkit.errors import UserError
 from labkit.models import Policy, hidden_states, train_with
 from labkit.models.output import Head, output_head, reduce_logits
 from labkit.models.trunk import CausalLM, autocast
@@ -35,7 +34,7 @@ from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Task
 from labkit.training.loop.loop import Learner
-from labkit.training.loop.measure import Stopwatch, describe, records
+from labkit.training.loop.measure import Stopwatch, check_finite, describe, records
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
@@ -119,8 +118,7 @@ def learn(
     for turn in range(settings.updates):
         for rows in minibatches(everything, settings.minibatches, seed=turn):
             losses.append(budget.fit(partial(accumulate, rows), lengths[rows], undo=optimizer.zero_grad))
-            if not math.isfinite(losses[-1]):
-                raise NotFiniteError("the divergence of student and teacher")
+            check_finite(losses[-1], "the divergence of student and teacher")
             norm, bad = apply_gradients(student, optimizer, lr, settings.max_grad_norm)
             norms.append(norm)
             skipped += bad

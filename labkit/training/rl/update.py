@@ -1,6 +1,5 @@
 """From an experience to new weights: the second half of an RL step."""
 
-import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -9,10 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from labkit.errors import NotFiniteError
 from labkit.models import token_logprobs_and_entropy
 from labkit.recipes.schema import Recipe
-from labkit.training.loop.measure import Tally, mismatch, mismatch_metrics
+from labkit.training.loop.measure import Tally, check_finite, mismatch, mismatch_metrics
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients
@@ -135,9 +133,8 @@ class Progress:
         """Means over the optimiser steps; without any: 0, and a ratio of 1. Raises NotFiniteError where a mean is
         none: then log-probs were NaN, of the policy, the reference or the critic."""
         means = self.tally.means()
-        broken = next((key for key, value in means.items() if not math.isfinite(value)), None)
-        if broken is not None:
-            raise NotFiniteError(f"{broken} of the trained tokens")
+        for key, value in means.items():
+            check_finite(value, f"{key} of the trained tokens")
         return {
             **{"ratio_mean": 1.0, "clip_fraction": 0.0, "entropy": float("nan")},
             **means,

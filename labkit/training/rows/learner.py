@@ -9,7 +9,6 @@
 What differs from trainer to trainer is in the class of each (`labkit.training.rows.trainer`).
 """
 
-import math
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any, Generic
 import torch
 from torch import nn
 
-from labkit.errors import NotFiniteError, UserError
+from labkit.errors import UserError
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.recipes.trainers import ALGORITHMS
 from labkit.training.loop.loop import Learner
-from labkit.training.loop.measure import Stopwatch
+from labkit.training.loop.measure import Stopwatch, check_finite
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rows.data import Dataset, Given, LeftOut, batch
 from labkit.training.rows.trainer import Example, RowTrainer, Target
@@ -95,8 +94,7 @@ class RowLearner(Generic[Target]):
             trainer.begin_batch(chosen)
             rooms = torch.tensor([example.room for example in chosen])
             means = trainer.budget.fit(partial(self._accumulate, chosen), rooms, undo=self.optimizer.zero_grad)
-            if not math.isfinite(means["loss"]):
-                raise NotFiniteError("the loss of the batch")
+            check_finite(means["loss"], "the loss of the batch")
             norm, skipped = apply_gradients(self.modules, self.optimizer, lr, settings.max_grad_norm)
         tokens = sum(example.tokens for example in chosen)
         done = {"grad_norm": norm, "skipped": int(skipped), "lr": lr, "tokens": tokens}
@@ -119,10 +117,7 @@ class RowLearner(Generic[Target]):
     @torch.no_grad()
     def evaluate_held_out(self) -> dict[str, Any] | None:
         """What the held-out rows say of the model as it is; None without any."""
-        found = self.trainer.evaluate(self.test) if self.test else None
-        if found is not None and not math.isfinite(found.get("loss", 0.0)):
-            raise NotFiniteError("the loss of the held-out rows")
-        return found
+        return self.trainer.evaluate(self.test) if self.test else None
 
     def describe(self) -> dict[str, Any]:
         """What the run learned from, for its result."""

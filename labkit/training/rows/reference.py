@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labkit.models import Encoded, Policy, pad, token_logprobs
+from labkit.training.loop.measure import check_finite
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
 from labkit.training.rows.trainer import Example
@@ -41,7 +42,7 @@ def reply_logprobs(policy: Policy, rows: list[Encoded]) -> tuple[Float[Tensor, "
 
 @torch.no_grad()
 def logprobs_of(policy: Policy, rows: list[Encoded], budget: Budget) -> Float[Tensor, " rows"]:
-    """`reply_logprobs` of many rows, in micro-batches, without gradient."""
+    """`reply_logprobs` of many rows, in micro-batches, without gradient. Raises NotFiniteError for NaN."""
     lengths = torch.tensor([len(row) for row in rows])
 
     def compute(tokens: int) -> Tensor:
@@ -50,7 +51,9 @@ def logprobs_of(policy: Policy, rows: list[Encoded], budget: Budget) -> Float[Te
             logprobs[part.to(policy.device)] = reply_logprobs(policy, [rows[i] for i in part.tolist()])[0]
         return logprobs
 
-    return budget.fit(compute, lengths)
+    logprobs = budget.fit(compute, lengths)
+    check_finite(logprobs, f"the log-prob of a reply under model {policy.name!r}")
+    return logprobs
 
 
 def keep_reference_logprobs(
