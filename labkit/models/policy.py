@@ -1,7 +1,9 @@
 """A policy: a causal language model with its tokenizer, and how a prompt becomes tokens."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,8 +12,9 @@ from labkit.errors import UserError
 from labkit.models import smollm2
 from labkit.models.adapters import without_adapters
 from labkit.models.at_hand import MODELS
+from labkit.models.chat import Dialogue, refuse_special, render
 from labkit.models.loading import load, quiet_transformers
-from labkit.models.vocabulary import limit_vocabulary
+from labkit.models.vocabulary import limit_vocabulary, rows_of
 from labkit.paths import data_folder
 
 
@@ -61,24 +64,23 @@ class Policy:
     @property
     def context_length(self) -> int:
         """The longest sequence, prompt and completion together, that the model was made for."""
-        return int(getattr(self.model.config, "max_position_embeddings", None) or 10**9)
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**9)
 
-    def encode(self, prompt: str) -> list[int]:
-        """Token ids of a prompt. A chat model's template is applied here, exactly once, to the plain text.
+    def encode(self, prompt: Dialogue, options: Mapping[str, Any] | None = None) -> list[int]:
+        """Token ids of a prompt: a text, or messages. A chat model's template is applied here, exactly once.
 
-        Raises UserError for a prompt that already carries the template or a special token.
+        `options`: arguments of the template, such as {"enable_thinking": False}. Raises UserError for a prompt that
+        already carries the template or a special token, and for a token that the model has no row for.
         """
-        special = next((t for t in self.tokenizer.all_special_tokens if t in prompt), None)
-        if special is not None:
-            raise UserError(
-                f"the prompt already contains the special token {special!r}; pass plain text: "
-                "the chat template and <bos> are added here, once"
-            )
-        if self.tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}]
-            encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-            return list(encoded["input_ids"])
-        return list(self.tokenizer(prompt)["input_ids"])
+        refuse_special(self.tokenizer, prompt, "the prompt")
+        text, templated = render(self.tokenizer, prompt, options)
+        ids = list(self.tokenizer(text, add_special_tokens=not templated)["input_ids"])
+        rows = rows_of(self.model)
+        beyond = next((i for i in ids if i >= rows), None)
+        if beyond is not None:
+            token = self.tokenizer.convert_ids_to_tokens(beyond)
+            raise UserError(f"the prompt has token {token!r}, which model {self.name!r} has no row for: leave it out")
+        return ids
 
     def decode(self, ids: list[int]) -> str:
         """Text of token ids, without special tokens."""

@@ -1,10 +1,12 @@
-"""Which of a model's tokens its tokenizer has.
+"""Which of a model's tokens its tokenizer has, and which of a text's characters.
 
 Many models have more rows than their tokenizer has tokens, to make the number round. Such a row was hardly trained and
 stands for no text. So its logit is set so low that it is never drawn, in the sampler and in every log-prob of the
 trainer alike: both must be of the same distribution.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -44,3 +46,22 @@ def never_drawn(
     0.0
     """
     return logits if ids is None else logits.index_fill(-1, ids, NEVER)
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[float, list[str]]:
+    """The share of the texts' tokens that the tokenizer does not know (`<unk>`), and the most frequent such pieces.
+
+    A tokenizer over bytes knows every text: (0, []).
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None:
+        return 0.0, []
+    count, pieces = 0, Counter[str]()
+    for text in texts:
+        offsets = tokenizer.is_fast
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=offsets)
+        ids = encoded["input_ids"]
+        count += len(ids)
+        spans = encoded["offset_mapping"] if offsets else [(0, len(text))] * len(ids)
+        pieces.update(text[slice(*span)] for id, span in zip(ids, spans, strict=True) if id == unknown)
+    return sum(pieces.values()) / max(count, 1), [piece for piece, _ in pieces.most_common(8)]

@@ -30,7 +30,10 @@ from labkit.recipes.trainers import (
     row_trainers,
     trainers,
 )
-from labkit.recipes.types import Count, CountOrNone, Integer, Name, Seed, Switch, Text
+from labkit.recipes.types import Count, CountOrNone, Integer, Name, Seed, Share, Switch, Text
+
+LEAST_MEASURED = 32
+"""Held-out rows that the shortest run measures."""
 
 
 def refuse_not_finite(value: Any, path: str = "") -> None:
@@ -104,6 +107,10 @@ class Recipe(Settings):
         default=0,
         description="samples are drawn by the policy of so many steps ago: what asynchronous training does",
     )
+    unknown_tokens: Share = Field(
+        default=0.01,
+        description="most share of the prompts' (or rows') tokens that the model's tokenizer may not know; 1: any",
+    )
     checkpoint_every: Count = Field(default=10, description="steps between checkpoints")
     keep_checkpoints: Count = Field(default=2, description="how many of the newest checkpoints stay")
     rollouts_logged: CountOrNone = Field(
@@ -117,6 +124,15 @@ class Recipe(Settings):
         if isinstance(raw, dict) and not raw.get("algorithm"):
             return {**raw, "algorithm": default_algorithm(str(raw.get("trainer", "rl")))}
         return raw
+
+    @model_validator(mode="after")
+    def _measured_rows(self) -> "Recipe":
+        """A run of a few steps does not measure more rows than it learns from, unless it is told to."""
+        if "test_limit" not in self.data.model_fields_set and self.trainer in row_trainers():
+            most = max(LEAST_MEASURED, self.steps * self.data.batch)
+            if most < (self.data.test_limit or 0):
+                object.__setattr__(self, "data", self.data.model_copy(update={"test_limit": most}))
+        return self
 
     @field_validator("trainer")
     @classmethod

@@ -95,7 +95,9 @@ class DataSettings(Settings):
     )
     limit: Count | None = Field(default=None, description="how many of the training rows; default: all")
     test_limit: CountOrNone | None = Field(
-        default=512, description="how many of the held-out rows are measured; 0: none"
+        default=512,
+        description="how many of the held-out rows are measured; 0: none; null: all; default: 512, but no more than "
+        "the run trains on (steps x batch), 32 at least",
     )
     batch: Count = Field(default=32, description="rows an optimiser step")
     traces: Group = Field(default=4, description="source traces: answers of the model to each problem")

@@ -21,11 +21,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labkit.errors import NotFiniteError
-from labkit.sampling.fused import FusedDecoder, Spans
-from labkit.sampling.plain import PlainDecoder
+from labkit.sampling.fused import Spans
 from labkit.sampling.slots import Slots, compaction
 from labkit.sampling.stepping import Stepper
 from labkit.sampling.stopping import StopStrings
+from labkit.sampling.ways import Decoder
 
 COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
 PREFILL_TOKENS = 8192  # prompts are read in batches of so many tokens, padding included
@@ -47,7 +47,7 @@ class ContinuousBatch:
 
     def __init__(
         self,
-        decoder: FusedDecoder | PlainDecoder,
+        decoder: Decoder,
         slots: Slots,
         stepper: Stepper,
         encoded: list[list[int]],

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from labkit.sampling.choose import SamplingOptions
 from labkit.sampling.fused import FusedDecoder, Spans
-from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
+from labkit.sampling.ways import Decoder
 
 Replay = Callable[[], None]
 COLUMN_BUCKET = 128  # columns of a graph are a multiple of this
 
 
-def one_step(decoder: FusedDecoder | PlainDecoder, slots: Slots, spans: Spans) -> None:
+def one_step(decoder: Decoder, slots: Slots, spans: Spans) -> None:
     """Feeds the newest token of each slot to the model and draws the next."""
     rows = spans[-1][0]
     logits = decoder.step(slots.last[:rows], slots.positions(rows), spans)
@@ -30,7 +30,7 @@ def one_step(decoder: FusedDecoder | PlainDecoder, slots: Slots, spans: Spans) -
 class Stepper:
     """Steps that are computed operation by operation."""
 
-    def __init__(self, decoder: FusedDecoder | PlainDecoder, slots: Slots) -> None:
+    def __init__(self, decoder: Decoder, slots: Slots) -> None:
         self.decoder, self.slots = decoder, slots
         self.on_cpu = slots.last.device.type == "cpu"
         # Newcomers wait for half of the slots on a CPU: see `batching`.

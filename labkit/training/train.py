@@ -12,18 +12,22 @@ from safetensors import SafetensorError
 from labkit.errors import RunFolderError, UserError
 from labkit.evaluation.report import evaluate
 from labkit.models import Policy, RewardModel
+from labkit.models.vocabulary import unknown_share
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, open_run
 from labkit.sampling import check_lengths
+from labkit.sampling.ways import decoder_of
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
 from labkit.training.loop.loop import Learner, Observer, train_loop
+from labkit.training.loop.measure import showing_progress
 from labkit.training.rl.build import make_learner, train_rl
 from labkit.training.rl.distillation import make_distillation
 from labkit.training.rows.data import GIVEN, TRACES, Given
 from labkit.training.rows.learner import RowLearner, prepare_rows
 
+PROBE = 16  # training problems that are looked at before a run folder is made
 Watcher = Observer | Callable[[Recipe], Observer] | None
 
 
@@ -65,7 +69,8 @@ def train(
         run = _new_run(settings, out, models, rows)
     watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
     try:
-        return _Training(settings, run, models, rows, _learner(settings, models, rows)).complete(watching, progress)
+        with showing_progress(progress):
+            return _Training(settings, run, models, rows, _learner(settings, models, rows)).complete(watching, progress)
     except (OSError, SafetensorError) as error:
         raise RunFolderError(run.path, getattr(error, "strerror", None) or str(error)) from error
 
@@ -115,9 +120,15 @@ def _learner(recipe: Recipe, models: Models, rows: RowLearner[Any] | None) -> Le
 def _new_run(recipe: Recipe, out: str | Path | None, models: Models, rows: RowLearner[Any] | None) -> Run:
     """A new run folder. A prompt that does not fit into the model's context is refused before the folder is made."""
     policy, task = models.policy, models.task
+    if recipe.online or recipe.evaluated:
+        decoder_of(policy.model)  # refuses what can't be sampled from
     if rows is None and task is not None:
         prompts = [problem.prompt for problem in task.sample(1, "train", seed=recipe.seed)]
         check_lengths(policy, prompts, [policy.encode(p) for p in prompts], recipe.sampling.max_new_tokens)
+    if rows is not None:
+        check_readable(recipe, policy, rows.dataset.texts(), f"the rows of {rows.dataset.source}")
+    elif task is not None:
+        check_readable(recipe, policy, [p.prompt for p in task.sample(PROBE, "train", recipe.seed)], "the prompts")
     prints = {"task_fingerprint": task.fingerprint()} if task else {}
     prints["data_fingerprint"] = rows.dataset.fingerprint() if rows else prints["task_fingerprint"]
     folder = Path(out) if out is not None else _new_folder(recipe)
@@ -125,6 +136,18 @@ def _new_run(recipe: Recipe, out: str | Path | None, models: Models, rows: RowLe
     if rows and rows.dataset.source in (GIVEN, TRACES):
         rows.dataset.keep(run.path)
     return run
+
+
+def check_readable(recipe: Recipe, policy: Policy, texts: list[str], what: str) -> None:
+    """Raises UserError where more of the texts than the recipe allows is unknown to the model's tokenizer: the model
+    would see holes in their place, and learn to guess."""
+    share, pieces = unknown_share(policy.tokenizer, texts)
+    if share > recipe.unknown_tokens:
+        raise UserError(
+            f"model {policy.name!r} can't read {what}: its tokenizer knows no token for {share:.0%} of them, such as "
+            f"{', '.join(map(repr, pieces))}; take a model that reads them (smollm2-135m), or allow it: "
+            "unknown_tokens=1"
+        )
 
 
 def _new_folder(recipe: Recipe) -> Path:

@@ -2,20 +2,40 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from labkit.algorithms import LOG_RATIO_LIMIT, zero_variance
 from labkit.errors import NotFiniteError, RunError
 from labkit.models import Policy
 from labkit.rollouts import Rollouts
 from labkit.tasks import Task
+
+_shown: ContextVar[bool] = ContextVar("shown", default=False)
+Part = TypeVar("Part")
+
+
+@contextmanager
+def showing_progress(shown: bool) -> Iterator[None]:
+    """Whether long work inside, other than the steps of a run, shows how far it is (`progress_bar`)."""
+    token = _shown.set(shown)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def progress_bar(parts: Sequence[Part], what: str) -> Iterable[Part]:
+    """The parts, with a bar that says what is done and how far it is, where it takes longer than a second."""
+    return tqdm(parts, desc=what, leave=False, disable=not _shown.get(), delay=1.0)
 
 
 class Stopwatch:

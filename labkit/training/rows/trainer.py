@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from labkit.models import Encoded, Policy
 from labkit.recipes.schema import Recipe
-from labkit.training.loop.measure import check_finite
+from labkit.training.loop.measure import check_finite, progress_bar
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
 from labkit.training.rows.data import Columns, Dataset, Given, LeftOut, Row, encode_rows, load_rows
@@ -131,7 +131,8 @@ class RowTrainer(ABC, Generic[Target]):
         """
 
         def everything(tokens: int) -> list[tuple[list[int], Result]]:
-            return [(numbers, work([examples[i] for i in numbers])) for numbers in cut_numbers(examples, tokens)]
+            parts = progress_bar(cut_numbers(examples, tokens), f"measuring {len(examples)} held-out rows")
+            return [(numbers, work([examples[i] for i in numbers])) for numbers in parts]
 
         results = self.budget.fit(everything, torch.tensor([example.room for example in examples]))
         check_finite([result for _, result in results], "what the model says of held-out rows")
