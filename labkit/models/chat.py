@@ -18,19 +18,22 @@ def messages_of(text: Dialogue, role: str = "user") -> list[dict[str, str]]:
 
 
 def render(
-    tokenizer: PreTrainedTokenizerBase, prompt: Dialogue, options: Mapping[str, Any] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Dialogue,
+    options: Mapping[str, Any] | None = None,
+    script: bool = False,
 ) -> tuple[str, bool]:
     """The text behind which the assistant writes its reply, and whether a chat template made it.
 
     `options` are arguments of the template, such as {"enable_thinking": False}. A model without a template reads a text
-    as it is; of several messages it reads a line per message, `role: content`, as of a script. Raises UserError for a
-    template that is broken, or that takes no such messages.
+    as it is; of several messages (or with `script`) it reads a line per message, `role: content`. Raises UserError for
+    a template that is broken, or that takes no such messages.
     """
     if tokenizer.chat_template:
         return _by_template(tokenizer, messages_of(prompt), dict(options or {})), True
     if isinstance(prompt, str):
         return prompt, False
-    if len(prompt) == 1 and prompt[0]["role"] == "user":
+    if len(prompt) == 1 and prompt[0]["role"] == "user" and not script:
         return prompt[0]["content"], False
     return "".join(f"{message['role']}: {message['content']}\n" for message in prompt) + "assistant:", False
 

@@ -110,7 +110,7 @@ def _pieces(
         refuse_special(policy.tokenizer, message["content"], f"a message of {message['role']}")
         if message["role"] != "assistant":
             continue
-        before, templated = render(policy.tokenizer, [*prompt, *reply[:number]], options)
+        before, templated = render(policy.tokenizer, [*prompt, *reply[:number]], options, script=True)
         if not before.startswith(done):
             return None
         pieces.append((before[len(done) :], message["content"].strip() if templated else f" {message['content']}"))

@@ -55,7 +55,7 @@ def test_a_dialogue_is_what_the_template_writes_and_the_assistants_turns_are_lea
     wanted = [any(begin <= i < end for begin, end in row.taught) for i in range(len(row))]
     assert mask[0].tolist() == wanted * 2 and tokens[0].tolist() == row.ids * 2
     assert reply_mask([row], torch.tensor([row.ids]))[0].tolist() == wanted
-    assert taught_tokens(Example((row,), None)) == sum(wanted) == 8
+    assert taught_tokens(Example((row,), None)) == sum(wanted) == 6
 
 
 def test_each_turn_stands_behind_what_the_policy_would_be_asked_behind():
@@ -106,7 +106,8 @@ def test_a_dialogue_that_is_too_long_keeps_the_turns_that_fit():
 def test_a_model_without_a_template_reads_a_script():
     policy = random_policy()
     row = encode_reply(policy, turns("u5"), turns("a44", "u6", "a77"))
-    assert [text.strip() for text in learnt(policy, row)] == ["44", "77<eos>"]
+    # A space is no token of this small tokenizer.
+    assert [text.replace("<unk>", "") for text in learnt(policy, row)] == ["44", "77<eos>"]
     assert row.ids.count(policy.tokenizer.bos_token_id) == 1
     assert policy.encode(turns("u5")) == policy.encode("5")
 
@@ -141,7 +142,7 @@ def test_every_trainer_learns_from_dialogues(tmp_path, trainer):
     run = toy_run(tmp_path / "run", trainer, chat(), steps=2, dataset={"train": given, "test": given[:2]})
     assert run.result["status"] == "finished" and run.metrics[-1]["grad_norm"] > 0
     if trainer == "sft":
-        assert run.metrics[0]["trained_tokens"] == 8 * 32
+        assert run.metrics[0]["trained_tokens"] == 6 * 32
 
 
 # ------------------------------------------------------------------------------------------- layouts of the hub
@@ -198,7 +199,8 @@ def test_preference_rows_with_implicit_prompts_share_what_comes_before():
         "rejected": "No.",
     }
     with pytest.raises(UserError, match="do not answer the same"):
-        standard_row({"chosen": MESSAGES, "rejected": [{**MESSAGES[0], "content": "?"}, other]}, "comparisons", "row 1")
+        asked_else = [SYSTEM, {**MESSAGES[0], "content": "?"}, other]
+        standard_row({"chosen": [SYSTEM, *MESSAGES], "rejected": asked_else}, "comparisons", "row 1")
     options = {"chat_template_kwargs": {"enable_thinking": False}}
     assert standard_row({"messages": MESSAGES, **options}, "demonstrations", "row 1") == {
         "prompt": ASK,
