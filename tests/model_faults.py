@@ -27,6 +27,7 @@ from labkit.sampling import sample
 Fault = Callable[[Path], None]
 FAULTS: dict[str, Fault] = {}
 HARMLESS = {"an old buffer in the file", "a value head in the file", "type mistral, the same arithmetic"}
+HARMLESS |= {"unknown quantization"}  # transformers leaves the weights as they are, and they are plain numbers
 PROMPTS = ["5,6,1->30:", "1+2:"]
 
 
@@ -90,7 +91,7 @@ weights_fault("infinity in a weight", lambda w: {**w, DOWN: w[DOWN].index_fill(0
 weights_fault("NaN in a norm", lambda w: {**w, "model.norm.weight": w["model.norm.weight"] * torch.nan})
 weights_fault("an embedding of zeros", lambda w: {**w, EMBEDDING: torch.zeros_like(w[EMBEDDING])})
 weights_fault("whole numbers", lambda w: {key: (100 * value).to(torch.int32) for key, value in w.items()})
-weights_fault("a layer too many", lambda w: w | {k.replace("s.2.", "s.3."): v for k, v in w.items() if "s.2." in k})
+weights_fault("a layer too many", lambda w: {**w, **{k.replace("s.2.", "s.3."): 2 * w[k] for k in w if "s.2." in k}})
 weights_fault("biases that the config leaves out", lambda w: w | {f"{DOWN[:-6]}bias": torch.ones(64)})
 weights_fault("an old buffer in the file", lambda w: w | {"model.layers.0.self_attn.bias": torch.ones(4)})
 weights_fault("a value head in the file", lambda w: w | {"v_head.summary.weight": torch.ones(1, 64)})
