@@ -53,10 +53,30 @@ class RunError(UserError):
     """
 
 
+class NotFiniteError(RunError):
+    """A model that gives NaN or infinity. `what` is no number any more, at `step` of a run if there is one.
+
+    A checkpoint that was written now would keep the damage, so none is.
+    """
+
+    def __init__(self, what: str, step: int | None = None) -> None:
+        super().__init__(what, step)
+        self.what, self.step = what, step
+
+    def __str__(self) -> str:
+        when = "" if self.step is None else f"step {self.step}: "
+        return (
+            f"{when}{self.what} is NaN or infinite: the weights are damaged, or training has diverged; take an earlier "
+            "checkpoint, and train anew with a smaller optimizer.lr"
+        )
+
+
 def first_fault(error: "ValidationError") -> tuple[str, str | None]:
     """The dotted key that pydantic found wrong first, and what is wrong with it; None where there is no such key."""
     first = error.errors()[0]
     message = None if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    if message is not None and first["type"].startswith(("greater_than", "less_than")):
+        message = f"{message.replace('Input should be', 'must be')}, not {first['input']}"
     return ".".join(map(str, first["loc"])), message
 
 

@@ -234,7 +234,7 @@ def test_interrupt_keeps_the_run_and_says_how_to_go_on(
         (["--set", "sampling.prompt=3"], ["sampling.prompt", "prompts"]),
         (["--set", "steps"], ["key=value"]),
         (["--set", "steps=many"], ["steps", "integer"]),
-        (["--set", "lr=-1"], ["lr", "greater than 0"]),
+        (["--set", "lr=-1"], ["lr", "must be greater than 0"]),
         (["--set", "lr=[1"], ["lr", "YAML"]),
         (["--set", "algorithm=gropo"], ["gropo", "grpo"]),
         (["--set", "task=nope"], ["nope", "countdown"]),

@@ -1,7 +1,6 @@
 """What commands are given: settings, devices, models."""
 
 import os
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,8 +21,6 @@ Settings = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: cuda where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
-_EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
-
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     """`key=value` texts as a dictionary; values are YAML scalars (or lists). Raises UserError.
@@ -33,18 +30,17 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     """
     import yaml
 
+    from labkit.recipes.files import parse_yaml
+
     found = {}
     for pair in pairs or []:
         key, separator, text = pair.partition("=")
         if not separator or not key.strip():
             raise UserError(f"--set takes key=value, such as --set steps=20, not {pair!r}")
         try:
-            value = yaml.safe_load(text)
+            value = parse_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError):
             raise UserError(f"--set {key}: the value {text[:80]!r} is not YAML; put it in quotes") from None
-        # YAML 1.1 takes 1e-4, without a point, for a text.
-        if isinstance(value, str) and _EXPONENT.fullmatch(value):
-            value = float(value)
         found[key.strip()] = value
     return found
 

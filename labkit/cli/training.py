@@ -96,9 +96,9 @@ def _plan(recipe: str, overrides: dict[str, Any]) -> Any:
     """The recipe with its overrides; a wrong key is found before anything is loaded or written."""
     from labkit.recipes import load_recipe
 
-    name = overrides.pop("name", None)
-    plan = load_recipe(recipe, **overrides)
-    return plan if name is None else plan.model_copy(update={"name": str(name)})
+    if "name" in overrides:
+        overrides["name"] = str(overrides["name"])  # YAML takes a name of digits for a number
+    return load_recipe(recipe, **overrides)
 
 
 def pretrain(

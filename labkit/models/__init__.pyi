@@ -10,6 +10,7 @@ from .encoding import (
     encode_reply as encode_reply,
     pad as pad,
     step_ends as step_ends,
+    tells_turns_apart as tells_turns_apart,
     tokens_and_mask as tokens_and_mask,
 )
 from .heads import ScalarHead as ScalarHead, hidden_width as hidden_width

@@ -1,8 +1,9 @@
 """Prompt and reply as token ids: the template once, the eos at the end, and where the reply begins."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -10,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from labkit.errors import UserError
+from labkit.models.chat import Dialogue, messages_of, refuse_special, render
 from labkit.models.policy import Policy
 
 
@@ -17,30 +19,111 @@ from labkit.models.policy import Policy
 class Encoded:
     """A row of token ids whose first `start` ids are the prompt; the rest is the reply, the eos included.
 
-    `cut`: the reply did not fit, so that its end and the eos are missing.
+    `cut`: the reply did not fit, so that its end and the eos are missing. `turns`: of a reply of several turns, where
+    each turn of the assistant begins and ends; what lies between them was said by others.
     """
 
     ids: list[int]
     start: int
     cut: bool = False
+    turns: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def taught(self) -> tuple[tuple[int, int], ...]:
+        """The columns whose tokens are learnt: the reply's, but never the first of a row, which nothing predicts."""
+        return self.turns or ((max(self.start, 1), len(self.ids)),)
 
-def encode_reply(policy: Policy, prompt: str, completion: str, limit: int | None = None) -> Encoded:
+
+def encode_reply(
+    policy: Policy,
+    prompt: Dialogue,
+    completion: Dialogue,
+    limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Encoded:
     """The ids of a prompt (template or <bos> applied once) and of a reply to it, as the policy would have written it.
 
     Prompt and reply are cut into tokens apart, since the policy continues the prompt's own tokens. The reply ends with
     the eos that the sampler stops at. What exceeds `limit` tokens is cut off at the end, the eos with it: a reply that
     was cut must not teach where to stop. A prompt that alone exceeds it leaves no reply: `start` is then len(ids).
+
+    Both may be messages. Of a reply of several turns (the assistant's, and others' between them) each of the
+    assistant's turns is marked in `turns`, with the eos that ends it. Where a chat template writes earlier turns
+    otherwise than it had them written (Qwen3 leaves their thoughts out), only the last turn is marked, behind the
+    dialogue as the template writes it: `tells_turns_apart`.
     """
-    prompt_ids = policy.encode(prompt)
-    reply = list(policy.tokenizer(completion, add_special_tokens=False)["input_ids"])
-    ids = prompt_ids + reply + [policy.eos_id]
-    cut = limit is not None and len(ids) > limit
-    ids = ids[:limit] if cut else ids
-    return Encoded(ids, min(len(prompt_ids), len(ids)), cut)
+    reply = messages_of(completion, "assistant")
+    if len(reply) > 1:
+        return _fitted(_several_turns(policy, messages_of(prompt), reply, options), limit)
+    prompt_ids = policy.encode(prompt, options)
+    ids = prompt_ids + _ids(policy, reply[0]["content"]) + [policy.eos_id]
+    return _fitted(Encoded(ids, len(prompt_ids)), limit)
+
+
+def _fitted(row: Encoded, limit: int | None) -> Encoded:
+    if limit is None or len(row) <= limit:
+        return row
+    turns = tuple((begin, min(end, limit)) for begin, end in row.turns if begin < limit)
+    return Encoded(row.ids[:limit], min(row.start, limit), True, turns)
+
+
+def _ids(policy: Policy, text: str) -> list[int]:
+    return list(policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _several_turns(
+    policy: Policy, prompt: Sequence[Mapping[str, str]], reply: list[dict[str, str]], options: Mapping[str, Any] | None
+) -> Encoded:
+    """The dialogue, piece by piece: what stands before a turn of the assistant, what it says, what stands before the
+    next."""
+    pieces = _pieces(policy, prompt, reply, options)
+    if pieces is None:  # the template rewrites what was said: then what a model sees before its last turn is that
+        spoken = [i for i, message in enumerate(reply) if message["role"] == "assistant"]
+        return encode_reply(policy, [*prompt, *reply[: spoken[-1]]], reply[spoken[-1]]["content"], None, options)
+    ids, turns, templated = [], [], bool(policy.tokenizer.chat_template)
+    for number, (before, said) in enumerate(pieces):
+        first = number == 0 and not templated
+        ids += list(policy.tokenizer(before, add_special_tokens=first)["input_ids"])
+        if turns and ids[turns[-1][1]] in policy.eos_ids:  # the mark that ends the turn before is the assistant's too
+            turns[-1] = (turns[-1][0], turns[-1][1] + 1)
+        begin = len(ids)
+        ids += _ids(policy, said)
+        turns.append((begin, len(ids)))
+    ids.append(policy.eos_id)
+    turns[-1] = (turns[-1][0], len(ids))
+    return Encoded(ids, turns[0][0], turns=tuple(turns))
+
+
+def _pieces(
+    policy: Policy, prompt: Sequence[Mapping[str, str]], reply: list[dict[str, str]], options: Mapping[str, Any] | None
+) -> list[tuple[str, str]] | None:
+    """For each turn of the assistant: the text before it that is not in an earlier piece, and what it says.
+
+    None where the text before a turn does not begin with the turns before it, word for word.
+    """
+    pieces: list[tuple[str, str]] = []
+    done = ""
+    for number, message in enumerate(reply):
+        refuse_special(policy.tokenizer, message["content"], f"a message of {message['role']}")
+        if message["role"] != "assistant":
+            continue
+        before, templated = render(policy.tokenizer, [*prompt, *reply[:number]], options, script=True)
+        if not before.startswith(done):
+            return None
+        pieces.append((before[len(done) :], message["content"].strip() if templated else f" {message['content']}"))
+        done = before + pieces[-1][1]
+    return pieces
+
+
+def tells_turns_apart(
+    policy: Policy, prompt: Dialogue, completion: Dialogue, options: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether all turns of the assistant in a reply can be learnt at once; see `encode_reply`."""
+    reply = messages_of(completion, "assistant")
+    return len(reply) == 1 or _pieces(policy, messages_of(prompt), reply, options) is not None
 
 
 def step_ends(policy: Policy, steps: list[str]) -> list[int]:

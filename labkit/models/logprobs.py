@@ -6,6 +6,7 @@ from torch import Tensor
 
 from labkit.models.output import Head, chosen_logprobs, output_head
 from labkit.models.trunk import CausalLM, autocast, hidden_states
+from labkit.models.vocabulary import never_drawn, tokens_without_text
 
 
 def token_logprobs(
@@ -111,4 +112,5 @@ def shifted_logits(
         logits = model(input_ids=tokens, use_cache=False, **extra).logits
     # The shift: the logits of the last column predict a token that is not there; [batch, time - 1, vocab] are left.
     logits = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32))
+    logits = never_drawn(logits, tokens_without_text(model))
     return logits if temperature == 1.0 else logits / temperature

@@ -8,7 +8,7 @@ more, and memory for one chunk. `reduce_logits` does this for any such number, `
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from labkit.models.trunk import autocast, hidden_states, touched
+from labkit.models.vocabulary import never_drawn, tokens_without_text
 
 # Most logits that are held at once.
 MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
@@ -25,15 +26,19 @@ MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
 
 @dataclass(frozen=True)
 class Head:
-    """The output layer of a model: logits = hidden @ weight.T + bias, then softcap * tanh(logits / softcap)."""
+    """The output layer of a model: logits = hidden @ weight.T + bias, then softcap * tanh(logits / softcap).
+
+    `unwritten`: the ids of tokens that are never drawn (`labkit.models.vocabulary`).
+    """
 
     weight: Float[Tensor, "vocab width"]
     bias: Float[Tensor, " vocab"] | None = None
     softcap: float | None = None
+    unwritten: Int[Tensor, " ids"] | None = None
 
     def logits(self, hidden: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape vocab"]:
         """The model's logits, in float32 or better."""
-        return _logits(hidden, self.weight, self.bias, self.softcap)
+        return never_drawn(_logits(hidden, self.weight, self.bias, self.softcap), self.unwritten)
 
 
 class Reduction(Protocol):
@@ -69,11 +74,11 @@ def reduce_logits(
     Without a `head`, `hidden` holds the logits themselves. Differentiable in hidden states, weight and bias. `chunk`:
     tokens whose logits are held at once; default: by `MOST_LOGITS` of the device.
     """
-    weight, bias, softcap = (None, None, None) if head is None else (head.weight, head.bias, head.softcap)
+    weight, bias = (None, None) if head is None else (head.weight, head.bias)
     if chunk is None:
         vocabulary = hidden.shape[-1] if weight is None else len(weight)
         chunk = max(1, MOST_LOGITS.get(hidden.device.type, 2**24) // vocabulary)
-    return _Reduced.apply(hidden, weight, bias, softcap, reduction, chunk)
+    return _Reduced.apply(hidden, weight, bias, head, reduction, chunk)
 
 
 class _Reduced(torch.autograd.Function):
@@ -85,22 +90,24 @@ class _Reduced(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        softcap: float | None,
+        head: Head | None,
         reduction: Reduction,
         chunk: int,
     ) -> tuple[Tensor, ...]:
         dtype = _at_least_float32(hidden.dtype if weight is None else weight.dtype)
         found = torch.zeros(len(reduction.fixed), len(hidden), dtype=dtype, device=hidden.device).unbind()
+        softcap = None if head is None else head.softcap
         once = len(hidden) <= chunk and softcap is None and any(ctx.needs_input_grad[:3])
         prepared = None
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            prepared = reduction.prepare(_logits(hidden[part], weight, bias, softcap), part, once)
+            logits = hidden[part] if head is None else head.logits(hidden[part])
+            prepared = reduction.prepare(logits, part, once)
             for whole, numbers in zip(found, reduction.numbers(prepared), strict=True):
                 if numbers is not None:
                     whole[part] = numbers
         ctx.save_for_backward(hidden, weight, bias)
-        ctx.reduction, ctx.softcap, ctx.chunk, ctx.prepared = reduction, softcap, chunk, prepared if once else None
+        ctx.reduction, ctx.head, ctx.chunk, ctx.prepared = reduction, head, chunk, prepared if once else None
         ctx.mark_non_differentiable(*(one for one, fixed in zip(found, reduction.fixed, strict=True) if fixed))
         return found
 
@@ -108,7 +115,8 @@ class _Reduced(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *by_numbers: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
-        softcap, chunk = ctx.softcap, ctx.chunk
+        head, chunk = ctx.head, ctx.chunk
+        softcap = None if head is None else head.softcap
         kept, ctx.prepared = ctx.prepared, None  # let go of: the graph may live on for longer than this call
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         of_hidden = torch.empty_like(hidden) if wants_hidden else None
@@ -118,7 +126,8 @@ class _Reduced(torch.autograd.Function):
             part = slice(start, start + chunk)
             prepared = kept
             if prepared is None:
-                prepared = ctx.reduction.prepare(_logits(hidden[part], weight, bias, softcap), part, True)
+                logits = hidden[part] if head is None else head.logits(hidden[part])
+                prepared = ctx.reduction.prepare(logits, part, True)
             by_logits = ctx.reduction.slope(prepared, part, [one[part] for one in by_numbers])
             if weight is None:
                 of_hidden[part] = by_logits
@@ -210,9 +219,7 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _logits(hidden: Tensor, weight: Tensor | None, bias: Tensor | None, softcap: float | None) -> Tensor:
-    if weight is None:
-        return hidden
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, softcap: float | None) -> Tensor:
     dtype = compute_dtype(weight)
     bias = None if bias is None else bias.to(dtype)
     logits = nn.functional.linear(hidden.to(dtype), weight.to(dtype), bias).to(_at_least_float32(dtype))
@@ -240,7 +247,7 @@ def output_head(model: Any) -> Head | None:
         if not _PLAIN[model]:
             told = f"the logits of {type(model).__name__} are not its output layer of its hidden states"
             print(f"labkit: {told}: they are computed whole, which takes more memory", file=sys.stderr)
-    return head if _PLAIN[model] else None
+    return replace(head, unwritten=tokens_without_text(model)) if _PLAIN[model] else None
 
 
 @torch.no_grad()

@@ -1,20 +1,21 @@
 """A policy: a causal language model with its tokenizer, and how a prompt becomes tokens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from labkit.device import usable_device
-from labkit.errors import RunError, UserError
+from labkit.errors import UserError
 from labkit.models import smollm2
 from labkit.models.adapters import without_adapters
 from labkit.models.at_hand import MODELS
+from labkit.models.chat import Dialogue, refuse_special, render
+from labkit.models.loading import load, quiet_transformers
+from labkit.models.vocabulary import limit_vocabulary, rows_of
 from labkit.paths import data_folder, user_path
 from labkit.storage import follow_umask
 
@@ -33,6 +34,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         self.model.eval()
+        limit_vocabulary(self.model, self.tokenizer)
         declared = self.model.generation_config.eos_token_id if self.model.generation_config else None
         ids = declared if isinstance(declared, list) else [declared]
         self.eos_ids = frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
@@ -64,28 +66,23 @@ class Policy:
     @property
     def context_length(self) -> int:
         """The longest sequence, prompt and completion together, that the model was made for."""
-        return int(getattr(self.model.config, "max_position_embeddings", None) or 10**9)
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**9)
 
-    def encode(self, prompt: str) -> list[int]:
-        """Token ids of a prompt. A chat model's template is applied here, exactly once, to the plain text.
+    def encode(self, prompt: Dialogue, options: Mapping[str, Any] | None = None) -> list[int]:
+        """Token ids of a prompt: a text, or messages. A chat model's template is applied here, exactly once.
 
-        Raises UserError for a prompt that already carries the template or a special token.
+        `options`: arguments of the template, such as {"enable_thinking": False}. Raises UserError for a prompt that
+        already carries the template or a special token, and for a token that the model has no row for.
         """
-        special = next((t for t in self.tokenizer.all_special_tokens if t in prompt), None)
-        if special is not None:
-            raise UserError(
-                f"the prompt already contains the special token {special!r}; pass plain text: "
-                "the chat template and <bos> are added here, once"
-            )
-        if self.tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}]
-            try:
-                encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-            except Exception as error:  # a template is a program of the model's, which may raise anything
-                told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-                raise UserError(f"the chat template of model {self.name!r} fails: {told[:200]}") from error
-            return list(encoded["input_ids"])
-        return list(self.tokenizer(prompt)["input_ids"])
+        refuse_special(self.tokenizer, prompt, "the prompt")
+        text, templated = render(self.tokenizer, prompt, options)
+        ids = list(self.tokenizer(text, add_special_tokens=not templated)["input_ids"])
+        rows = rows_of(self.model)
+        beyond = next((i for i in ids if i >= rows), None)
+        if beyond is not None:
+            token = self.tokenizer.convert_ids_to_tokens(beyond)
+            raise UserError(f"the prompt has token {token!r}, which model {self.name!r} has no row for: leave it out")
+        return ids
 
     def decode(self, ids: list[int]) -> str:
         """Text of token ids, without special tokens."""
@@ -102,27 +99,14 @@ class Policy:
         follow_umask(folder)
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no warnings of transformers inside: a bar a checkpoint would bury the run's own."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
 def load_policy(
     name: str | Path | Policy, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Policy:
     """A policy by name ("tiny", "smollm2-135m"), from a folder, or by hub id.
 
     Device: CUDA where there is one, else CPU. Dtype: float32, since weights that are trained in bfloat16 lose small
-    updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand.
+    updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand, or
+    where its files do not make a whole, sound model (`labkit.models.loading`).
     """
     if isinstance(name, Policy):
         return name
@@ -134,17 +118,7 @@ def load_policy(
     device = usable_device(device)
     if isinstance(where, Path) or str(where).startswith((".", "/", "~")) or Path(where).is_dir():
         where = model_folder(user_path(where))
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(where)
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype or torch.float32)
-    except SafetensorError as error:
-        raise RunError(f"the weights of model {str(name)!r} are damaged: {error}") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"cannot load model {str(name)!r}: {first[:200]} (`labkit models` lists what is at hand offline)"
-        ) from error
+    model, tokenizer = load(where, str(name), dtype or torch.float32)
     return Policy(model.to(device), tokenizer, str(name))
 
 

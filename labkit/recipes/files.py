@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,26 @@ import yaml
 
 from labkit.errors import UserError
 
-# The same safe loader in C, six times as fast, where PyYAML was built with it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader, in C where there is one (six times as fast). As in YAML 1.2, 1e-4 without a point is a
+    number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says. Raises yaml.YAMLError.
+
+    >>> parse_yaml("{lr: 1e-4, name: '1e-4'}")
+    {'lr': 0.0001, 'name': '1e-4'}
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 FOLDER = Path(__file__).parent
 LARGEST = 100_000
 """So many values a recipe may hold."""
@@ -56,7 +75,7 @@ def read_settings(name: str | Path) -> dict[str, Any]:
             fix = f"did you mean {close[0]!r}?" if close else "give a name or the path of a .yaml file"
             raise UserError(f"no recipe {str(name)[:80]!r}; {fix} (`labkit recipes` lists them)")
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_LOADER)
+        raw = parse_yaml(path.read_text(encoding="utf-8-sig"))
         size = _size(raw, {})
     except UnicodeDecodeError:
         raise UserError(f"cannot read recipe {path}: it is not UTF-8 text") from None

@@ -34,8 +34,8 @@ def validate(raw: dict[str, Any], name: str) -> Recipe:
     except ValidationError as error:
         key, message = first_fault(error)
         if message is None:
-            raise UserError(f"recipe {name!r} has no key {key!r}{_did_you_mean(key)}") from None
-        raise UserError(f"recipe {name!r}: {key and f'{key}: '}{message}") from None
+            raise UserError(f"recipe {name[:80]!r} has no key {key!r}{_did_you_mean(key)}") from None
+        raise UserError(f"recipe {name[:80]!r}: {key and f'{key}: '}{message}") from None
 
 
 def paths() -> list[str]:

@@ -6,18 +6,33 @@ changes in its method's recipe.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from labkit.errors import UserError, first_fault
 from labkit.recipes.files import read_settings
 from labkit.recipes.loading import load_recipe, set_at, validate
-from labkit.recipes.schema import Recipe
+from labkit.recipes.schema import Recipe, refuse_not_finite
 from labkit.recipes.settings import Settings
 from labkit.recipes.trainers import RL, gives_policy, row_trainers
+from labkit.recipes.types import (
+    Count,
+    CountOrNone,
+    Group,
+    Name,
+    Positive,
+    Real,
+    Seed,
+    Share,
+    Switch,
+    Temperature,
+    Text,
+    Tokens,
+)
 
 BASE = "base"
+Weight = Annotated[Real, Field(ge=-1000, le=1000)]  # of a part of the reward; what is unwanted may cost something
 # Rows that need no earlier stage; beside them the names of rejection-sampling stages and .jsonl files.
 SOURCES = ("curated", "assistant", "addition", "gsm8k")
 REWARDS = ("accuracy", "format", "trace")
@@ -39,16 +54,16 @@ def methods() -> tuple[str, ...]:
 class StageData(Settings):
     """The rows of an SFT stage: a mixture of sources in stated shares."""
 
-    rows: int = Field(default=400, ge=1, description="most rows in all; fewer where a source runs out, the shares stay")
-    shares: dict[str, float] = Field(
+    rows: Count = Field(default=400, description="most rows in all; fewer where a source runs out, the shares stay")
+    shares: dict[Text, Positive] = Field(
         default={"curated": 1.0},
         description="source -> share: curated, assistant, addition, gsm8k, an earlier stage, a .jsonl",
     )
-    attempts: int = Field(default=12, ge=1, description="curated: most attempts in a trace; short ones read well")
+    attempts: Group = Field(default=12, description="curated: most attempts in a trace; short ones read well")
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "StageData":
-        if not self.shares or min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
+        if abs(sum(self.shares.values()) - 1) > 1e-6:
             raise ValueError(f"shares are positive and add up to 1, not {self.shares}")
         return self
 
@@ -56,24 +71,24 @@ class StageData(Settings):
 class Harvest(Settings):
     """Rejection sampling: draw, verify, keep."""
 
-    prompts: int = Field(default=256, ge=1, description="training problems that answers are drawn for")
-    samples: int = Field(default=4, ge=1, description="answers per problem")
-    keep: int = Field(default=1, ge=1, description="most answers kept a problem")
-    readable: float = Field(default=0.0, ge=0, le=1, description="least share of clean lines in a kept thought")
-    temperature: float = Field(default=1.0, gt=0)
-    max_new_tokens: int = Field(default=256, ge=1)
+    prompts: Group = Field(default=256, description="training problems that answers are drawn for")
+    samples: Group = Field(default=4, description="answers per problem")
+    keep: Group = Field(default=1, description="most answers kept per problem")
+    readable: Share = Field(default=0.0, description="least share of clean lines in a kept thought")
+    temperature: Temperature = 1.0
+    max_new_tokens: Tokens = 256
 
 
 class Measure(Settings):
     """What every stage's model is measured on, the same problems and random numbers for all."""
 
-    problems: int = Field(default=128, ge=1, description="held-out problems of the task")
-    samples: int = Field(default=8, ge=1, description="samples per problem")
-    max_new_tokens: int = Field(default=256, ge=1)
-    requests: int = Field(default=64, ge=0, description="held-out requests to the assistant; 0: none")
-    request_samples: int = Field(default=4, ge=1)
-    examples: int = Field(default=3, ge=0, description="problems of which all answers are kept to be read")
-    seed: int = 1234
+    problems: Count = Field(default=128, description="held-out problems of the task")
+    samples: Group = Field(default=8, description="samples per problem")
+    max_new_tokens: Tokens = 256
+    requests: CountOrNone = Field(default=64, description="held-out requests to the assistant; 0: none")
+    request_samples: Group = 4
+    examples: CountOrNone = Field(default=3, description="problems of which all answers are kept to be read")
+    seed: Seed = 1234
 
 
 class Stage(Settings):
@@ -81,20 +96,20 @@ class Stage(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: Annotated[Name, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str = ""
     method: str
     recipe: str | None = Field(default=None, description="a recipe by name; default: the method with its defaults")
     start: str = Field(default=BASE, alias="from", description="base, or the earlier stage whose model is taken")
     data: StageData | None = None
-    tasks: dict[str, float] = Field(default={}, description="RL on several tasks: name -> share of the prompts")
-    rewards: dict[str, float] = Field(
+    tasks: dict[Text, Positive] = Field(default={}, description="RL on several tasks: name -> share of the prompts")
+    rewards: dict[str, Weight] = Field(
         default={}, description="RL: weights of accuracy, format and trace, in place of accuracy alone"
     )
     judge: str | None = Field(default=None, description="the reward-model stage that scores the assistant task")
     harvest: Harvest | None = None
     settings: dict[str, Any] = Field(default={}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
-    alone: bool = Field(
+    alone: Switch = Field(
         default=False, description="no part of the pipeline, but a row beside it: what one method alone gets"
     )
 
@@ -130,14 +145,20 @@ class Stage(Settings):
 class Pipeline(Settings):
     """A whole pipeline."""
 
-    name: str
+    name: Name
     description: str = ""
-    model: str = "tiny"
-    task: str = "countdown"
+    model: Text = "tiny"
+    task: Text = "countdown"
     task_options: dict[str, Any] = {}
-    seed: int = 0
+    seed: Seed = 0
     stages: tuple[Stage, ...] = Field(min_length=1)
     measure: Measure = Measure()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _finite(cls, raw: Any) -> Any:
+        refuse_not_finite(raw)
+        return raw
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Pipeline":
@@ -200,7 +221,7 @@ def load_pipeline(name: str | Path | Pipeline, /, **overrides: Any) -> Pipeline:
 
 def validate_pipeline(raw: dict[str, Any]) -> Pipeline:
     """The pipeline of a plain dictionary; raises UserError naming the first key that is wrong."""
-    name = raw.get("name", "?")
+    name = str(raw.get("name", "?"))[:80]
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:

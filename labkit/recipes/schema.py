@@ -1,11 +1,14 @@
 """What a recipe says: every setting of a run, with its default and its meaning."""
 
-from dataclasses import fields, replace
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from labkit.algorithms import PRESETS, Preset
+from labkit.recipes.options import check_options
 from labkit.recipes.settings import (
     CriticSettings,
     DataSettings,
@@ -27,6 +30,28 @@ from labkit.recipes.trainers import (
     row_trainers,
     trainers,
 )
+from labkit.recipes.types import Count, CountOrNone, Integer, Name, Seed, Share, Switch, Text
+
+LEAST_MEASURED = 32
+"""Held-out rows that the shortest run measures."""
+
+
+def refuse_not_finite(value: Any, path: str = "") -> None:
+    """Raises ValueError for NaN or infinity anywhere in plain data; a task's options have no types of their own here.
+
+    >>> refuse_not_finite({"task_options": {"digits": [3, float("nan")]}})
+    Traceback (most recent call last):
+    ...
+    ValueError: task_options.digits must be a finite number, not nan
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} must be a finite number, not {value}")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            refuse_not_finite(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            refuse_not_finite(inner, path)
 
 
 def owners() -> dict[str, tuple[str, ...]]:
@@ -44,28 +69,28 @@ def owners() -> dict[str, tuple[str, ...]]:
 class Recipe(Settings):
     """A whole run. `algorithm` names a preset or a loss; `algorithm_options` changes some of its options."""
 
-    name: str
+    name: Name
     description: str = ""
     trainer: str = "rl"
-    model: str = "tiny"
-    task: str = "countdown"
+    model: Text = "tiny"
+    task: Text = "countdown"
     task_options: dict[str, Any] = {}
     algorithm: str = Field(
         default="", description="rl, ppo: a preset; distillation: reverse_kl, ...; preferences: dpo, ..."
     )
     algorithm_options: dict[str, Any] = {}
-    reward_model: str | None = Field(
+    reward_model: Text | None = Field(
         default=None, description="folder of a reward model that is trained on in the task's place"
     )
-    verifier: str | None = Field(
+    verifier: Text | None = Field(
         default=None, description="a verifier by name, leaky twins too, that is trained on in the task's place"
     )
     teacher: str | None = Field(default=None, description="distillation: the larger model, a name or a folder")
-    reference: str | None = Field(
+    reference: Text | None = Field(
         default=None, description="the frozen model of KL and DPO; default: the model as it begins"
     )
-    steps: int = Field(default=60, ge=1)
-    seed: int = 0
+    steps: Count = 60
+    seed: Seed = 0
     sampling: SamplingSettings = SamplingSettings()
     data: DataSettings = DataSettings()
     critic: CriticSettings = CriticSettings()
@@ -74,25 +99,40 @@ class Recipe(Settings):
     lora: LoraSettings | None = None
     optimizer: OptimizerSettings = OptimizerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    train_zero_advantage: bool = Field(
+    train_zero_advantage: Switch = Field(
         default=False,
         description="also compute rows with advantage 0: same gradient, more work (only without a KL loss)",
     )
-    staleness: int = Field(
+    staleness: Annotated[Integer, Field(ge=0, le=1000)] = Field(
         default=0,
-        ge=0,
         description="samples are drawn by the policy of so many steps ago: what asynchronous training does",
     )
-    checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(default=2, ge=1, description="how many of the newest checkpoints stay")
-    rollouts_logged: int = Field(default=16, ge=0, description="rollouts of each step that are kept in rollouts.jsonl")
+    unknown_tokens: Share = Field(
+        default=0.01,
+        description="most share of the prompts' (or rows') tokens that the model's tokenizer may not know; 1: any",
+    )
+    checkpoint_every: Count = Field(default=10, description="steps between checkpoints")
+    keep_checkpoints: Count = Field(default=2, description="how many of the newest checkpoints stay")
+    rollouts_logged: CountOrNone = Field(
+        default=16, description="rollouts of each step that are kept in rollouts.jsonl"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _default_algorithm(cls, raw: Any) -> Any:
+        refuse_not_finite(raw)
         if isinstance(raw, dict) and not raw.get("algorithm"):
             return {**raw, "algorithm": default_algorithm(str(raw.get("trainer", "rl")))}
         return raw
+
+    @model_validator(mode="after")
+    def _measured_rows(self) -> "Recipe":
+        """A run of a few steps does not measure more rows than it learns from, unless it is told to."""
+        if "test_limit" not in self.data.model_fields_set and self.trainer in row_trainers():
+            most = max(LEAST_MEASURED, self.steps * self.data.batch)
+            if most < (self.data.test_limit or 0):
+                object.__setattr__(self, "data", self.data.model_copy(update={"test_limit": most}))
+        return self
 
     @field_validator("trainer")
     @classmethod
@@ -122,10 +162,7 @@ class Recipe(Settings):
             other = ALGORITHMS.get(self.algorithm)
             hint = f"; {self.algorithm!r} belongs to trainer: {other.trainer}" if other else ""
             raise ValueError(f"unknown algorithm {self.algorithm!r}; there are {', '.join(PRESETS)}{hint}")
-        known = {f.name for f in fields(Preset)} - {"name", "source"}
-        for key in self.algorithm_options:
-            if key not in known:
-                raise ValueError(f"algorithm_options has no {key!r}; it has {', '.join(sorted(known))}")
+        check_options(self.algorithm_options)
         preset = self.preset()  # raises ValueError for values out of range
         if self.trainer == "ppo" and not getattr(preset, "critic", True):
             raise ValueError(f"algorithm {self.algorithm!r} has no critic: use trainer: rl, or algorithm: ppo")

@@ -1,8 +1,28 @@
 """The groups of a recipe's settings, each with its defaults and its meaning."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from labkit.recipes.types import (
+    Beta,
+    Count,
+    CountOrNone,
+    Group,
+    Integer,
+    LearningRate,
+    Positive,
+    Real,
+    Seed,
+    Share,
+    Switch,
+    Temperature,
+    Text,
+    Tokens,
+)
+
+MOST_ROWS = 1_000_000
+"""Answers that are drawn in one step."""
 
 
 class Settings(BaseModel):
@@ -12,39 +32,47 @@ class Settings(BaseModel):
 class SamplingSettings(Settings):
     """How rollouts are drawn during training."""
 
-    prompts: int = Field(default=32, ge=1, description="prompts a step")
-    samples: int = Field(default=8, ge=1, description="samples per prompt: the size of a group")
-    max_new_tokens: int = Field(default=256, ge=1, description="longest completion, tokens")
-    temperature: float = Field(default=1.0, gt=0, description="softmax temperature, also in the trainer's log-probs")
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
+    prompts: Group = Field(default=32, description="prompts per step")
+    samples: Group = Field(default=8, description="samples per prompt: the size of a group")
+    max_new_tokens: Tokens = Field(default=256, description="longest completion, tokens")
+    temperature: Temperature = Field(default=1.0, description="softmax temperature, also in the trainer's log-probs")
+    top_p: Annotated[Real, Field(gt=0, le=1)] = 1.0
+    top_k: CountOrNone = 0
+    min_p: Share = 0.0
+    stop: tuple[Text, ...] = Field(default=(), description="strings that end a completion")
+
+    @model_validator(mode="after")
+    def _rows_of_a_step(self) -> "SamplingSettings":
+        if self.prompts * self.samples > MOST_ROWS:
+            raise ValueError(
+                f"prompts x samples is {self.prompts * self.samples} answers per step; at most {MOST_ROWS}"
+            )
+        return self
 
 
 class OptimizerSettings(Settings):
     """The optimiser step."""
 
-    lr: float = Field(default=2e-4, gt=0, description="peak learning rate")
-    warmup: int = Field(default=3, ge=0, description="steps of linear warm-up")
+    lr: LearningRate = Field(default=2e-4, description="peak learning rate")
+    warmup: CountOrNone = Field(default=3, description="steps of linear warm-up")
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    updates: int = Field(default=1, ge=1, description="passes over each batch; from the second on the ratio is clipped")
-    minibatches: int = Field(default=1, ge=1, description="optimiser steps a pass")
-    microbatch_tokens: int | None = Field(
-        default=None, ge=1, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
+    weight_decay: Annotated[Real, Field(ge=0, le=100)] = 0.0
+    max_grad_norm: Annotated[Real, Field(gt=0, le=1e9)] = 1.0
+    updates: Group = Field(default=1, description="passes over each batch; from the second on the ratio is clipped")
+    minibatches: Group = Field(default=1, description="optimiser steps a pass")
+    microbatch_tokens: Annotated[Integer, Field(ge=1, le=10**9)] | None = Field(
+        default=None, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
     )
-    try_longest: bool | None = Field(
+    try_longest: Switch | None = Field(
         default=None,
         description="RL: try the longest possible batch before step 1; default: on a GPU, where it can fail",
     )
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: Switch = Field(
         default=False,
         description="keep one activation a layer and compute the rest again in the backward pass: less memory",
     )
-    compile: bool = Field(
+    compile: Switch = Field(
         default=False, description="compile the trainer's forward pass (torch.compile); same numbers, rounded"
     )
 
@@ -52,31 +80,37 @@ class OptimizerSettings(Settings):
 class EvaluationSettings(Settings):
     """The held-out evaluation before and after training."""
 
-    problems: int = Field(default=128, ge=0, description="held-out problems; 0 leaves the evaluation out")
-    samples: int = Field(default=16, ge=1, description="samples per problem")
-    max_new_tokens: int | None = Field(default=None, description="default: as in training")
-    temperature: float = Field(default=1.0, ge=0)
-    seed: int = 1234
+    problems: CountOrNone = Field(default=128, description="held-out problems; 0 leaves the evaluation out")
+    samples: Group = Field(default=16, description="samples per problem")
+    max_new_tokens: Tokens | None = Field(default=None, description="default: as in training")
+    temperature: Annotated[Real, Field(ge=0, le=1000)] = 1.0
+    seed: Seed = 1234
 
 
 class DataSettings(Settings):
     """The rows that SFT, reward models and preference losses learn from."""
 
-    source: str = Field(
+    source: Text = Field(
         default="assistant",
         description="assistant; SFT: countdown, gsm8k, math too; outcome and process models: `traces` of the model; "
         "a .jsonl file, a hub id; `given`: your own rows",
     )
-    limit: int | None = Field(default=None, ge=1, description="how many of the training rows; default: all")
-    test_limit: int | None = Field(default=512, ge=0, description="how many of the held-out rows are measured; 0: none")
-    batch: int = Field(default=32, ge=1, description="rows an optimiser step")
-    traces: int = Field(default=4, ge=1, description="source traces: answers of the model to each problem")
+    limit: Count | None = Field(default=None, description="how many of the training rows; default: all")
+    test_limit: CountOrNone | None = Field(
+        default=512,
+        description="how many of the held-out rows are measured; 0: none; null: all; default: 512, but no more than "
+        "the run trains on (steps x batch), 32 at least",
+    )
+    batch: Count = Field(default=32, description="rows an optimiser step")
+    traces: Group = Field(default=4, description="source traces: answers of the model to each problem")
     marks: Literal["outcome", "rollouts", "exact"] = Field(
         default="rollouts", description="source traces: how steps are marked for a process reward model"
     )
-    rollouts: int = Field(default=4, ge=1, description="marks by rollouts: continuations of each prefix")
-    max_length: int | None = Field(default=None, ge=2, description="longest row, tokens; default: the model's context")
-    packing: bool = Field(
+    rollouts: Group = Field(default=4, description="marks by rollouts: continuations of each prefix")
+    max_length: Annotated[Integer, Field(ge=2, le=10**7)] | None = Field(
+        default=None, description="longest row, tokens; default: the model's context"
+    )
+    packing: Switch = Field(
         default=True, description="SFT: several documents a row, where the architecture keeps them apart"
     )
 
@@ -84,9 +118,11 @@ class DataSettings(Settings):
 class LoraSettings(Settings):
     """Adapters (Hu et al., 2021) that are trained instead of the weights."""
 
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32.0, gt=0, description="adapters are scaled by alpha / rank")
-    targets: Literal["all-linear"] | tuple[str, ...] = Field(default="all-linear", description="names of linear layers")
+    rank: Annotated[Integer, Field(ge=1, le=10_000)] = 16
+    alpha: Positive = Field(default=32.0, description="adapters are scaled by alpha / rank")
+    targets: Literal["all-linear"] | Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        default="all-linear", description="names of linear layers"
+    )
 
 
 class CriticSettings(Settings):
@@ -102,20 +138,28 @@ class ProcessRewardSettings(Settings):
     """The process reward model of PRIME, which learns along with the policy; its weight is `process_coef` of the
     algorithm."""
 
-    beta: float = Field(default=0.05, gt=0, description="log-odds of success = beta * log-ratio of a whole answer")
-    lr: float = Field(
-        default=2e-4, gt=0, description="its peak learning rate; warm-up and schedule are the optimiser's"
+    beta: Positive = Field(default=0.05, description="log-odds of success = beta * log-ratio of a whole answer")
+    lr: LearningRate = Field(
+        default=2e-4, description="its peak learning rate; warm-up and schedule are the optimiser's"
     )
-    updates: int = Field(default=1, ge=1, description="passes over each batch")
-    minibatches: int = Field(default=1, ge=1, description="optimiser steps a pass")
-    accuracy: tuple[float, float] = Field(
+    updates: Group = Field(default=1, description="passes over each batch")
+    minibatches: Group = Field(default=1, description="optimiser steps a pass")
+    accuracy: tuple[Share, Share] = Field(
         default=(0.0, 1.0),
         description="learns from prompts with this share of right answers, least and most (PRIME: 0.2, 0.8)",
     )
+
+    @model_validator(mode="after")
+    def _least_and_most(self) -> "ProcessRewardSettings":
+        if self.accuracy[0] > self.accuracy[1]:
+            raise ValueError(f"accuracy is the least share and the most, not {list(self.accuracy)}")
+        return self
 
 
 class KLControl(Settings):
     """Steers the KL coefficient to a wanted distance (Ziegler et al., 2019) instead of keeping it fixed."""
 
-    target: float = Field(default=6.0, gt=0, description="KL of a sequence from the reference, nats")
-    horizon: float = Field(default=10_000, gt=0, description="samples in which an error of 20 % changes it by 20 %")
+    target: Positive = Field(default=6.0, description="KL of a sequence from the reference, nats")
+    horizon: Annotated[Real, Field(gt=0, le=1e12)] = Field(
+        default=10_000, description="samples in which an error of 20 % changes it by 20 %"
+    )

@@ -26,14 +26,15 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+LARGEST = 1e6  # far beyond every sensible value
 NUMBER = Rule("must be a number", is_number)
-POSITIVE = Rule("must be a number above 0", lambda x: is_number(x) and x > 0)
-NOT_NEGATIVE = Rule("must be a number from 0 up", lambda x: is_number(x) and x >= 0)
+POSITIVE = Rule("must be a number above 0 and at most 1e6", lambda x: is_number(x) and 0 < x <= LARGEST)
+NOT_NEGATIVE = Rule("must be a number from 0 up to 1e6", lambda x: is_number(x) and 0 <= x <= LARGEST)
 BELOW_HALF = Rule("must be a number from 0 to below 1/2", lambda x: is_number(x) and 0 <= x < 0.5)
 INSIDE_0_1 = Rule(
     "must lie between 0 and 1 (at the ends use forward_kl or reverse_kl)", lambda x: is_number(x) and 0 < x < 1
 )
-SWITCH = Rule("must be true, false or null", lambda x: x in (True, False, None))
+SWITCH = Rule("must be true, false or null", lambda x: x is None or isinstance(x, bool))
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Algorithm:
 
 _BETA = {"beta": POSITIVE, "average": SWITCH}
 _SMOOTHED = {**_BETA, "label_smoothing": BELOW_HALF}
-_MARGIN = {"margin": NOT_NEGATIVE, "centering": NUMBER}
-_WEIGHTS = {"beta": POSITIVE, "desirable_weight": NUMBER, "undesirable_weight": NUMBER}
+_MARGIN = {"margin": NOT_NEGATIVE, "centering": NOT_NEGATIVE}
+_WEIGHTS = {"beta": POSITIVE, "desirable_weight": NOT_NEGATIVE, "undesirable_weight": NOT_NEGATIVE}
 ROWS = "labkit.training.rows"
 
 # The first algorithm of a trainer is its default.
@@ -70,8 +71,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "cdpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", _SMOOTHED),
     "robust_dpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", _SMOOTHED),
     "ipo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", _BETA),
-    "simpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", {"beta": POSITIVE, "gamma": NUMBER}),
-    "orpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", {"beta": POSITIVE, "nll_coef": NUMBER}),
+    "simpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", {"beta": POSITIVE, "gamma": NOT_NEGATIVE}),
+    "orpo": Algorithm("preferences", f"{ROWS}.preferences:Preferences", {"beta": POSITIVE, "nll_coef": NOT_NEGATIVE}),
     "kto": Algorithm("preferences", f"{ROWS}.kto:KTO", _WEIGHTS),
 }
 

@@ -21,11 +21,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from labkit.sampling.fused import FusedDecoder, Spans
-from labkit.sampling.plain import PlainDecoder
+from labkit.errors import NotFiniteError
+from labkit.sampling.fused import Spans
 from labkit.sampling.slots import Slots, compaction
 from labkit.sampling.stepping import Stepper
 from labkit.sampling.stopping import StopStrings
+from labkit.sampling.ways import Decoder
 
 COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
 PREFILL_TOKENS = 8192  # prompts are read in batches of so many tokens, padding included
@@ -47,7 +48,7 @@ class ContinuousBatch:
 
     def __init__(
         self,
-        decoder: FusedDecoder | PlainDecoder,
+        decoder: Decoder,
         slots: Slots,
         stepper: Stepper,
         encoded: list[list[int]],
@@ -121,6 +122,7 @@ class ContinuousBatch:
         self.prefill_seconds += clock(self.device) - started
         used = self.slots.fill(self.active, starts, self.noise[rows[0] : rows[-1] + 1])
         self.slots.draw(used, logits)
+        self.refuse_broken(self.slots.logprobs[used, :1])
         lengths = np.array([len(self.encoded[row // self.n]) for row in rows])
         self.owner[used], self.ends[used], self.known[used] = rows, lengths + 1, 0
         self.last_column[used] = lengths + self.noise.shape[1]
@@ -168,6 +170,8 @@ class ContinuousBatch:
         gone = (~alive).nonzero().squeeze(1)
         rows = torch.from_numpy(self.owner)[gone].to(self.device)
         slots, steps, drawn = gone.to(self.device), self.noise.shape[1], self.drawn
+        lived = torch.arange(steps, device=self.device) < self.slots.count[slots, None]
+        self.refuse_broken(torch.where(lived, self.slots.logprobs[slots, :steps], 0.0))
         drawn.tokens[rows] = self.slots.tokens[slots, :steps]
         drawn.logprobs[rows] = self.slots.logprobs[slots, :steps]
         drawn.lengths[rows], drawn.ended[rows] = self.slots.count[slots], self.slots.ended[slots]
@@ -180,6 +184,13 @@ class ContinuousBatch:
             columns = int(self.ends[:left].max())
             self.decoder.keep(left, holes.to(self.device), movers.to(self.device), columns)
         self.active, self.veterans = left, min(self.veterans, left)
+
+    def refuse_broken(self, logprobs: Float[Tensor, "rows steps"]) -> None:
+        """Raises NotFiniteError where a log-prob is no number: then logits were NaN or infinite, and what was drawn
+        means nothing. Asked when rows begin and when they leave, never at a step: that would wait for the device."""
+        broken = (~logprobs.isfinite()).any(0).nonzero()
+        if len(broken):
+            raise NotFiniteError(f"the model's logit at token {int(broken[0]) + 1} of an answer")
 
     def search_stops(self, stops: StopStrings) -> None:
         """Ends rows whose text holds a stop string. The device's tokens are read once for all of them."""

@@ -84,8 +84,11 @@ def choose(
         kept = filter_probabilities(kept, options)
     cumulative = kept.cumsum(-1)
     # The first token whose cumulative value is above the number: one of probability 0 repeats the value before it.
-    drawn = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
-    drawn = drawn.clamp_(max=logits.shape[-1] - 1)
+    total = cumulative[:, -1:].contiguous()
+    drawn = torch.searchsorted(cumulative, uniforms[:, None] * total, right=True)
+    # A product that is rounded up to the total lies behind all tokens: then it is the last one of any probability.
+    # (Of NaN too it lies there: any token will do then, its log-prob tells.)
+    drawn = torch.minimum(drawn, torch.searchsorted(cumulative, total)).clamp_(max=logits.shape[-1] - 1)
     if options.filtered:  # where sums are taken in parallel, rounding can lift the value at a token that was left out
         drawn = torch.where(kept.gather(-1, drawn) > 0, drawn, kept.argmax(-1, keepdim=True))
     return drawn.squeeze(1), logprobs.gather(-1, drawn).squeeze(1)

@@ -17,6 +17,7 @@ import torch
 
 from labkit.errors import UserError
 from labkit.models import Policy, merged_adapters
+from labkit.models.vocabulary import tokens_without_text
 from labkit.progress import progress
 from labkit.rollouts import Rollouts
 from labkit.sampling.batching import ContinuousBatch, Drawn
@@ -125,7 +126,7 @@ def decode(
     with space.lock, progress(f"sampling {len(encoded) * n} answers", len(encoded) * n) as bar:
         space.prepare(model, size, steps, columns)
         assert space.slots is not None and space.stepper is not None
-        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps)
+        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps, tokens_without_text(model))
         batch = ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size)
 
         def looked() -> None:

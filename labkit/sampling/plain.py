@@ -35,6 +35,7 @@ class PlainDecoder:
 
     def __init__(self, model: CausalLM) -> None:
         self.model, self.device = model, model.device
+        self.layers = model.config.get_text_config().num_hidden_layers
         self.takes_4d_mask = plain_attention(model)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
 
@@ -50,7 +51,7 @@ class PlainDecoder:
         shift = (time - lengths)[:, None]
         real = columns >= shift
         tokens = tokens.gather(1, (columns - shift) % time)  # the padding goes to the left
-        cache = RowCache(self.model.config.num_hidden_layers, time)
+        cache = RowCache(self.layers, time)
         logits = self.forward(tokens, None if bool(real.all()) else real, (columns - shift).clamp(min=0), cache)
         return PlainPrefilled(logits, lengths, cache, real)
 
@@ -91,7 +92,7 @@ def plain_attention(model: CausalLM) -> bool:
 
     Others (sliding windows, ALiBi, eager attention) get the 2-d mask of real columns and make their own of it.
     """
-    config = model.config
+    config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     rotary = hasattr(config, "rope_parameters")

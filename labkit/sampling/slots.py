@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from labkit.models.vocabulary import never_drawn
 from labkit.sampling.choose import SamplingOptions, choose
 
 
@@ -31,6 +32,7 @@ class Slots:
         self.noise = torch.zeros(size, steps + 1, device=device)
         self.limit = torch.zeros((), dtype=torch.long, device=device)
         self.eos = torch.zeros(1, dtype=torch.long, device=device)
+        self.unwritten: Int[Tensor, " ids"] | None = None
         self.options, self.eos_ids = SamplingOptions(), ()
 
     @property
@@ -41,9 +43,16 @@ class Slots:
             *(self.tokens, self.logprobs, self.noise),
         )
 
-    def prepare(self, options: SamplingOptions, eos_ids: tuple[int, ...], limit: int) -> None:
-        """For one call of `sample`: how tokens are drawn, what ends a row, and the most tokens of a row."""
-        self.options, self.eos_ids = options, eos_ids
+    def prepare(
+        self,
+        options: SamplingOptions,
+        eos_ids: tuple[int, ...],
+        limit: int,
+        unwritten: Int[Tensor, " ids"] | None = None,
+    ) -> None:
+        """For one call of `sample`: how tokens are drawn, what ends a row, the most tokens of a row, and the ids of
+        tokens that are never drawn."""
+        self.options, self.eos_ids, self.unwritten = options, eos_ids, unwritten
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.last.device)
         self.limit.fill_(limit)
 
@@ -61,7 +70,7 @@ class Slots:
     def draw(self, rows: slice, logits: Float[Tensor, "rows vocab"]) -> None:
         """One token for each of these slots, and what follows from it."""
         count, alive = self.count[rows], self.alive[rows]
-        at = count[:, None]
+        at, logits = count[:, None], never_drawn(logits, self.unwritten)
         new, logprob = choose(logits, self.noise[rows].gather(1, at).squeeze(1), self.options)
         self.tokens[rows].scatter_(1, at, new[:, None])
         self.logprobs[rows].scatter_(1, at, logprob[:, None])

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from labkit.sampling.choose import SamplingOptions
 from labkit.sampling.fused import FusedDecoder, Spans
-from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
+from labkit.sampling.ways import Decoder
 
 Replay = Callable[[], None]
 COLUMN_BUCKET = 128  # columns of a graph are a multiple of this
 
 
-def one_step(decoder: FusedDecoder | PlainDecoder, slots: Slots, spans: Spans) -> None:
+def one_step(decoder: Decoder, slots: Slots, spans: Spans) -> None:
     """Feeds the newest token of each slot to the model and draws the next."""
     rows = spans[-1][0]
     logits = decoder.step(slots.last[:rows], slots.positions(rows), spans)
@@ -30,7 +30,7 @@ def one_step(decoder: FusedDecoder | PlainDecoder, slots: Slots, spans: Spans) -
 class Stepper:
     """Steps that are computed operation by operation."""
 
-    def __init__(self, decoder: FusedDecoder | PlainDecoder, slots: Slots) -> None:
+    def __init__(self, decoder: Decoder, slots: Slots) -> None:
         self.decoder, self.slots = decoder, slots
         self.on_cpu = slots.last.device.type == "cpu"
         # Newcomers wait for half of the slots on a CPU: see `batching`.
@@ -56,7 +56,7 @@ class GraphStepper(Stepper):
     ) -> None:
         super().__init__(decoder, slots)
         self.record = record or CudaRecorder().record
-        self.graphs: dict[tuple, tuple[Replay, Tensor]] = {}
+        self.graphs: dict[tuple, tuple[Replay, Tensor, Tensor | None]] = {}
 
     def run(self, spans: Spans, steps: int) -> None:
         replay = self.graph(spans[-1][0], max(columns for _, columns in spans))
@@ -67,15 +67,17 @@ class GraphStepper(Stepper):
         """The graph of the smallest bucket that holds so many rows and columns; captured if it is the first time."""
         rows = min(row_bucket(rows), self.slots.size)
         columns = min(-(-columns // COLUMN_BUCKET) * COLUMN_BUCKET, self.decoder.columns)
-        key: tuple[int, int, SamplingOptions, tuple[int, ...]]
-        key = (rows, columns, self.slots.options, self.slots.eos_ids)
+        unwritten = self.slots.unwritten
+        key: tuple[int, int, SamplingOptions, tuple[int, ...], int]
+        key = (rows, columns, self.slots.options, self.slots.eos_ids, id(unwritten))
         if key not in self.graphs:
             spans = ((rows, columns),)
             before = [tensor.clone() for tensor in self.slots.belongings]
             replay = self.record(lambda: one_step(self.decoder, self.slots, spans))
             for tensor, old in zip(self.slots.belongings, before, strict=True):  # recording drew tokens
                 tensor.copy_(old)
-            self.graphs[key] = (replay, self.slots.eos)  # the graph reads this tensor: it must not be freed
+            # The graph reads these tensors: they must not be freed.
+            self.graphs[key] = (replay, self.slots.eos, unwritten)
         return self.graphs[key][0]
 
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from labkit.models.trunk import CausalLM
 from labkit.sampling.fused import FusedDecoder
-from labkit.sampling.plain import PlainDecoder
+from labkit.sampling.own import Recompute
 from labkit.sampling.slots import Slots
 from labkit.sampling.stepping import COLUMN_BUCKET, GraphStepper, Stepper, row_bucket
+from labkit.sampling.ways import Decoder, decoder_of
 from labkit.sampling.weights import untouched
 
 CPU_SLOTS = 256
@@ -31,7 +32,7 @@ class Workspace:
     def __init__(self, model: CausalLM) -> None:
         self.lock = RLock()
         self.signature = signature(model)
-        self.decoder = FusedDecoder(model) if FusedDecoder.serves(model) else PlainDecoder(model)
+        self.decoder: Decoder = decoder_of(model)(model)
         self.slots: Slots | None = None
         self.stepper: Stepper | None = None
 
@@ -100,8 +101,9 @@ def sampler_bytes(model: CausalLM, rows: int, columns: int) -> tuple[int, bool]:
 def _slot_bytes(model: CausalLM, columns: int) -> int:
     """Keys and values of one row."""
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    all_heads = getattr(config, "num_attention_heads", None) or 1  # Mamba has none: as if its state were one
+    heads = getattr(config, "num_key_value_heads", None) or all_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // all_heads
     columns = _rounded(columns) if model.device.type == "cuda" else columns
     return 2 * config.num_hidden_layers * heads * head_dim * columns * _itemsize(model)
 
@@ -116,9 +118,11 @@ def tell_if_plain(model: CausalLM) -> None:
     kind = f"a {model.config.model_type} model" if untouched(model) else "a model with hooks or modules of its own"
     if not FusedDecoder.serves(model) and kind not in _told:
         _told.add(kind)
+        slow = decoder_of(model) is Recompute
+        why = "reads the whole text again for each token, which is slow" if slow else "is slower"
         print(
-            f"labkit: sampling from {kind} takes transformers' own forward pass, which is slower: "
-            "no fused steps, no refilling of slots, no CUDA graphs",
+            f"labkit: sampling from {kind} takes transformers' own forward pass, which {why}: "
+            f"{'no cache' if slow else 'no fused steps'}, no refilling of slots, no CUDA graphs",
             file=sys.stderr,
         )
 

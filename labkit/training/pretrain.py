@@ -7,19 +7,23 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from labkit.models.tiny.tokenizer import build_tokenizer
+from labkit.recipes.types import Count, CountOrNone, Group, Integer, LearningRate, Real, Seed, Switch
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.worlds.corpus import documents
+
+Width = Annotated[Integer, Field(ge=1, le=65_536)]
 
 
 class PretrainSettings(BaseModel):
@@ -27,20 +31,29 @@ class PretrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = 0
-    hidden_size: int = 128
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    intermediate_size: int = 384
-    row_length: int = 320
-    rows_per_step: int = 32
-    steps: int = 2500
-    lr: float = 4e-3
-    warmup: int = 100
-    weight_decay: float = 0.1
-    compile: bool = True
-    autocast: bool = True
+    seed: Seed = 0
+    hidden_size: Width = 128
+    layers: Annotated[Integer, Field(ge=1, le=1000)] = 4
+    heads: Width = 4
+    kv_heads: Width = 2
+    intermediate_size: Width = 384
+    row_length: Annotated[Integer, Field(ge=2, le=10**6)] = 320
+    rows_per_step: Group = 32
+    steps: Count = 2500
+    lr: LearningRate = 4e-3
+    warmup: CountOrNone = 100
+    weight_decay: Annotated[Real, Field(ge=0, le=100)] = 0.1
+    compile: Switch = True
+    autocast: Switch = True
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "PretrainSettings":
+        if self.hidden_size % (2 * self.heads) or self.heads % self.kv_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be a multiple of 2 x heads={self.heads}, and heads one of "
+                f"kv_heads={self.kv_heads}"
+            )
+        return self
 
 
 # What `labkit pretrain NAME` makes. `micro` is the student of the distillation notebook: a fifth of the weights, half

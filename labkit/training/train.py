@@ -14,11 +14,13 @@ from labkit.errors import RunError, UserError
 from labkit.evaluation.report import evaluate
 from labkit.folder_lock import FolderLock
 from labkit.models import Policy, RewardModel
+from labkit.models.vocabulary import unknown_share
 from labkit.paths import user_path
 from labkit.progress import progress as following
 from labkit.recipes import Recipe, load_recipe, validate
 from labkit.runs import Run, create_run, environment, new_folder, open_run
 from labkit.sampling import Fitting
+from labkit.sampling.ways import decoder_of
 from labkit.sampling.workspace import release_workspaces
 from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
@@ -30,6 +32,7 @@ from labkit.training.rl.distillation import make_distillation
 from labkit.training.rows.data import GIVEN, TRACES, Given
 from labkit.training.rows.learner import RowLearner, prepare_rows
 
+PROBE = 16  # training problems that are looked at before a run folder is made
 Watcher = Observer | Callable[[Recipe], Observer] | None
 
 
@@ -150,16 +153,33 @@ def _new_run(
     prints: dict[str, str],
     held: ExitStack,
 ) -> Run:
-    """A new run folder, which is `held` from here on. Where no prompt of the task can be given to the model, that is
-    said before the folder is made."""
-    if rows is None and models.rewarded is not None:
-        models.rewarded.sample(1, "train", seed=recipe.seed)
+    """A new run folder, which is `held` from here on. A model that can't be sampled from, and a task of which it can be
+    given no prompt or can't read them, are refused before the folder is made."""
+    if recipe.online or recipe.evaluated:
+        decoder_of(models.policy.model)
+    if rows is not None:
+        check_readable(recipe, models.policy, rows.dataset.texts(), f"the rows of {rows.dataset.source}")
+    elif models.rewarded is not None:
+        problems = models.rewarded.sample(PROBE, "train", seed=recipe.seed)
+        check_readable(recipe, models.policy, [problem.prompt for problem in problems], "the prompts")
     folder, settings = user_path(out) if out is not None else _new_folder(recipe), recipe.settings()
     held.enter_context(FolderLock(new_folder(folder)))
     run = create_run(folder, settings, environment(models.policy.device, **prints, recipe=settings))
     if rows and rows.dataset.source in (GIVEN, TRACES):
         rows.dataset.keep(run.path)
     return run
+
+
+def check_readable(recipe: Recipe, policy: Policy, texts: list[str], what: str) -> None:
+    """Raises UserError where more of the texts than the recipe allows is unknown to the model's tokenizer: the model
+    would see holes in their place, and learn to guess."""
+    share, pieces = unknown_share(policy.tokenizer, texts)
+    if share > recipe.unknown_tokens:
+        raise UserError(
+            f"model {policy.name!r} can't read {what}: its tokenizer knows no token for {share:.0%} of them, such as "
+            f"{', '.join(map(repr, pieces))}; take a model that reads them (smollm2-135m), or allow it: "
+            "unknown_tokens=1"
+        )
 
 
 def _new_folder(recipe: Recipe) -> Path:

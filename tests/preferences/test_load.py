@@ -130,7 +130,7 @@ SEVERAL_TURNS = {"prompt": [ASKED, said("Hm?"), ASKED], "chosen": [said("a")], "
         ),
         (IMPLICIT, ("What is RL?", "a", "b")),
         (CONVERSATIONAL, ("What is RL?", "a", "b")),
-        (SEVERAL_TURNS, ("user: What is RL?\nassistant: Hm?\nuser: What is RL?", "a", "b")),
+        (SEVERAL_TURNS, ([ASKED, said("Hm?"), ASKED], "a", "b")),
         ({"question": "q", "chosen": "a", "rejected": "b"}, ("q", "a", "b")),
     ],
 )

@@ -30,11 +30,10 @@ def small_policy(architecture: str, seed: int = 0, **changes: object) -> Policy:
     sizes = {} if architecture == "gpt2" else SIZES
     config = AutoConfig.for_model(
         architecture,
-        vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **{**sizes, **UNUSUAL.get(architecture, {}), **changes},
+        **{"vocab_size": len(tokenizer), **sizes, **UNUSUAL.get(architecture, {}), **changes},
     )
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from labkit.errors import NotFiniteError
 from labkit.models import Policy
 from labkit.printable import printable
 from labkit.progress import in_notebook, silent
@@ -67,9 +68,9 @@ def train_loop(
     """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
 
     The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails before it changes the weights, the steps before it are saved first.
-    The first interrupt ends the run after the step that is being taken, as an observer's `stopped` does; a second one
-    at once.
+    killed and resumed in between. When a step fails before it changes the weights, the steps before it are saved first,
+    unless the model gives no numbers any more: its checkpoint would be worse than the one before. The first interrupt
+    ends the run after the step that is being taken, as an observer's `stopped` does; a second one at once.
     """
 
     def save() -> None:
@@ -86,6 +87,8 @@ def train_loop(
             weights = _versions(learner)
             try:
                 metrics, logged = learner.step(step)
+            except NotFiniteError as error:
+                raise NotFiniteError(error.what, step) from None
             except BaseException:  # a reward that is no number, a fault of the verifier's, a second Ctrl-C
                 # The steps so far are kept, unless this one was about to change the weights: then they are those of no
                 # whole number of steps, and the newest checkpoint is what the run goes on from.

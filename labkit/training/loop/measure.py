@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.algorithms import LOG_RATIO_LIMIT, zero_variance
-from labkit.errors import RunError
+from labkit.errors import NotFiniteError, RunError
 from labkit.models import Policy
 from labkit.rollouts import Rollouts
 from labkit.tasks import Task
@@ -140,6 +140,16 @@ def refuse_broken_rewards(rollouts: Rollouts) -> None:
             f"the reward model returned NaN or infinity for {len(broken)} of {len(rollouts)} answers, first for "
             f"{rollouts.completions[broken[0]][:60]!r}: train it anew (lower its lr); the steps before are kept"
         )
+
+
+def check_finite(numbers: object, what: str) -> None:
+    """Raises NotFiniteError, with what they are, for numbers of which one is NaN or infinite: tensors, floats, or
+    tuples and dictionaries of them."""
+    if isinstance(numbers, Mapping | tuple | list):
+        for value in numbers.values() if isinstance(numbers, Mapping) else numbers:
+            check_finite(value, what)
+    elif isinstance(numbers, Tensor | float) and not bool(torch.as_tensor(numbers).isfinite().all()):
+        raise NotFiniteError(what)
 
 
 def records(

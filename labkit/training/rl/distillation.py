@@ -28,12 +28,13 @@ from labkit.errors import UserError
 from labkit.models import Policy, hidden_states, train_with
 from labkit.models.output import Head, output_head, reduce_logits
 from labkit.models.trunk import CausalLM, autocast
+from labkit.models.vocabulary import never_drawn, rows_of, tokens_without_text
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts, score
 from labkit.sampling import sample
 from labkit.tasks import Task
 from labkit.training.loop.loop import Learner
-from labkit.training.loop.measure import Stopwatch, describe, records
+from labkit.training.loop.measure import Stopwatch, check_finite, describe, records
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
@@ -117,6 +118,7 @@ def learn(
     for turn in range(settings.updates):
         for rows in minibatches(everything, settings.minibatches, seed=turn):
             losses.append(budget.fit(partial(accumulate, rows), lengths[rows], undo=optimizer.zero_grad))
+            check_finite(losses[-1], "the divergence of student and teacher")
             norm, bad = apply_gradients(student, optimizer, lr, settings.max_grad_norm)
             norms.append(norm)
             skipped += bad
@@ -150,7 +152,7 @@ def summed_divergence(
     ours, our_head = _before_logits(student, tokens, chosen)
     with torch.no_grad():
         theirs, their_head = _before_logits(teacher, tokens, chosen)
-    vocabulary = min(_vocabulary(student), _vocabulary(teacher))
+    vocabulary = min(rows_of(student), rows_of(teacher))
     reduction = _Divergence(theirs, their_head, vocabulary, temperature, kind, beta)
     return reduce_logits(ours, our_head, reduction)[0].sum()
 
@@ -196,12 +198,8 @@ def _before_logits(model: CausalLM, tokens: Tensor, chosen: Tensor) -> tuple[Ten
     if head is not None:
         return hidden_states(model, tokens)[:, :-1][chosen], head
     with autocast(tokens.device):
-        return model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen], None
-
-
-def _vocabulary(model: CausalLM) -> int:
-    """How many logits the model has."""
-    return int(model.get_output_embeddings().weight.shape[0])
+        logits = model(input_ids=tokens, use_cache=False).logits[:, :-1][chosen]
+    return never_drawn(logits.to(torch.promote_types(logits.dtype, torch.float32)), tokens_without_text(model)), None
 
 
 def check_vocabulary(student: Policy, teacher: Policy) -> None:
@@ -210,7 +208,7 @@ def check_vocabulary(student: Policy, teacher: Policy) -> None:
     The rows that some models have beyond the vocabulary, to make its size a round number, may differ: they are cut off.
     """
     ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
-    if ours == theirs and min(_vocabulary(student.model), _vocabulary(teacher.model)) > max(ours.values()):
+    if ours == theirs and min(rows_of(student.model), rows_of(teacher.model)) > max(ours.values()):
         return
     other = next((t for t in sorted(ours) if theirs.get(t) != ours[t]), None)
     example = "" if other is None else f"; {other!r} is number {ours[other]} and {theirs.get(other, 'none')}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from labkit.models import token_logprobs_and_entropy
 from labkit.recipes.schema import Recipe
-from labkit.training.loop.measure import Tally, mismatch, mismatch_metrics
+from labkit.training.loop.measure import Tally, check_finite, mismatch, mismatch_metrics
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches, minibatches
 from labkit.training.loop.optim import apply_gradients
@@ -130,10 +130,14 @@ class Progress:
         self.gap = self.gap or gap
 
     def metrics(self) -> dict[str, float]:
-        """Means over the optimiser steps; without any: 0, and a ratio of 1."""
+        """Means over the optimiser steps; without any: 0, and a ratio of 1. Raises NotFiniteError where a mean is
+        none: then log-probs were NaN, of the policy, the reference or the critic."""
+        means = self.tally.means()
+        for key, value in means.items():
+            check_finite(value, f"{key} of the trained tokens")
         return {
             **{"ratio_mean": 1.0, "clip_fraction": 0.0, "entropy": float("nan")},
-            **self.tally.means(),
+            **means,
             **({} if self.gap is None else mismatch_metrics(self.gap)),
             "loss": sum(self.losses) / max(len(self.losses), 1),
             "grad_norm": sum(self.norms) / max(len(self.norms), 1),

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from labkit.data import load_preferences
-from labkit.data.columns import Kind
+from labkit.data.columns import COMPLETIONS, DIALOGUES, OPTIONS, PROMPTS, Kind, is_messages, standard_row
 from labkit.errors import UserError
-from labkit.models import Encoded, Policy, encode_reply
+from labkit.models import Encoded, Policy, encode_reply, tells_turns_apart
+from labkit.models.chat import Dialogue, messages_of
 from labkit.recipes.schema import DataSettings
 from labkit.recipes.trainers import NOT_NEGATIVE, Rule
 from labkit.storage import json_line, read_lines, write_aside
@@ -64,7 +65,8 @@ MARGIN = Mark("margin", NOT_NEGATIVE, required=False)
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a trainer reads: `prompt`, one or two `replies` (texts), and perhaps a `mark` on them.
+    """The columns that a trainer reads: `prompt`, one or two `replies` (texts, or messages where there are several
+    turns), and perhaps a `mark` on them.
 
     `kind`: the kind of data set that a source named in a recipe is read as (`labkit.data.load_preferences`).
     """
@@ -79,6 +81,15 @@ class Columns:
         marks = (self.mark.name,) if self.mark is not None and self.mark.required else ()
         return ("prompt", *self.replies, *marks)
 
+    def standard(self, row: Any, where: str) -> Any:
+        """A row of the caller's: one with other names of these columns, or with messages, in the standard form."""
+        if not isinstance(row, Mapping) or all(isinstance(row.get(name), str) for name in ("prompt", *self.replies)):
+            return row
+        others = set(row) & {*DIALOGUES, *PROMPTS, *COMPLETIONS} - set(self.names)
+        if not others and not any(is_messages(row.get(name)) for name in ("prompt", *self.replies)):
+            return row
+        return standard_row(row, self.kind, where, [] if self.mark is None else [self.mark.name])
+
     def check(self, row: Any, where: str) -> None:
         """Raises UserError, which begins with `where`, for a row that lacks a column or has a wrong value in it."""
         if not isinstance(row, Mapping):
@@ -87,12 +98,15 @@ class Columns:
         if missing:
             has = ", ".join(map(str, row)) or "none"
             raise UserError(f"{where} has no column {missing[0]!r} (it has: {has})")
-        for name in ("prompt", *self.replies):
-            if not isinstance(row[name], str):
-                raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
-            if not row[name].isascii() and any("\ud800" <= letter <= "\udfff" for letter in row[name]):
-                raise UserError(f"{where}: {name!r} holds half of a character (a lone surrogate)")
         mark = self.mark
+        for name in ("prompt", *self.replies):
+            messages = is_messages(row[name]) and not (mark is STEPS and name != "prompt")
+            if not isinstance(row[name], str) and not messages:
+                raise UserError(f"{where}: {name!r} must be a text, not {type(row[name]).__name__}")
+            if any(
+                "\ud800" <= letter <= "\udfff" for text in _contents(row[name]) if not text.isascii() for letter in text
+            ):
+                raise UserError(f"{where}: {name!r} holds half of a character (a lone surrogate)")
         if mark is not None and mark.name in row and not mark.rule.accepts(row[mark.name]):
             raise UserError(f"{where}: {mark.name!r} {mark.rule.must}, not {repr(row[mark.name])[:60]}")
 
@@ -112,6 +126,12 @@ class Dataset:
         """A short hash of all rows: two runs with the same one saw the same data."""
         text = json.dumps([self.train, self.test], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def texts(self, rows: int = 256) -> list[str]:
+        """What stands in the first training rows, prompts and replies, for a look at them."""
+        columns = ("prompt", "completion", "chosen", "rejected")
+        values = [row[name] for row in self.train[:rows] for name in columns if name in row]
+        return [message["content"] for value in values for message in messages_of(value)]
 
     def keep(self, folder: Path) -> None:
         """Writes the rows into a run folder, so that the run can be resumed without the rows being given again."""
@@ -133,7 +153,7 @@ def load_rows(columns: Columns, settings: DataSettings, given: Given, run: Path 
         source = str(given or settings.source)
         splits = {split: _by_name(source, columns, split) for split in SPLITS}
     elif given is not None:
-        source, splits = GIVEN, _split(given)
+        source, splits = GIVEN, _split(_standard(columns, given))
     else:
         source, splits = GIVEN, _kept(run)
     for split, rows in splits.items():
@@ -142,6 +162,13 @@ def load_rows(columns: Columns, settings: DataSettings, given: Given, run: Path 
     if not splits["train"]:
         raise UserError(f"no rows to train on in {source}: a row has the columns {', '.join(columns.names)}")
     return Dataset(splits["train"][: settings.limit], splits["test"][: settings.test_limit], source)
+
+
+def _standard(columns: Columns, given: Any) -> Any:
+    """The caller's rows in the standard columns; what is no row is left to the check."""
+    if isinstance(given, Mapping):
+        return {split: _standard(columns, rows) for split, rows in given.items()}
+    return [columns.standard(row, f"row {number} of {GIVEN}") for number, row in enumerate(given, 1)]
 
 
 def _by_name(source: str, columns: Columns, split: str) -> list[Row]:
@@ -206,6 +233,7 @@ NO_ROOM = "skipped: the prompt leaves no room for a reply"
 CUT = "with a reply cut off at the longest length"
 EQUAL = "skipped: chosen equals rejected"
 SPECIAL = "skipped: a special token in the text (the chat template and the end of a reply are added here, once)"
+LAST_TURN = "learnt at their last turn alone: the chat template rewrites earlier turns"
 
 
 def encode_rows(
@@ -221,20 +249,32 @@ def encode_rows(
     used, encoded = [], []
     special = policy.tokenizer.all_special_tokens
     for row in rows:
-        if any(token in row[column] for column in ("prompt", *replies) for token in special):
-            left_out.add(SPECIAL, row["prompt"][:60])
+        asked, options, texts = row["prompt"], row.get(OPTIONS), [row[column] for column in replies]
+        if any(token in content for text in (asked, *texts) for content in _contents(text) for token in special):
+            left_out.add(SPECIAL, _shown(asked))
             continue
-        sides = tuple(encode_reply(policy, row["prompt"], row[column], limit) for column in replies)
+        sides = tuple(encode_reply(policy, asked, text, limit, options) for text in texts)
         if any(len(side) == side.start for side in sides):
-            left_out.add(NO_ROOM, row["prompt"][:60])
+            left_out.add(NO_ROOM, _shown(asked))
         elif len(sides) == 2 and sides[0].ids == sides[1].ids:
-            left_out.add(EQUAL, row[replies[0]][:60])
+            left_out.add(EQUAL, _shown(row[replies[0]]))
         else:
             if any(side.cut for side in sides):
-                left_out.add(CUT, row["prompt"][:60])
+                left_out.add(CUT, _shown(asked))
+            if not all(tells_turns_apart(policy, asked, text, options) for text in texts):
+                left_out.add(LAST_TURN, _shown(asked))
             used.append(row)
             encoded.append(sides)
     return used, encoded
+
+
+def _contents(text: Dialogue) -> list[str]:
+    return [message["content"] for message in messages_of(text)]
+
+
+def _shown(text: Dialogue) -> str:
+    """The beginning of a text, or of the first message, for a reader."""
+    return _contents(text)[0][:60]
 
 
 # ------------------------------------------------------------------------------------------------------- batches

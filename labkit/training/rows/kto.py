@@ -124,4 +124,6 @@ class KTO(RowTrainer[bool]):
 
 def mismatched(prompt_of: Encoded, reply_of: Encoded) -> Encoded:
     """One row's prompt with another row's reply."""
-    return Encoded(prompt_of.ids[: prompt_of.start] + reply_of.ids[reply_of.start :], prompt_of.start)
+    shift = prompt_of.start - reply_of.start
+    turns = tuple((begin + shift, end + shift) for begin, end in reply_of.turns)
+    return Encoded(prompt_of.ids[: prompt_of.start] + reply_of.ids[reply_of.start :], prompt_of.start, turns=turns)

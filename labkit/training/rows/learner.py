@@ -22,7 +22,7 @@ from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.recipes.trainers import ALGORITHMS
 from labkit.training.loop.loop import Learner
-from labkit.training.loop.measure import Stopwatch
+from labkit.training.loop.measure import Stopwatch, check_finite
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rows.data import Dataset, Given, LeftOut, batch
 from labkit.training.rows.trainer import Example, RowTrainer, Target
@@ -84,7 +84,8 @@ class RowLearner(Generic[Target]):
         """Optimiser step `number` (from 0) on its batch; returns its metrics.
 
         Where memory does not suffice, the step begins anew with smaller micro-batches: the gradient is that of the
-        whole batch, however it is cut. Raises RunError where a single row does not fit.
+        whole batch, however it is cut. Raises RunError where a single row does not fit, NotFiniteError where the
+        model gives NaN.
         """
         trainer, recipe, settings, clock = self.trainer, self.trainer.recipe, self.trainer.recipe.optimizer, Stopwatch()
         chosen = [self.train[i] for i in batch(len(self.train), recipe.data.batch, recipe.seed, number)]
@@ -93,6 +94,7 @@ class RowLearner(Generic[Target]):
             trainer.begin_batch(chosen)
             rooms = torch.tensor([example.room for example in chosen])
             means = trainer.budget.fit(partial(self._accumulate, chosen), rooms, undo=self.optimizer.zero_grad)
+            check_finite(means["loss"], "the loss of the batch")
             norm, skipped = apply_gradients(self.modules, self.optimizer, lr, settings.max_grad_norm)
         tokens = sum(example.tokens for example in chosen)
         done = {"grad_norm": norm, "skipped": int(skipped), "lr": lr, "tokens": tokens}

@@ -54,7 +54,8 @@ def packed_rows(
             tokens[r, at:end] = torch.tensor(document.ids)
             # The logits at column t - 1 predict the token at column t. At column `at` they are those of the last token
             # of the document before, so that the first token of a document must not count.
-            mask[r, at + max(document.start, 1) : end] = True
+            for begin, stop in document.taught:
+                mask[r, at + begin : at + stop] = True
             positions[r, at:end] = torch.arange(len(document))
             at = end
         positions[r, at:] = torch.arange(width - at)

@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labkit.models import Encoded, Policy, pad, token_logprobs
+from labkit.progress import each
+from labkit.training.loop.measure import check_finite
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
 from labkit.training.rows.trainer import Example
@@ -23,12 +25,13 @@ CACHE = "reference_logprobs.safetensors"
 
 
 def reply_mask(rows: Sequence[Encoded], tokens: Int[Tensor, "rows time"]) -> Bool[Tensor, "rows time"]:
-    """True on the replies' tokens of right-padded rows, eos included; never on a row's first token, which nothing
-    predicts."""
-    columns = torch.arange(tokens.shape[1], device=tokens.device)
-    starts = torch.tensor([max(row.start, 1) for row in rows], device=tokens.device)
-    ends = torch.tensor([len(row) for row in rows], device=tokens.device)
-    return (columns >= starts[:, None]) & (columns < ends[:, None])
+    """True on the replies' tokens of right-padded rows (of several turns: the assistant's), eos included; never on a
+    row's first token, which nothing predicts."""
+    mask = torch.zeros(tokens.shape, dtype=torch.bool)
+    for row, encoded in enumerate(rows):
+        for begin, end in encoded.taught:
+            mask[row, begin:end] = True
+    return mask.to(tokens.device)
 
 
 def reply_logprobs(policy: Policy, rows: list[Encoded]) -> tuple[Float[Tensor, " rows"], Int[Tensor, " rows"]]:
@@ -41,16 +44,18 @@ def reply_logprobs(policy: Policy, rows: list[Encoded]) -> tuple[Float[Tensor, "
 
 @torch.no_grad()
 def logprobs_of(policy: Policy, rows: list[Encoded], budget: Budget) -> Float[Tensor, " rows"]:
-    """`reply_logprobs` of many rows, in micro-batches, without gradient."""
+    """`reply_logprobs` of many rows, in micro-batches, without gradient. Raises NotFiniteError for NaN."""
     lengths = torch.tensor([len(row) for row in rows])
 
     def compute(tokens: int) -> Tensor:
         logprobs = torch.zeros(len(rows), device=policy.device)
-        for part in microbatches(lengths, tokens):
+        for part in each(microbatches(lengths, tokens), f"log-probs of {len(rows)} replies"):
             logprobs[part.to(policy.device)] = reply_logprobs(policy, [rows[i] for i in part.tolist()])[0]
         return logprobs
 
-    return budget.fit(compute, lengths)
+    logprobs = budget.fit(compute, lengths)
+    check_finite(logprobs, f"the log-prob of a reply under model {policy.name!r}")
+    return logprobs
 
 
 def keep_reference_logprobs(

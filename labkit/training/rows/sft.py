@@ -87,4 +87,4 @@ class SFT(RowTrainer[None]):
 def taught_tokens(row: Example[None]) -> int:
     """The tokens of a row that count in the loss: those of its replies, but never the first of a document, since no
     token of its own document stands before it."""
-    return sum(len(document) - max(document.start, 1) for document in row.replies)
+    return sum(end - begin for document in row.replies for begin, end in document.taught)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from labkit.models import Encoded, Policy
 from labkit.progress import each
 from labkit.recipes.schema import Recipe
+from labkit.training.loop.measure import check_finite
 from labkit.training.loop.memory import Budget
 from labkit.training.loop.microbatches import microbatches
 from labkit.training.rows.data import Columns, Dataset, Given, LeftOut, Row, encode_rows, load_rows
@@ -125,13 +126,18 @@ class RowTrainer(ABC, Generic[Target]):
     def in_parts(
         self, examples: list[Example[Target]], work: Callable[[list[Example[Target]]], Result]
     ) -> list[tuple[list[int], Result]]:
-        """`work` on all examples, micro-batch by micro-batch: the numbers of each part's examples, and its result."""
+        """`work` on all examples, micro-batch by micro-batch: the numbers of each part's examples, and its result.
+
+        Raises NotFiniteError where a result is NaN or infinite.
+        """
 
         def everything(tokens: int) -> list[tuple[list[int], Result]]:
             parts = each(cut_numbers(examples, tokens), f"reading {len(examples)} rows")
             return [(numbers, work([examples[i] for i in numbers])) for numbers in parts]
 
-        return self.budget.fit(everything, torch.tensor([example.room for example in examples]))
+        results = self.budget.fit(everything, torch.tensor([example.room for example in examples]))
+        check_finite([result for _, result in results], "what the model says of held-out rows")
+        return results
 
     @property
     def facts(self) -> dict[str, Any]:
