@@ -18,7 +18,7 @@ from .evaluation.selection import (
     kl_of_best_of_n as kl_of_best_of_n,
     rejection_sample as rejection_sample,
 )
-from .exercises import check as check, hint as hint, solution as solution, spec as spec
+from .exercises import check as check, hint as hint, solution as solution, spec as spec, use as use
 from .lab import train as train
 from .models import (
     Policy as Policy,
@@ -43,6 +43,7 @@ from .tasks import (
     task_from_file as task_from_file,
     task_from_function as task_from_function,
 )
+from .teaching.published import published as published
 from .teaching.predictions import calibration as calibration, outcome as outcome, predict as predict
 from .verifiers import Score as Score
 from .widgets import browse as browse
