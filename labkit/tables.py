@@ -38,7 +38,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         shown.add_row(*(Text(cell.expandtabs(4)) for cell in row))
     page = StringIO()
-    Console(file=page, width=_WIDEST, color_system=None, legacy_windows=False).print(shown)
+    Console(file=page, width=_WIDEST, color_system=None, legacy_windows=False, force_jupyter=False).print(shown)
     header, *lines = (line.rstrip() for line in page.getvalue().splitlines())
     return "\n".join([header, "-" * cell_len(header), *lines])
 
