@@ -21,7 +21,7 @@ _NO_RESULT = re.compile(
     r"|(?:notebooks?|sections?|claims?|rows?|rung|stages?|exercise|chapter|seeds?) \d+(?:(?:,| and| to) \d+)*"
     r"|\d[\d.,]* [MB]\b|AlpacaEval \d|Llama \d|Tulu \d|Tülu \d"
 )
-_NUMBER = re.compile(r"(?<![\w.\-])\d[\d,]*(?:\.\d+)?(?![\w]|\.\d|-[A-Za-z])")
+_NUMBER = re.compile(r"(?<![\w.\-,])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]|\.\d|-[A-Za-z])")
 
 
 def numbers_in(text: str) -> set[str]:
