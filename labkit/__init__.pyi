@@ -1,7 +1,12 @@
 from . import algorithms as algorithms, plots as plots, verifiers as verifiers
 from .errors import UserError as UserError
 from .plots.comparison import compare as compare
-from .evaluation.intervals import bootstrap_interval as bootstrap_interval, t_interval as t_interval
+from .evaluation.comparison.groups import compare_groups as compare_groups, power as power
+from .evaluation.intervals import (
+    bootstrap_interval as bootstrap_interval,
+    mean_and_interval as mean_and_interval,
+    t_interval as t_interval,
+)
 from .evaluation.report import (
     Report as Report,
     evaluate as evaluate,
@@ -13,7 +18,7 @@ from .evaluation.selection import (
     kl_of_best_of_n as kl_of_best_of_n,
     rejection_sample as rejection_sample,
 )
-from .exercises import check as check, hint as hint, solution as solution, spec as spec
+from .exercises import check as check, hint as hint, solution as solution, spec as spec, use as use
 from .lab import train as train
 from .models import (
     Policy as Policy,
@@ -29,6 +34,7 @@ from .recipes import Recipe as Recipe, list_recipes as list_recipes, load_recipe
 from .rollouts import Rollouts as Rollouts, score as score
 from .runs import Run as Run, open_run as open_run
 from .sampling import sample as sample
+from .tables import show_table as show_table, with_interval as with_interval
 from .tasks import (
     TASKS as TASKS,
     Problem as Problem,
@@ -37,6 +43,8 @@ from .tasks import (
     task_from_file as task_from_file,
     task_from_function as task_from_function,
 )
+from .teaching.published import published as published
+from .teaching.predictions import calibration as calibration, outcome as outcome, predict as predict
 from .verifiers import Score as Score
 from .widgets import browse as browse, sample_live as sample_live
 

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from labkit.errors import UserError
 from labkit.printable import printable
 
 _NUMBER = re.compile(r"|-|[-+<>~]?\.?\d.*")
@@ -37,7 +39,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         shown.add_row(*(Text(printable(cell.expandtabs(4))) for cell in row))
     page = StringIO()
-    Console(file=page, width=_WIDEST, color_system=None, legacy_windows=False).print(shown)
+    Console(file=page, width=_WIDEST, color_system=None, legacy_windows=False, force_jupyter=False).print(shown)
     header, *lines = (line.rstrip() for line in page.getvalue().splitlines())
     return "\n".join([header, "-" * cell_len(header), *lines])
 
@@ -47,6 +49,43 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in columns)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table as the last line of a notebook's cell: its cells may hold Markdown; aligned text in a terminal."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    title: str = ""
+
+    def __repr__(self) -> str:
+        return "\n".join([*([self.title] if self.title else []), table(self.columns, self.rows)])
+
+    def _repr_markdown_(self) -> str:
+        right = [any(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in zip(*self.rows, strict=True)]
+        rule = ["---:" if at_right else "---" for at_right in right] if self.rows else ["---"] * len(self.columns)
+        cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in (self.columns, *self.rows)]
+        lines = [cells[0], rule, *cells[1:]]
+        body = ["| " + " | ".join(line) + " |" for line in lines]
+        return "\n".join([*([f"**{self.title}**", ""] if self.title else []), *body])
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> ShownTable:
+    """A titled table for a notebook; every cell is made text. Raises UserError where a row is too short or too long.
+
+    >>> show_table(["name", "n"], [["a", 10], ["bc", 9]], "Two letters")
+    Two letters
+    name   n
+    --------
+    a     10
+    bc     9
+    """
+    head, body = [str(column) for column in columns], [[str(cell) for cell in row] for row in rows]
+    for number, row in enumerate(body, 1):
+        if len(row) != len(head):
+            raise UserError(f"row {number} of the table has {len(row)} cells, but there are {len(head)} columns")
+    return ShownTable(head, body, title)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

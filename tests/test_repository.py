@@ -203,7 +203,7 @@ FLOORS = {
     **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "data"], 1),
     **dict.fromkeys(["sampling", "evaluation", "runs", "inference", "worlds"], 2),
     **dict.fromkeys(["training", "pipeline"], 3),
-    **dict.fromkeys(["plots", "widgets", "exercises"], 4),
+    **dict.fromkeys(["plots", "widgets", "exercises", "teaching"], 4),
     **dict.fromkeys(["cli", "bench", "doctor", "lab"], 5),
     **dict.fromkeys(["", "__main__"], 6),
 }

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit.tables import html_table, markdown_table, number, table, with_interval
+import pytest
+
+from labkit.errors import UserError
+from labkit.tables import html_table, markdown_table, number, show_table, table, with_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,3 +57,14 @@ def test_numbers():
     assert (number(None), number(0.12345, 2)) == ("-", "0.12")
     assert with_interval(0.5, [0.4, 0.6], digits=1) == "0.5 [0.4, 0.6]"
     assert with_interval(0.5, None, sign="+") == "+0.500"
+
+
+def test_a_table_of_a_notebook_is_markdown_there_and_text_in_a_terminal():
+    shown = show_table(["what", "n"], [["`a|b`", 1.5], ["**c**", "-"]], "Counts")
+    assert repr(shown) == "Counts\n" + table(["what", "n"], [["`a|b`", "1.5"], ["**c**", "-"]])
+    assert shown._repr_markdown_().splitlines() == [
+        "**Counts**", "", "| what | n |", "| --- | ---: |", "| `a\\|b` | 1.5 |", "| **c** | - |"
+    ]  # fmt: skip
+    assert show_table(["a"], [])._repr_markdown_().splitlines() == ["| a |", "| --- |"]
+    with pytest.raises(UserError, match="row 1 of the table has 1 cells"):
+        show_table(["a", "b"], [["x"]])

@@ -1,4 +1,4 @@
-"""Exercises that answer at once: `check`, `hint`, `solution`, `spec`.
+"""Exercises that answer at once: `check`, `hint`, `solution`, `spec`, and `use`: whose function is used from there on.
 
 A check says that a function is right, that it is not written yet, or what is probably wrong with it. It
 raises nothing for a function that fails: a notebook runs to its end whether or not its exercises are done.
@@ -38,6 +38,7 @@ __all__ = [
     "solution",
     "solution_source",
     "spec",
+    "use",
 ]
 
 if TYPE_CHECKING:
@@ -142,6 +143,24 @@ def spec(name: str) -> Card:
     exercise = get(name)
     ask = f"Check it with `lk.check({exercise.name!r}, {exercise.signature.partition('(')[0]})`."
     return Card(f"### {exercise.title}\n\n{exercise.spec}\n\n{_fenced(exercise.stub)}\n\n{ask}")
+
+
+def use(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with which a notebook goes on: the student's where it passes its check, else labkit's own.
+
+    One line says which.
+
+    >>> def leave_one_out(rewards):
+    ...     raise NotImplementedError
+    >>> leave_one_out = use("leave-one-out", leave_one_out)
+    leave-one-out: labkit's function goes on from here (yours: not attempted yet)
+    """
+    result = check(name, fn)
+    if result.passed:
+        print(f"{name}: YOUR function goes on from here")
+        return fn
+    print(f"{name}: labkit's function goes on from here (yours: {result.status})")
+    return get(name).reference
 
 
 def _source(function: Callable[..., Any]) -> str:

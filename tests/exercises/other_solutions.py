@@ -356,13 +356,6 @@ def rejection_filter(rows: list[tuple[str, str, float]], keep: int) -> list[int]
     return sorted(i for places in per_prompt.values() for i in places[:keep])
 
 
-def mixture_counts(available: list[int], shares: list[int], total: int) -> list[int]:
-    pairs = list(zip(available, shares, strict=True))
-    while any(total * share > 100 * have for have, share in pairs):
-        total -= 1
-    return [math.floor(Fraction(total * share, 100)) for share in shares]
-
-
 def overlong_penalty(length: int, max_length: int, buffer: int) -> float:
     if length <= max_length - buffer:
         return 0
@@ -463,7 +456,6 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "overlong-penalty": overlong_penalty,
     "readable-share": readable_share,
     "rejection-filter": rejection_filter,
-    "mixture-counts": mixture_counts,
     "reverse-kl": reverse_kl,
     "distillation-bill": distillation_bill,
     "majority-vote": majority_vote,
