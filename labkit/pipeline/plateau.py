@@ -15,6 +15,8 @@ reading by reward model, reference and critic. Evaluations do not.
 """
 
 import argparse
+import json
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from labkit.evaluation.cost import FORWARD, TRAINED, weights
+from labkit.evaluation.ensemble import Ensemble
 from labkit.evaluation.selection import best_of_n, expected_best_of_n
 from labkit.models import Policy, RewardModel, load_policy, load_reward_model
 from labkit.paths import data_path
-from labkit.runs import Run, append_lines, open_run, read_lines
+from labkit.runs import Run, append_lines, open_run, read_lines, write_aside
 from labkit.sampling import sample
 from labkit.tasks import load_task
 from labkit.training import train
@@ -37,10 +40,10 @@ from labkit.worlds.assistant.probes import probes
 
 Row = dict[str, Any]
 DEMONSTRATIONS, PAIRS, HELD_OUT = 4000, 1000, 280
-SFT_STEPS = 160
+SFT_STEPS, JUDGE_STEPS = 160, 100
 BEST_PROMPTS, BEST_OF = 400, 16  # best-of-n for SFT
 PROBLEMS, SAMPLES, LONGEST = 64, 8, 48  # evaluation
-LOOKS = 2  # checkpoints of an arm that are evaluated, the last one among them
+LOOKS = 1  # checkpoints of an arm that are evaluated, the last one among them
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Arm:
     data: str
     steps: int
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def online(self) -> bool:
+        """Whether it samples, and learns from what reward models say."""
+        return "sampling.prompts" in self.settings
 
 
 RLHF = "reward model"
@@ -68,6 +76,9 @@ ARMS = {
     "IPO": Arm("dpo-assistant-tiny", "comparisons", 60, {"algorithm": "ipo", "algorithm_options": {"beta": 0.25}}),
     "KTO": Arm("dpo-assistant-tiny", "thumbs", 60, LARGE | {"algorithm": "kto"}),
 }
+ENSEMBLES = {"one start": ("sft", "sft", "sft"), "other starts": ("sft", "tiny", "micro")}
+"""Three reward models each, on random halves of the pairs: from one model, or from models that were trained apart."""
+ARMS |= {f"{RLHF}s, {name}": Arm("rloo-assistant-tiny", name, 40, ROLLOUTS | NO_KL) for name in ENSEMBLES}
 """The arms, all from the plateau model. KTO gets the pairs as single replies: chosen up, rejected down."""
 
 
@@ -98,12 +109,26 @@ class Chain:
     def judged(self) -> Run:
         """The training of the reward model, from the plateau model."""
         return self.run(
-            "reward-model", "reward-model-assistant-tiny", steps=100, model=self.sft.policy(), dataset=self.pairs
+            "reward-model",
+            "reward-model-assistant-tiny",
+            steps=JUDGE_STEPS,
+            model=self.sft.policy(),
+            dataset=self.pairs,
         )
 
     @cached_property
     def judge(self) -> RewardModel:
         return load_reward_model(self.judged)
+
+    def members(self, kind: str) -> list[Run]:
+        """The trainings of an ensemble's reward models."""
+        runs = []
+        for number, start in enumerate(ENSEMBLES[kind]):
+            half = random.Random(f"{self.seed}/{number}").sample(self.pairs["train"], PAIRS // 2)
+            model = self.sft.policy() if start == "sft" else load_policy(start)
+            options = {"steps": 60, "dataset": {"train": half, "test": self.pairs["test"]}}
+            runs.append(self.run(f"judge-{number}-{start}", "reward-model-assistant-tiny", model=model, **options))
+        return runs
 
     @cached_property
     def best(self) -> tuple[list[Row], float]:
@@ -136,7 +161,7 @@ class Chain:
     def run(self, name: str, recipe: str, *, looks: int = 1, model: Policy | None = None, **settings: Any) -> Run:
         """A finished run of a recipe in the folder `name`: done before, resumed, or begun."""
         folder = self.out / name.replace(" ", "-")
-        objects = {key: settings.pop(key) for key in ("dataset", "reward_model") if key in settings}
+        objects = {key: settings.pop(key) for key in ("dataset", "reward_model", "task") if key in settings}
         if (folder / "recipe.yaml").exists():
             run = open_run(folder)
             if (run.result or {}).get("status") == "finished":
@@ -152,12 +177,17 @@ class Chain:
     def arm(self, name: str) -> Row:
         """The line of an arm."""
         arm = ARMS[name]
-        given = {"reward_model": self.judge} if arm.data == RLHF else {"dataset": self.rows(arm.data)}
+        if arm.data in ENSEMBLES:
+            judges = [load_reward_model(run) for run in self.members(arm.data)]
+            careful = load_task("assistant").with_reward_model(Ensemble(judges, self.pairs["train"][:256]))
+            given: dict[str, Any] = {"task": careful}
+        else:
+            given = {"reward_model": self.judge} if arm.data == RLHF else {"dataset": self.rows(arm.data)}
         settings = {"steps": arm.steps, "looks": LOOKS, **arm.settings}
         run = self.run(name, arm.recipe, model=self.sft.policy(), **given, **settings)
         line = {"seed": self.seed, "arm": name, "recipe": arm.recipe, "data": arm.data, "settings": arm.settings}
         line |= self.measured(run) | {"flops": self.flops(arm, run)}
-        return line | ({"training": training_curve(run)} if arm.data == RLHF else {})
+        return line | ({"training": training_curve(run)} if arm.online else {})
 
     def measured(self, run: Run) -> Row:
         """What the models of a run are worth: the last one in detail, those before it in short."""
@@ -173,8 +203,8 @@ class Chain:
             replies = [row[side] for row in self.pairs["train"] for side in ("chosen", "rejected")]
             encode = self.sft.policy().tokenizer.encode
             spent["before"] += 2 * FORWARD * size * sum(len(encode(reply)) + 1 for reply in replies)
-        if arm.data in (RLHF, "best"):
-            spent["before"] += sum(TRAINED * size * line["tokens"] for line in self.judged.metrics)
+        judges = self.members(arm.data) if arm.data in ENSEMBLES else [self.judged] * (arm.data in (RLHF, "best"))
+        spent["before"] += sum(TRAINED * size * line["tokens"] for run in judges for line in run.metrics)
         if arm.data == "best":
             spent["before"] += self.best[1]
         return spent
@@ -243,12 +273,14 @@ def measure(policy: Policy, judge: RewardModel, seed: int, brief: bool = False) 
 
 def steps_flops(line: Row, arm: Arm, size: int) -> float:
     """The operations of one step, from its line of metrics."""
-    if arm.data != RLHF:  # the reference of a preference loss reads what is trained on
+    if not arm.online:  # the reference of a preference loss reads what is trained on
         reference = 0 if arm.recipe.startswith("sft") else FORWARD
         return float((TRAINED + reference) * size * line["tokens"])
     drawn = FORWARD * (line["prompt_tokens"] + line["tokens"])
     trained, kl = line["trained_positions"], arm.settings.get("algorithm_options", {}).get("kl_coef", 0.2)
-    readers = 1 + (kl > 0)  # the reward model, and the reference where there is a KL term
+    readers = len(ENSEMBLES.get(arm.data, (RLHF,))) + (
+        kl > 0
+    )  # the reward models, and the reference where there is a KL term
     critic = (TRAINED + FORWARD) * trained if arm.recipe.startswith("ppo") else 0
     return float(size * (drawn + TRAINED * trained + readers * FORWARD * trained + critic))
 
@@ -280,7 +312,10 @@ def rounded(values: np.ndarray) -> list[float]:
 def make(table: Path, out: Path, seeds: Iterable[int], arms: Iterable[str] = tuple(ARMS)) -> None:
     """Adds to the table what it lacks."""
     table.parent.mkdir(parents=True, exist_ok=True)
-    done = {(line["seed"], line["arm"]) for line in read_lines(table)} if table.exists() else set()
+    lines = list(read_lines(table))
+    if lines:  # without the half of a line that a killed run may have left
+        write_aside(table, "".join(json.dumps(line) + "\n" for line in lines))
+    done = {(line["seed"], line["arm"]) for line in lines}
     for seed in seeds:
         chain = Chain(out, seed)
         if (seed, "best-of-n") not in done:
