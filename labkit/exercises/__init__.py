@@ -37,7 +37,6 @@ __all__ = [
     "solution",
     "solution_source",
     "spec",
-    "use",
 ]
 
 if TYPE_CHECKING:
@@ -95,22 +94,6 @@ def check(name: str, fn: Any, timeout: float | None = TIME_LIMIT) -> CheckResult
       This is the chance when the k samples are drawn WITH replacement...
     """
     return check_exercise(get(name), fn, timeout)
-
-
-def use(name: str, fn: Any) -> Callable[..., Any]:
-    """What a notebook goes on with: the student's function where it passes its check, labkit's own where not.
-
-    One line says which.
-
-    >>> use("pass-at-k", lambda n, c, k: 0.5).__name__
-    pass-at-k: this notebook goes on with labkit's function (yours does not pass yet)
-    'pass_at_k'
-    """
-    if check(name, fn).passed:
-        print(f"{name}: this notebook goes on with YOUR function")
-        return fn
-    print(f"{name}: this notebook goes on with labkit's function (yours does not pass yet)")
-    return get(name).reference
 
 
 def hint(name: str, n: int | None = None) -> Card:
