@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Shaped[np.ndarray, "seeds points"] | Sequence[Sequence[float]]
-BELOW = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.19)}
+BELOW = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.23)}
 """Where a legend covers no data: below the panel."""
 
 
@@ -114,7 +114,7 @@ def against_cost(
     title: str,
     line: tuple[str, float] | None = None,
 ) -> Figure:
-    """Draws the mean of each arm over its seeds against its cost (log scale), with the 95 % t interval over seeds.
+    """Draws the mean of each arm over its seeds against its cost, with the 95 % t interval over seeds.
 
     `arms` maps a name to (cost per seed, value per seed). `line`: name and height of a dotted line.
     """
@@ -128,6 +128,7 @@ def against_cost(
             axis.errorbar(np.mean(cost), middle, reach, fmt=MARKERS[number % len(MARKERS)], **style)
         if line is not None:
             axis.axhline(line[1], color="#555555", linewidth=1, linestyle=":", label=line[0])
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log")
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axis.set_xlim(left=0)
         axis.legend(title="mean of the seeds; bars: 95 %", ncols=3, loc="upper left", bbox_to_anchor=(0.0, -0.16))
     return figure
