@@ -40,7 +40,7 @@ from labkit.worlds.assistant.probes import probes
 
 Row = dict[str, Any]
 DEMONSTRATIONS, PAIRS, HELD_OUT = 4000, 1000, 280
-SFT_STEPS, JUDGE_STEPS = 160, 100
+SFT_STEPS, JUDGE_STEPS = 160, 60
 BEST_PROMPTS, BEST_OF = 400, 16  # best-of-n for SFT
 PROBLEMS, SAMPLES, LONGEST = 64, 8, 48  # evaluation
 LOOKS = 1  # checkpoints of an arm that are evaluated, the last one among them
@@ -70,15 +70,15 @@ ARMS = {
     "SFT on chosen": Arm("sft-assistant-tiny", "chosen", 200, LARGE | {"optimizer.lr": 5e-4}),
     "best-of-16 SFT": Arm("sft-assistant-tiny", "best", 60, {"optimizer.lr": 5e-4}),
     "DPO": Arm("dpo-assistant-tiny", "comparisons", 60),
-    "RLOO": Arm("rloo-assistant-tiny", RLHF, 40, ROLLOUTS),
-    "PPO": Arm("ppo-assistant-tiny", RLHF, 40, ROLLOUTS),
-    "RLOO without KL": Arm("rloo-assistant-tiny", RLHF, 40, ROLLOUTS | NO_KL),
+    "RLOO": Arm("rloo-assistant-tiny", RLHF, 60, ROLLOUTS),
+    "PPO": Arm("ppo-assistant-tiny", RLHF, 60, ROLLOUTS),
+    "RLOO without KL": Arm("rloo-assistant-tiny", RLHF, 60, ROLLOUTS | NO_KL),
     "IPO": Arm("dpo-assistant-tiny", "comparisons", 60, {"algorithm": "ipo", "algorithm_options": {"beta": 0.25}}),
     "KTO": Arm("dpo-assistant-tiny", "thumbs", 60, LARGE | {"algorithm": "kto"}),
 }
 ENSEMBLES = {"one start": ("sft", "sft", "sft"), "other starts": ("sft", "tiny", "micro")}
 """Three reward models each, on random halves of the pairs: from one model, or from models that were trained apart."""
-ARMS |= {f"{RLHF}s, {name}": Arm("rloo-assistant-tiny", name, 40, ROLLOUTS | NO_KL) for name in ENSEMBLES}
+ARMS |= {f"{RLHF}s, {name}": Arm("rloo-assistant-tiny", name, 60, ROLLOUTS | NO_KL) for name in ENSEMBLES}
 """The arms, all from the plateau model. KTO gets the pairs as single replies: chosen up, rejected down."""
 
 
