@@ -126,7 +126,7 @@ class Chain:
         for number, start in enumerate(ENSEMBLES[kind]):
             half = random.Random(f"{self.seed}/{number}").sample(self.pairs["train"], PAIRS // 2)
             model = self.sft.policy() if start == "sft" else load_policy(start)
-            options = {"steps": 60, "dataset": {"train": half, "test": self.pairs["test"]}}
+            options = {"steps": JUDGE_STEPS, "dataset": {"train": half, "test": self.pairs["test"]}}
             runs.append(self.run(f"judge-{number}-{start}", "reward-model-assistant-tiny", model=model, **options))
         return runs
 
