@@ -134,8 +134,8 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Write down the 1-step estimates first, δ_t = r_t + γ V_{t+1} − V_t. A k-step estimate is δ_t + γ δ_{t+1} + ... "
-        "+ γ^{k−1} δ_{t+k−1}, and so A_t = δ_t + γ λ A_{t+1}.",
+        "Write down the 1-step estimates first, δ_t = r_t + γ V_{t+1} − V_t. A k-step estimate is δ_t + γ δ_{t+1} + "
+        "... + γ^{k−1} δ_{t+k−1}, and so A_t = δ_t + γ λ A_{t+1}.",
         "What is the next value after the last token?",
         "`next_values = torch.cat([values[1:], values.new_zeros(1)])`, and all deltas come in one line.",
         "Then a loop `for t in reversed(range(len(deltas)))`, which keeps the advantage of the token after.",
