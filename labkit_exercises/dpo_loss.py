@@ -50,8 +50,8 @@ EXERCISE = Exercise(
     spec=(
         "Four log-probs of whole replies, each [pairs], in nats: of the `chosen` and the `rejected` reply, under the "
         "`policy` and under the frozen reference `ref`. The reward that a policy implies is β log(policy / reference), "
-        "up to a number that both replies share. Return the loss, a scalar: minus the mean log of the chance that Bradley "
-        "and Terry give, with these rewards, to what was chosen.\n\n"
+        "up to a number that both replies share. Return the loss, a scalar: minus the mean log of the chance that "
+        "Bradley and Terry give, with these rewards, to what was chosen.\n\n"
         "- The gradient must flow to both log-probs of the policy.\n"
         "- It must stay finite for a pair that is badly wrong."
     ),
