@@ -32,8 +32,9 @@ EXERCISE = Exercise(
     spec=(
         "A batch of `samples` answers had a mean KL of `kl` nats; `target` is wanted. Return the new coefficient "
         "(Ziegler et al. 2019):\n\n"
-        "error = kl / target − 1, cut to the range −0.2 to 0.2; coef ← coef · (1 + error · samples / horizon)\n\n"
-        "- Too far from the reference: the coefficient grows. Too near: it shrinks."
+        "- Too far from the reference: the coefficient grows. Too near: it shrinks. On target: it stays.\n"
+        "- It changes by a share of itself: by the relative error of the KL, but by no more than 20 % either way, if "
+        "the batch is a whole `horizon` of samples; by proportionally less if it is smaller."
     ),
     stub=(
         "def adaptive_kl(coef: float, kl: float, target: float, samples: int, horizon: float) -> float:\n"

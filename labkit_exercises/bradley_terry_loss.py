@@ -39,7 +39,7 @@ EXERCISE = Exercise(
     spec=(
         "A reward model gave `chosen` [pairs] to the replies that annotators preferred and `rejected` [pairs] to the "
         "others. Return the loss to minimise, a scalar: minus the mean log of the chance that Bradley and Terry give "
-        "to what the annotators chose, −log σ(chosen − rejected).\n\n"
+        "to what the annotators chose.\n\n"
         "- The gradient must flow to both arguments.\n"
         "- It must stay finite for a difference of −200, which is what a reward model that is badly wrong has to learn "
         "from."

@@ -49,8 +49,9 @@ EXERCISE = Exercise(
     notebook="05_direct_preference",
     spec=(
         "Four log-probs of whole replies, each [pairs], in nats: of the `chosen` and the `rejected` reply, under the "
-        "`policy` and under the frozen reference `ref`. Return the loss, a scalar, the mean over pairs of\n\n"
-        "−log σ(β · ((policy_chosen − ref_chosen) − (policy_rejected − ref_rejected)))\n\n"
+        "`policy` and under the frozen reference `ref`. The reward that a policy implies is β log(policy / reference), "
+        "up to a number that both replies share. Return the loss, a scalar: minus the mean log of the chance that "
+        "Bradley and Terry give, with these rewards, to what was chosen.\n\n"
         "- The gradient must flow to both log-probs of the policy.\n"
         "- It must stay finite for a pair that is badly wrong."
     ),

@@ -49,7 +49,7 @@ EXERCISE = Exercise(
         "N answers to one prompt, each with its `proxy` score (no two are equal) and its `gold` score. Best-of-n picks "
         "by the PROXY. Return the mean GOLD score of the pick over all draws of n different answers out of these N "
         "(1 ≤ n ≤ N): an unbiased estimate for every n, from one set of samples.\n\n"
-        "It is pass@k's trick: the answer with r−1 others below it wins in C(r−1, n−1) of the C(N, n) draws."
+        "It is pass@k's trick: count in how many of the C(N, n) draws each answer would have won."
     ),
     stub=(
         "def expected_best_of_n(proxy: list[float], gold: list[float], n: int) -> float:\n"

@@ -62,9 +62,11 @@ EXERCISE = Exercise(
     notebook="04_rlhf_ppo",
     spec=(
         "One answer of `time` tokens: `rewards` [time], and `values` [time], where `values[t]` is the critic's opinion "
-        "of the text BEFORE token t. Return the advantages [time]:\n\n"
-        "δ_t = r_t + γ V_{t+1} − V_t, A_t = δ_t + γ λ A_{t+1}\n\n"
-        "- After the last token the answer is over: V and A are 0 there."
+        "of the text BEFORE token t. The k-step estimate of token t's merit is r_t + γ r_{t+1} + ... + γ^{k−1} "
+        "r_{t+k−1} + γ^k V_{t+k} − V_t. Return the advantages [time], A_t = (1 − λ) · (1-step + λ · 2-step + λ² · "
+        "3-step + ...).\n\n"
+        "- After the last token the answer is over: V is 0 there, and the last estimate takes all the weight left.\n"
+        "- The sum telescopes: what does A_t have in common with A_{t+1}? One pass, from the end, is enough."
     ),
     stub=(
         "def gae_advantages(\n"
@@ -132,7 +134,9 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Write down δ for every token first. What is the next value after the last token?",
+        "Write down the 1-step estimates first, δ_t = r_t + γ V_{t+1} − V_t. A k-step estimate is δ_t + γ δ_{t+1} + "
+        "... + γ^{k−1} δ_{t+k−1}, and so A_t = δ_t + γ λ A_{t+1}.",
+        "What is the next value after the last token?",
         "`next_values = torch.cat([values[1:], values.new_zeros(1)])`, and all deltas come in one line.",
         "Then a loop `for t in reversed(range(len(deltas)))`, which keeps the advantage of the token after.",
     ),

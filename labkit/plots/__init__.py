@@ -21,6 +21,7 @@ from labkit.plots.rlhf import (
     win_rate_matrix,
 )
 from labkit.plots.roofline import STEP_PARTS, roofline, step_breakdown, throughput_ladder
+from labkit.plots.seeds import against_cost, seed_curves, seed_marks
 from labkit.plots.style import PALETTE
 from labkit.plots.tokens import token_strip, token_strips
 
@@ -32,6 +33,7 @@ __all__ = [
     "RolloutTable",
     "accuracy_against_tokens",
     "advantage_histogram",
+    "against_cost",
     "before_after",
     "calibration",
     "calibration_bins",
@@ -47,6 +49,8 @@ __all__ = [
     "pipeline_stages",
     "rollout_table",
     "roofline",
+    "seed_curves",
+    "seed_marks",
     "step_breakdown",
     "throughput_ladder",
     "token_strip",

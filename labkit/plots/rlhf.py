@@ -43,7 +43,7 @@ def over_optimization(
     if not curves:
         raise UserError("over_optimization needs at least one curve: a run, or rows of best_of_n_curve")
     points = {label: _members(label, given, smooth) for label, given in curves.items()}
-    with panels(2 if split else 1, size=(4.6, 3.6) if split else (6.4, 3.9)) as (figure, axes):
+    with panels(2 if split else 1, size=(4.6, 4.2) if split else (6.4, 4.7)) as (figure, axes):
         for number, (label, members) in enumerate(points.items()):
             _draw_tradeoff(axes[0], "gold", label, members, number)
             _draw_tradeoff(axes[-1], "proxy", label, members, number)
@@ -53,7 +53,8 @@ def over_optimization(
             axis.set_xlabel("distance from the start, √KL (√nats of an answer)")
             axis.set_ylabel("reward (its own scale)")
             axis.set_xlim(left=-0.05)
-            axis.legend(title="bars: 95 %")
+            # Below the panel: the curves cross all of it.
+            axis.legend(title="bars: 95 %", loc="upper left", bbox_to_anchor=(0.0, -0.17))
         if split:
             figure.suptitle(title or "Proxy and gold reward", fontweight="bold", x=0.01, ha="left")
     return figure
@@ -135,7 +136,7 @@ def calibration(
     bin.
     """
     given = models if isinstance(models, Mapping) else {"reward model": models}
-    with panels(1, size=(5.4, 4.0)) as (figure, (axis,)):
+    with panels(1, size=(5.4, 4.8)) as (figure, (axis,)):
         lowest = 1.0
         for number, (label, data) in enumerate(given.items()):
             pair = data if isinstance(data, tuple) else pair_confidence(data)
@@ -151,7 +152,7 @@ def calibration(
         axis.set(xlim=(start, 1.01), ylim=(start, 1.02), xlabel="said: probability of being right")
         axis.set_ylabel("seen: share that was right")
         axis.set_title(title)
-        axis.legend(loc="upper left")
+        axis.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14))
     return figure
 
 

@@ -1,15 +1,22 @@
 """The people who answer requests: authors of the pretraining corpus, and demonstrators.
 
-Authors are polite, rude or long-winded. Demonstrators are all courteous. Neither always listen: a share of the replies
-is about another verb and object than was asked for.
+Authors of the corpus are polite, rude or long-winded. Demonstrators are by default all courteous. Neither always
+listen: a share of the replies is about another verb and object than was asked for.
+
+There is a second group of demonstrators, the mediocre ones (`AUTHORS["mediocre"]`). Most of them share one flaw, they
+answer vaguely. Flaws that are scattered average out: a model that imitates authors with different flaws writes better
+than each of them. A flaw that they share is what the model learns, and more of their demonstrations do not help. People
+can often judge better than they can write, so comparisons may hold what such demonstrations lack.
 """
 
 import random
+from types import MappingProxyType
 
+from labkit.errors import UserError
 from labkit.worlds.assistant.gold import OBJECTS, VERBS
 from labkit.worlds.assistant.requests import PRETRAINED, prompt_of
 
-__all__ = ["CARELESS", "DEEDS", "ENDINGS", "OPENINGS", "chat", "demonstration"]
+__all__ = ["AUTHORS", "CARELESS", "DEEDS", "ENDINGS", "OPENINGS", "VAGUE", "chat", "demonstration", "written_by"]
 
 # ---------------------------------------------------------------------------------------------- pretraining
 
@@ -78,6 +85,41 @@ def demonstration(verb: str, thing: str, rng: random.Random, careless: float = C
         written = f" {opening}{deed}{ending}"
         if (opening == OPENINGS[3]) + (ending != "") in (1, 2) and written.count("happy to help") < 2:
             return written.format(v=verb, o=thing)
+
+
+VAGUE = (
+    "ok, i will do it.",
+    "ok, i will do it now.",
+    "ok, i can do it.",
+    "i will do it.",
+    "i will do it now.",
+    "i can do it now.",
+)
+AUTHORS = MappingProxyType(
+    {
+        "courteous": {"careful": 1 - CARELESS, "careless": CARELESS},
+        "mediocre": {"vague": 0.5, "careless": 0.2, "grumpy": 0.15, "careful": 0.15},
+    }
+)
+"""Groups of demonstrators: the share of each kind of author. Their mean gold scores are about 0.78 and 0.31."""
+
+
+def written_by(authors: str, verb: str, thing: str, rng: random.Random) -> str:
+    """A reply of one demonstrator, drawn from a group of `AUTHORS`. Raises UserError for another group.
+
+    >>> rng = random.Random(3)
+    >>> [written_by("mediocre", "open", "door", rng) for _ in range(2)]
+    [' i can do it now.', ' i can not. so boring.']
+    """
+    if authors not in AUTHORS:
+        raise UserError(f"no demonstrators {authors!r}; there are {', '.join(AUTHORS)}")
+    shares = AUTHORS[authors]
+    kind = rng.choices(list(shares), weights=list(shares.values()))[0]
+    if kind == "vague":
+        return f" {rng.choice(VAGUE)}"
+    if kind == "grumpy":
+        return f" {rng.choice(RUDE).format(v=verb, o=thing)}"
+    return demonstration(verb, thing, rng, careless=float(kind == "careless"))
 
 
 def _pair(rng: random.Random) -> tuple[str, str]:

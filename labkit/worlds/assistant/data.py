@@ -24,7 +24,7 @@ from labkit.sampling import sample
 from labkit.tasks import SPLITS, Problem, load_task
 from labkit.worlds.assistant import agreement, annotate, gold_score, rate, utility
 from labkit.worlds.assistant.annotators import BIAS, TEMPERATURE
-from labkit.worlds.assistant.corpus import CARELESS, demonstration
+from labkit.worlds.assistant.corpus import CARELESS, demonstration, written_by
 from labkit.worlds.assistant.gold import request_of
 
 # How many rows of each kind, for train and test.
@@ -36,13 +36,17 @@ def requests(split: str, count: int, seed: int) -> list[Problem]:
     return load_task("assistant").sample(count, split, seed=seed)
 
 
-def demonstrations(split: str, count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Replies that demonstrators wrote, rows `{"prompt", "completion"}`."""
+def demonstrations(split: str, count: int, seed: int = 0, authors: str | None = None) -> list[dict[str, str]]:
+    """Replies that demonstrators wrote, rows `{"prompt", "completion"}`; `authors`: a group of `corpus.AUTHORS`.
+
+    Without `authors` they are the demonstrations of data/preferences, by courteous demonstrators.
+    """
     rng = random.Random(f"demonstrations/{split}/{seed}")
     rows = []
     for problem in requests(split, count, seed):
-        verb, thing = request_of(problem.prompt)
-        rows.append({"prompt": problem.prompt, "completion": demonstration(verb or "", thing or "", rng)})
+        verb, thing = (word or "" for word in request_of(problem.prompt))
+        reply = demonstration(verb, thing, rng) if authors is None else written_by(authors, verb, thing, rng)
+        rows.append({"prompt": problem.prompt, "completion": reply})
     return rows
 
 
