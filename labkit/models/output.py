@@ -84,7 +84,7 @@ def reduce_logits(
 
 
 class _Reduced(torch.autograd.Function):
-    """See `reduce_logits`. If all tokens fit into one chunk, the backward pass reuses the result of the forward pass."""
+    """See `reduce_logits`. If all tokens fit into one chunk, the backward pass reuses the forward pass's result."""
 
     @staticmethod
     def forward(
