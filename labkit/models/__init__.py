@@ -1,7 +1,7 @@
 """Models: loading a policy or a reward model, and log-probabilities of tokens under a policy.
 
-The names stand in `__init__.pyi`; each is imported when it is first asked for. So what is known about models without
-loading one (`labkit.models.at_hand`) needs no torch.
+`__init__.pyi` lists the names, and each is imported at its first use. So code that only lists models
+(`labkit.models.at_hand`) runs without torch.
 """
 
 import lazy_loader

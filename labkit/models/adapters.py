@@ -1,4 +1,4 @@
-"""LoRA adapters inside a model: which weights they are, and merging them into the weights that they change."""
+"""LoRA adapters inside a model: how to find their weights, and how to merge them into the weights that they change."""
 
 import copy
 from collections.abc import Iterator
@@ -7,19 +7,20 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 MARK = "lora_"
-"""What stands in the name of each adapter's weight."""
+"""The name of each adapter weight contains this text."""
 
 
 def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The adapters' weights by name; empty for a model without adapters."""
+    """Copies of the adapters' weights, by name; empty for a model without adapters."""
     return {name: value.detach().clone() for name, value in model.named_parameters() if MARK in name}
 
 
 @contextmanager
 def merged_adapters(model: nn.Module) -> Iterator[None]:
-    """Inside, the adapters are part of the weights, so that code that reads the weights computes with them.
+    """Merges the adapters into the weights inside the context, so that code that reads the weights includes them.
 
-    Afterwards the weights are what they were, to the last bit: adding and taking off again would round.
+    After it, the weights are the same as before, to the last bit: the old weights are put back. Subtracting the
+    adapters again would round.
     """
     layers = _adapted_layers(model)
     before = [layer.base_layer.weight.data for layer in layers]
@@ -34,7 +35,7 @@ def merged_adapters(model: nn.Module) -> Iterator[None]:
 
 
 def without_adapters(model: nn.Module) -> nn.Module:
-    """The model itself, or, where it has adapters, a copy with these merged into plain weights."""
+    """The model itself if it has no adapters; otherwise a copy with the adapters merged into plain weights."""
     if not _adapted_layers(model):
         return model
     model = copy.deepcopy(model)

@@ -1,6 +1,6 @@
 """Which models can be loaded without a network: the lab's own, SmolLM2, and those in the hub's cache.
 
-Files are looked at; no model is loaded and torch is not imported.
+The functions only read files: they load no model and do not import torch.
 """
 
 from typing import Any
@@ -18,14 +18,15 @@ MODELS = {
     "tiny-r1-zero": "tiny after RL on countdown (recipe r1-zero-tiny, seed 0), weights in float16",
     smollm2.NAME: "SmolLM2-135M-Instruct: a chat model of 135 M parameters, for a GPU (a CPU can try it out)",
 }
-"""Named models. All but SmolLM2 lie in the data folder, under `models/NAME`."""
+"""Named models, with a description each. All but SmolLM2 are in the data folder, under `models/NAME`."""
 _FIX = {"tiny": "reinstall labkit, or make it anew: labkit pretrain tiny --out data/models/tiny"}
 
 
 def models_at_hand() -> list[dict[str, Any]]:
     """The named models and the causal language models in the hub's cache, as plain data.
 
-    `where` is None for a model that is not at hand; `mend` then says how to get it.
+    Each is a dictionary: `name`, `description`, `at_hand`, `where` and `mend`. If a model is not at hand, `where` is
+    None and `mend` says how to get it; otherwise `mend` is None.
     """
     cached, found = cached_models(), []
     for name, description in MODELS.items():
@@ -43,7 +44,7 @@ def models_at_hand() -> list[dict[str, Any]]:
 
 
 def _shipped_folder(name: str) -> str | None:
-    """Where a model of the data folder lies; None where its weights are missing."""
+    """The folder of a model in the data folder; None if its weights are missing."""
     try:
         folder = data_folder() / "models" / name
     except UserError:

@@ -23,11 +23,11 @@ def render(
     options: Mapping[str, Any] | None = None,
     script: bool = False,
 ) -> tuple[str, bool]:
-    """The text behind which the assistant writes its reply, and whether a chat template made it.
+    """The text that the assistant continues with its reply, and whether a chat template made it.
 
     `options` are arguments of the template, such as {"enable_thinking": False}. A model without a template reads a text
-    as it is; of several messages (or with `script`) it reads a line per message, `role: content`. Raises UserError for
-    a template that is broken, or that takes no such messages.
+    as it is. Several messages (with `script`, also one) become a line per message, `role: content`. Raises UserError if
+    the template is broken or does not accept these messages.
     """
     if tokenizer.chat_template:
         return _by_template(tokenizer, messages_of(prompt), dict(options or {})), True
@@ -41,7 +41,7 @@ def render(
 def _by_template(tokenizer: PreTrainedTokenizerBase, messages: Messages, options: dict[str, Any]) -> str:
     try:
         found = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options)
-    except Exception as error:  # a template is a program of the model's authors: it raises whatever it likes
+    except Exception as error:  # a template is a program of the model's authors, and can raise any error
         roles = ", ".join(message["role"] for message in messages)
         why = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
@@ -52,7 +52,7 @@ def _by_template(tokenizer: PreTrainedTokenizerBase, messages: Messages, options
 
 
 def refuse_special(tokenizer: PreTrainedTokenizerBase, text: Dialogue, what: str) -> None:
-    """Raises UserError for a text, or a message, that already carries the template or a special token."""
+    """Raises UserError if a text, or a message, already contains a special token, such as a chat template adds."""
     contents = [text] if isinstance(text, str) else [message["content"] for message in text]
     special = next((t for t in tokenizer.all_special_tokens for content in contents if t in content), None)
     if special is not None:

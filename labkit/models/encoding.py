@@ -1,4 +1,4 @@
-"""Prompt and reply as token ids: the template once, the eos at the end, and where the reply begins."""
+"""Prompt and reply as token ids: the template is applied once, the eos ends the reply, and its begin is recorded."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from labkit.models.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A row of token ids whose first `start` ids are the prompt; the rest is the reply, the eos included.
+    """A row of token ids. The first `start` ids are the prompt; the rest is the reply, with the eos.
 
-    `cut`: the reply did not fit, so that its end and the eos are missing. `turns`: of a reply of several turns, where
-    each turn of the assistant begins and ends; what lies between them was said by others.
+    `cut` is True if the reply did not fit: then its end and the eos are missing. If the reply has several turns,
+    `turns` holds the begin and the end of each turn of the assistant; the tokens between them belong to other roles.
     """
 
     ids: list[int]
@@ -33,7 +33,10 @@ class Encoded:
 
     @property
     def taught(self) -> tuple[tuple[int, int], ...]:
-        """The columns whose tokens are learnt: the reply's, but never the first of a row, which nothing predicts."""
+        """The ranges of columns (begin, end) whose tokens are learnt.
+
+        They are those of the reply, without column 0: nothing predicts the first token of a row.
+        """
         return self.turns or ((max(self.start, 1), len(self.ids)),)
 
 
@@ -44,16 +47,18 @@ def encode_reply(
     limit: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Encoded:
-    """The ids of a prompt (template or <bos> applied once) and of a reply to it, as the policy would have written it.
+    """The token ids of a prompt (with the template or <bos>, once) and of a reply to it, as the policy would write it.
 
-    Prompt and reply are cut into tokens apart, since the policy continues the prompt's own tokens. The reply ends with
-    the eos that the sampler stops at. What exceeds `limit` tokens is cut off at the end, the eos with it: a reply that
-    was cut must not teach where to stop. A prompt that alone exceeds it leaves no reply: `start` is then len(ids).
+    Prompt and reply are tokenised separately, because in sampling the policy continues the tokens of the prompt. The
+    reply ends with the eos at which the sampler stops. If the row has more than `limit` tokens, its end is cut off, and
+    the eos with it: a reply that was cut must not teach the policy where to stop. If the prompt alone has more, no
+    reply is left, and `start` equals len(ids).
 
-    Both may be messages. Of a reply of several turns (the assistant's, and others' between them) each of the
-    assistant's turns is marked in `turns`, with the eos that ends it. Where a chat template writes earlier turns
-    otherwise than it had them written (Qwen3 leaves their thoughts out), only the last turn is marked, behind the
-    dialogue as the template writes it: `tells_turns_apart`.
+    Prompt and reply may be messages. A reply may have several turns: those of the assistant, and those of other roles
+    between them. Then `turns` marks each turn of the assistant, with the eos that ends it. Some chat templates change
+    earlier turns when a new one follows (Qwen3 drops their thoughts). Then only the last turn is marked, and the
+    dialogue before it is written as the template writes it (see `tells_turns_apart`). Raises UserError as
+    `Policy.encode` does, and for a model without an eos.
     """
     reply = messages_of(completion, "assistant")
     if len(reply) > 1:
@@ -77,17 +82,17 @@ def _ids(policy: Policy, text: str) -> list[int]:
 def _several_turns(
     policy: Policy, prompt: Sequence[Mapping[str, str]], reply: list[dict[str, str]], options: Mapping[str, Any] | None
 ) -> Encoded:
-    """The dialogue, piece by piece: what stands before a turn of the assistant, what it says, what stands before the
-    next."""
+    """Encodes the dialogue piece by piece: the text before a turn of the assistant, the turn, the text before the next
+    turn, and so on."""
     pieces = _pieces(policy, prompt, reply, options)
-    if pieces is None:  # the template rewrites what was said: then what a model sees before its last turn is that
+    if pieces is None:  # the template rewrites earlier turns: learn the last turn alone, after the rewritten text
         spoken = [i for i, message in enumerate(reply) if message["role"] == "assistant"]
         return encode_reply(policy, [*prompt, *reply[: spoken[-1]]], reply[spoken[-1]]["content"], None, options)
     ids, turns, templated = [], [], bool(policy.tokenizer.chat_template)
     for number, (before, said) in enumerate(pieces):
         first = number == 0 and not templated
         ids += list(policy.tokenizer(before, add_special_tokens=first)["input_ids"])
-        if turns and ids[turns[-1][1]] in policy.eos_ids:  # the mark that ends the turn before is the assistant's too
+        if turns and ids[turns[-1][1]] in policy.eos_ids:  # the eos of the turn before also belongs to the assistant
             turns[-1] = (turns[-1][0], turns[-1][1] + 1)
         begin = len(ids)
         ids += _ids(policy, said)
@@ -100,9 +105,9 @@ def _several_turns(
 def _pieces(
     policy: Policy, prompt: Sequence[Mapping[str, str]], reply: list[dict[str, str]], options: Mapping[str, Any] | None
 ) -> list[tuple[str, str]] | None:
-    """For each turn of the assistant: the text before it that is not in an earlier piece, and what it says.
+    """For each turn of the assistant: the text before it that is in no earlier piece, and the text of the turn.
 
-    None where the text before a turn does not begin with the turns before it, word for word.
+    None if the template rewrites earlier turns: the text before a turn then does not begin with the pieces before it.
     """
     pieces: list[tuple[str, str]] = []
     done = ""
@@ -127,10 +132,11 @@ def tells_turns_apart(
 
 
 def step_ends(policy: Policy, steps: list[str]) -> list[int]:
-    """Where each step of a reply ends: positions among the reply's tokens; the last step ends with the eos behind them.
+    """The position of each step's last token, counted among the tokens of the reply.
 
-    `steps` are the pieces of the reply, in order. Of a token that stands on the border of two steps, it is the first
-    step's last. Raises UserError for a tokenizer that cannot say which text a token covers.
+    `steps` are the pieces of the reply, in order. The last step ends with the eos, which follows the reply's tokens. A
+    token that covers text of two steps belongs to the first of them. Raises UserError if the tokenizer is not a fast
+    one: only fast tokenizers tell which text a token covers.
     """
     if not policy.tokenizer.is_fast:
         raise UserError(f"steps need a fast tokenizer, which that of model {policy.name!r} is not")
@@ -145,7 +151,7 @@ def step_ends(policy: Policy, steps: list[str]) -> list[int]:
 def pad(
     rows: list[list[int]], pad_id: int, device: torch.device
 ) -> tuple[Int[Tensor, "batch time"], Int[Tensor, " batch"]]:
-    """Ragged rows as one right-padded tensor, and their lengths.
+    """Rows of different lengths as one right-padded tensor, and their lengths in tokens.
 
     >>> pad([[5, 6, 7], [8]], 0, torch.device("cpu"))[0].tolist()
     [[5, 6, 7], [8, 0, 0]]

@@ -8,7 +8,10 @@ from labkit.models.trunk import CausalLM
 
 
 class ScalarHead(nn.Module):
-    """hidden state [..., width] -> one number [...], in float32; it begins at zero, so that nothing is claimed yet."""
+    """A linear layer: hidden states [..., width] -> numbers [...], in float32.
+
+    Its weights begin at zero, so that every number is 0 before training.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -17,7 +20,7 @@ class ScalarHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, hidden: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape"]:
-        """The numbers of the given states."""
+        """One number for each hidden state."""
         with torch.autocast(hidden.device.type, enabled=False):
             return self.linear(hidden.float()).squeeze(-1)
 

@@ -1,6 +1,6 @@
-"""What lies in the hub's cache, read from its folders: `models--OWNER--NAME/snapshots/COMMIT`, `refs/main`.
+"""The models in the hub's cache, found by its folders: `models--OWNER--NAME/snapshots/COMMIT` and `refs/main`.
 
-huggingface_hub has functions for this, which import half a second of other things before they look at a file.
+huggingface_hub has functions for this, but their imports take half a second before they read a file.
 """
 
 import json
@@ -20,7 +20,7 @@ def cached_models() -> dict[str, str]:
 
 
 def snapshot(name: str, files: tuple[str, ...]) -> Path | None:
-    """The folder of a model's newest revision in the hub's cache; None where one of these files is missing in it."""
+    """The folder of a model's newest revision in the hub's cache; None if one of `files` is missing there."""
     repo = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     try:
         folder = repo / "snapshots" / (repo / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -30,7 +30,7 @@ def snapshot(name: str, files: tuple[str, ...]) -> Path | None:
 
 
 def _architectures(file: Path) -> list[str]:
-    """What a config.json says the model is; nothing where it can't be read (a download that was cut off)."""
+    """The architectures that a config.json names; none if it can't be read (for example after a broken download)."""
     try:
         return list(json.loads(file.read_text(encoding="utf-8")).get("architectures") or [])
     except (OSError, ValueError, AttributeError):

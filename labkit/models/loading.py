@@ -1,8 +1,8 @@
-"""Loading weights and tokenizer from a folder or the hub, and refusing those that do not make the model they claim.
+"""Loads weights and tokenizer from a folder or the hub, and refuses files that do not make the model they name.
 
-transformers fills in random numbers for every weight that a folder lacks, and only logs it. Here its loading report is
-read: a key that is missing, left over or of another shape ends in one line. Tied weights and buffers that are computed
-anew are no fault. Code that a repository brings along is never run.
+transformers fills every missing weight with random numbers, and only logs it. This module reads the loading report of
+transformers: a key that is missing, left over or of another shape raises a one-line error. Missing keys are no fault
+if the weights are tied, or if they are buffers that the model computes. Code inside a repository is never run.
 """
 
 import json
@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from labkit.errors import RunError, UserError
 
-# Names that wrappers put in front of every key, and what to save instead of the wrapper.
+# The prefixes that wrappers add to every key: which wrapper it is, and what to save instead.
 WRAPPERS = {
     "_orig_mod.": "torch.compile: save `model._orig_mod`",
     "module.": "DataParallel or DDP: save `model.module`",
@@ -33,17 +33,20 @@ WRAPPERS = {
     "actor.": "a trainer: save its `actor`",
 }
 BUFFERS = (".inv_freq", ".attn.bias", ".self_attn.bias", ".attention.bias", ".masked_bias", ".position_ids")
-"""Ends of keys that old checkpoints hold and that models compute anew."""
+"""The ends of keys that old checkpoints still hold, although models now compute these buffers."""
 OTHER_HEADS = ("v_head.", "value_head.", "score.", "reward_head.", "mtp.", "vision", "visual.", "multi_modal", "audio")
-"""Parts of a larger model that a causal language model does without."""
-# Far beyond every model that there is: such a number is a slip, and building the model would fill the memory.
+"""Parts of a larger model that a causal language model does not need."""
+# No real model is as large. A larger number is a mistake, and building such a model would fill the memory.
 LARGEST = {"num_hidden_layers": 1000, "vocab_size": 10**7, "hidden_size": 10**5, "intermediate_size": 10**6}
 ASK = "(`labkit models` lists what is at hand offline)"
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no warnings of transformers inside: a bar a checkpoint would bury the run's own."""
+    """Switches off the progress bars and warnings of transformers inside the context.
+
+    A bar per checkpoint would hide the run's own progress bar.
+    """
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -56,9 +59,9 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load(where: str | Path, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and the tokenizer of a folder or hub id, checked; `name` is what errors call it.
+    """Loads and checks the model and the tokenizer of a folder or hub id. Errors call the model `name`.
 
-    Raises RunError for damaged files, UserError for everything else that keeps a sound model from being loaded.
+    Raises RunError for damaged files, and UserError for any other reason why the model cannot be loaded.
     """
     if isinstance(where, Path):
         check_folder(where, name)
@@ -70,7 +73,7 @@ def load(where: str | Path, name: str, dtype: torch.dtype) -> tuple[PreTrainedMo
             )
     except SafetensorError as error:
         raise RunError(f"the weights of model {name!r} are damaged: {error}") from error
-    except Exception as error:  # the files are the user's, and transformers raises errors of every kind about them
+    except Exception as error:  # transformers raises errors of every kind about a user's files
         raise UserError(f"cannot load model {name!r}: {_first_line(error)} {ASK}") from error
     check_keys(model, report, name)
     check_weights(model, name)
@@ -92,7 +95,10 @@ def _first_line(error: Exception) -> str:
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Raises UserError for a folder whose files can be seen not to hold a model, before anything is built."""
+    """Checks the files of a folder before the model is built.
+
+    Raises RunError for a damaged file, and UserError if the files do not hold a model that can be loaded.
+    """
     for file in sorted(folder.glob("*.json")):
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
@@ -124,7 +130,7 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def check_config(config: Any, name: str) -> None:
-    """Raises UserError for a configuration without a type, or with sizes that no model has."""
+    """Raises UserError if a configuration has no type, has sizes that no model has, or contradicts itself."""
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UserError(f"config.json of model {name!r} has no model_type: it does not say what kind of model it is")
     for part in (config, *(config[key] for key in ("text_config",) if isinstance(config.get(key), dict))):
@@ -146,7 +152,7 @@ def check_config(config: Any, name: str) -> None:
 
 
 def check_keys(model: PreTrainedModel, report: dict[str, Any], name: str) -> None:
-    """Raises UserError where the report of transformers says that the file's weights are not the model's."""
+    """Raises UserError if the loading report of transformers says that the files hold other weights than the model."""
     missing, unexpected = set(report["missing_keys"]), set(report["unexpected_keys"])
     unexpected = {key for key in unexpected if not key.endswith(BUFFERS)}
     if report.get("error_msgs"):
@@ -185,12 +191,15 @@ def check_keys(model: PreTrainedModel, report: dict[str, Any], name: str) -> Non
 
 @torch.no_grad()
 def check_weights(model: PreTrainedModel, name: str) -> None:
-    """Raises UserError for a weight that holds NaN or infinity and for an embedding of zeros; tells of other zeros."""
+    """Raises UserError if a weight holds NaN or infinity, or if the embedding is all zeros.
+
+    Prints a line about other weights that are all zeros.
+    """
     zero = []
     for key, weight in model.named_parameters():
         if not weight.is_floating_point():
             continue
-        # A sum is finite where all its terms are; it reads the weight once and copies nothing.
+        # The sum shows NaN and infinity, reads the weight only once, and copies nothing.
         total = torch.linalg.vector_norm(weight, ord=1, dtype=torch.float32)
         if not bool(total.isfinite()) and not bool(weight.isfinite().all()):
             raise UserError(
@@ -207,12 +216,12 @@ def check_weights(model: PreTrainedModel, name: str) -> None:
 
 
 def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Raises UserError for a tokenizer with tokens that the model can't read, or for an eos that it can't write."""
+    """Raises UserError if the tokenizer has tokens that the model can't read, or the eos is none of the model's ids."""
     rows = cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0]
     vocabulary, added = tokenizer.get_vocab(), set(tokenizer.get_added_vocab())
     if not vocabulary:
         raise UserError(f"the tokenizer of model {name!r} has no tokens: its files are damaged")
-    # Some models come with added tokens that they have no row for: `Policy.encode` refuses a prompt that holds one.
+    # Some models come with added tokens for which they have no row: `Policy.encode` refuses a prompt with such a token.
     beyond = {token: id for token, id in vocabulary.items() if id >= rows and token not in added}
     if beyond:
         token = min(beyond, key=beyond.__getitem__)

@@ -1,4 +1,4 @@
-"""Log-probabilities of given tokens: the one place where logits and tokens are shifted against each other."""
+"""Log-probabilities of given tokens. Only this module shifts logits and tokens against each other."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,14 +18,16 @@ def token_logprobs(
 ) -> Float[Tensor, "batch time"]:
     """log p(tokens[:, t] | tokens[:, :t]) in nats at column t; column 0 is 0. Differentiable.
 
-    Rows are right-padded, so causal attention needs no mask and positions count from 0. Log-probs are those of the
-    softmax of logits / temperature: the distribution that was sampled from, before top-p, top-k or min-p.
+    Rows are right-padded, so causal attention needs no mask, and positions count from 0. The log-probs are those of
+    softmax(logits / temperature): the distribution that the sampler draws from, before top-p, top-k or min-p.
 
-    `positions`, for rows into which several documents are packed, begin again at 0 with each document: a token then
-    sees its own document alone. The first token of a document is predicted from the one before it: it must not count.
+    `positions` are for rows that hold several packed documents. They begin again at 0 with each document, and then each
+    token sees only its own document. The first token of a document is predicted from the last token of the document
+    before it, so the caller must not count it.
 
-    `mask` says which columns are wanted; the others are 0, and are not computed. Where the model's logits are its
-    output layer of its hidden states (`output_head`), they are never all held at once (`chosen_logprobs`).
+    `mask` is True for the wanted columns; the others are 0 and are not computed. If the logits are a plain output layer
+    of the last hidden states (`output_head`), they are computed in chunks, so that memory never holds all of them
+    (`chosen_logprobs`).
     """
     head = output_head(model)
     if head is not None:
@@ -44,9 +46,9 @@ def token_logprobs_and_entropy(
     entropy_gradient: bool = False,
     mask: Bool[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
-    """As `token_logprobs`, and the entropy (nats) of the distribution that each token was drawn from.
+    """The log-probs of `token_logprobs`, and the entropy (nats) of the distribution that each token was drawn from.
 
-    The entropy has a gradient only where `entropy_gradient` asks for it: an entropy bonus does.
+    The entropy has a gradient only with `entropy_gradient`, which an entropy bonus needs.
     """
     head = output_head(model)
     if head is not None:
@@ -64,7 +66,7 @@ def head_logprobs(
     with_entropy: bool = True,
     entropy_gradient: bool = False,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
-    """As `token_logprobs_and_entropy`, from the last hidden states: that at column t - 1 predicts the token at t."""
+    """The same as `token_logprobs_and_entropy`, from the last hidden states: column t - 1 predicts the token at t."""
     # The shift: the state at column t - 1 predicts the token at column t. So states of columns 0 to time - 2 pair with
     # tokens of columns 1 to time - 1, and both have batch * (time - 1) rows.
     states, targets = hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
@@ -72,7 +74,7 @@ def head_logprobs(
     if mask is None:
         values = chosen_logprobs(states, head, targets, temperature, **options)
     else:
-        wanted = mask[:, 1:].flatten().nonzero().squeeze(1)  # the mask belongs to tokens, so it shifts as they do
+        wanted = mask[:, 1:].flatten().nonzero().squeeze(1)  # the mask is about tokens, so it shifts with them
         some = chosen_logprobs(states[wanted], head, targets[wanted], temperature, **options)
         values = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
     # Back to [batch, time]: nothing predicts the token at column 0, so that column is 0.
@@ -87,7 +89,7 @@ def logprobs_and_entropy_of(
     entropy_gradient: bool = False,
     mask: Bool[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
-    """As `token_logprobs_and_entropy`, from the logits that `shifted_logits` gave: those of columns 0 to time - 2."""
+    """The same as `token_logprobs_and_entropy`, from the result of `shifted_logits` (columns 0 to time - 2)."""
     normalizer = logits.logsumexp(-1)  # [batch, time - 1]
     # The shift: logits of columns 0 to time - 2 pair with tokens of columns 1 to time - 1.
     chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - normalizer
@@ -105,12 +107,15 @@ def shifted_logits(
     temperature: float = 1.0,
     positions: Int[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, "batch before vocab"]:
-    """Logits / temperature, in float32 or better: those at column t - 1 predict the token at column t, so the last is
-    left out."""
+    """Logits / temperature, in float32 or better.
+
+    The logits at column t - 1 predict the token at column t. So those of the last column predict nothing that is there,
+    and are left out.
+    """
     extra = {} if positions is None else {"position_ids": positions}
     with autocast(tokens.device):
         logits = model(input_ids=tokens, use_cache=False, **extra).logits
-    # The shift: the logits of the last column predict a token that is not there; [batch, time - 1, vocab] are left.
+    # The shift: drop the logits of the last column, which predict a token that is not there: [batch, time - 1, vocab].
     logits = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32))
     logits = never_drawn(logits, tokens_without_text(model))
     return logits if temperature == 1.0 else logits / temperature

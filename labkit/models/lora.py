@@ -1,4 +1,4 @@
-"""LoRA adapters (Hu et al., 2021) through the package peft: training a small change to frozen weights."""
+"""LoRA adapters (Hu et al., 2021) by means of the package peft: only a small change to frozen weights is trained."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,10 @@ def add_lora(
 ) -> Policy:
     """Puts adapters into the policy's linear layers, in place, and freezes everything else; returns the policy.
 
-    W becomes W + alpha / rank * B A with A [rank, in] random and B [out, rank] zero: at first nothing changes. No
-    dropout: the trainer's log-probs must be the sampler's. `targets`: names of layers, or "all-linear" for all but the
-    output layer. Raises UserError without the package peft, or where no layer has such a name.
+    W becomes W + alpha / rank * B A. A [rank, in] begins random (`seed`) and B [out, rank] begins at zero, so the model
+    does not change before training. There is no dropout, because the trainer's log-probs must equal the sampler's.
+    `targets`: names of layers, or "all-linear" for all linear layers but the output layer. Raises UserError if the
+    package peft is missing, if the policy has adapters already, or if no layer has such a name.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -26,7 +27,7 @@ def add_lora(
     if adapter_weights(policy.model):
         raise UserError("this policy already has LoRA adapters: leave `lora` out, or load the model anew")
     names = _linear_layers(policy.model) if targets == "all-linear" else list(targets)
-    # GPT-2 stores its matrices transposed, as Conv1D.
+    # GPT-2 stores its matrices transposed, in layers of the class Conv1D.
     transposed = any(type(module).__name__ == "Conv1D" for module in policy.model.modules())
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, lora_dropout=0.0, fan_in_fan_out=transposed)
     with torch.random.fork_rng():

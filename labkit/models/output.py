@@ -1,9 +1,10 @@
-"""From hidden states to what a loss needs of their logits, without ever holding batch x time x vocabulary.
+"""Computes the numbers that a loss needs from hidden states, without ever holding all logits [batch, time, vocab].
 
-The logits of a batch are by far its largest tensor (SmolLM2: 49,152 numbers per token, a hidden state 576). A loss
-needs a number or two per token of them: the log-prob of one token, the entropy, a divergence. So logits are computed
-chunk by chunk, reduced to these numbers, thrown away, and computed again in the backward pass: one matrix product
-more, and memory for one chunk. `reduce_logits` does this for any such number, `chosen_logprobs` for log-probs.
+The logits of a batch are by far its largest tensor (SmolLM2: 49,152 logits per token, but 576 numbers per hidden
+state). A loss needs only one or two numbers per token: the log-prob of one token, the entropy, a divergence. So the
+logits are computed chunk by chunk, reduced to these numbers, and dropped. The backward pass computes them again. This
+costs one more matrix product, and needs memory for one chunk only. `reduce_logits` does this for any such number,
+`chosen_logprobs` for log-probs.
 """
 
 import sys
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 from labkit.models.trunk import autocast, hidden_states, touched
 from labkit.models.vocabulary import never_drawn, tokens_without_text
 
-# Most logits that are held at once.
+# The most logits that are held at once, per type of device.
 MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
 
 
@@ -28,7 +29,7 @@ MOST_LOGITS = {"cpu": 2**21, "cuda": 2**27}
 class Head:
     """The output layer of a model: logits = hidden @ weight.T + bias, then softcap * tanh(logits / softcap).
 
-    `unwritten`: the ids of tokens that are never drawn (`labkit.models.vocabulary`).
+    `unwritten` holds the ids of tokens that are never drawn (`labkit.models.vocabulary`).
     """
 
     weight: Float[Tensor, "vocab width"]
@@ -42,24 +43,24 @@ class Head:
 
 
 class Reduction(Protocol):
-    """What is kept of logits: some numbers per token. `rows`: which tokens the logits at hand belong to.
+    """Reduces the logits of each token to a few numbers.
 
-    `fixed`: for each number, whether it has no gradient.
+    `rows` says to which tokens the given logits belong. `fixed` says of each number whether it has no gradient.
     """
 
     @property
     def fixed(self) -> tuple[bool, ...]: ...
 
     def prepare(self, logits: Float[Tensor, "rows vocab"], rows: slice, gradient: bool) -> Any:
-        """What the numbers, and with `gradient` the slope, are made of."""
+        """Computes what `numbers` needs and, with `gradient`, what `slope` needs."""
         ...
 
     def numbers(self, prepared: Any) -> Sequence[Tensor | None]:
-        """One number per token for each output, [rows]; None where it was not asked for, and stays 0."""
+        """For each output one number per token, [rows]; None for an output that is not wanted, which stays 0."""
         ...
 
     def slope(self, prepared: Any, rows: slice, by_numbers: Sequence[Tensor]) -> Float[Tensor, "rows vocab"]:
-        """The gradient by the logits, from the gradients by the numbers."""
+        """The gradient with respect to the logits, from the gradients with respect to the numbers."""
         ...
 
 
@@ -69,10 +70,11 @@ def reduce_logits(
     reduction: Reduction,
     chunk: int | None = None,
 ) -> tuple[Float[Tensor, " tokens"], ...]:
-    """The reduction's numbers for each token, from hidden states and the output layer.
+    """Computes the reduction's numbers for each token, from the hidden states and the output layer.
 
-    Without a `head`, `hidden` holds the logits themselves. Differentiable in hidden states, weight and bias. `chunk`:
-    tokens whose logits are held at once; default: by `MOST_LOGITS` of the device.
+    If `head` is None, `hidden` holds the logits themselves. The result is differentiable with respect to hidden states,
+    weight and bias. `chunk` is the number of tokens whose logits are held at once; the default follows from
+    `MOST_LOGITS` of the device.
     """
     weight, bias = (None, None) if head is None else (head.weight, head.bias)
     if chunk is None:
@@ -82,7 +84,7 @@ def reduce_logits(
 
 
 class _Reduced(torch.autograd.Function):
-    """See `reduce_logits`. What fits into one chunk is kept for the backward pass instead of being computed again."""
+    """See `reduce_logits`. If all tokens fit into one chunk, the backward pass reuses the forward pass's result."""
 
     @staticmethod
     def forward(
@@ -117,7 +119,7 @@ class _Reduced(torch.autograd.Function):
         hidden, weight, bias = ctx.saved_tensors
         head, chunk = ctx.head, ctx.chunk
         softcap = None if head is None else head.softcap
-        kept, ctx.prepared = ctx.prepared, None  # let go of: the graph may live on for longer than this call
+        kept, ctx.prepared = ctx.prepared, None  # free the memory: the graph may live longer than this call
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         of_hidden = torch.empty_like(hidden) if wants_hidden else None
         of_weight = torch.zeros_like(weight) if wants_weight else None
@@ -147,8 +149,9 @@ class _Reduced(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The log-probs of given tokens, and the entropies: with z = logits / temperature, p = softmax(z), y the token and
-    H the entropy
+    """Reduces logits to the log-prob of the given token and the entropy.
+
+    With z = logits / temperature, p = softmax(z), the token y and the entropy H:
 
         d log p_y / dz = onehot(y) - p          dH / dz = -p (log p + H)
     """
@@ -160,21 +163,21 @@ class Chosen:
 
     @property
     def fixed(self) -> tuple[bool, ...]:
-        """Log-probs have a gradient, entropies where it is asked for."""
+        """Log-probs have a gradient; entropies have one only with `entropy_gradient`."""
         return False, not self.entropy_gradient
 
     def prepare(self, logits: Tensor, rows: slice, gradient: bool) -> tuple[Tensor, Tensor]:
-        """Log-probs of all tokens, and the targets."""
+        """The log-probs of the whole vocabulary, [rows, vocab], and the targets, [rows, 1]."""
         temperature = self.temperature
         return (logits if temperature == 1.0 else logits / temperature).log_softmax(-1), self.targets[rows, None]
 
     def numbers(self, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Log-probs and entropies."""
+        """The targets' log-probs and, with `with_entropy`, the entropies."""
         logp, targets = prepared
         return logp.gather(-1, targets).squeeze(-1), self._entropy(logp) if self.with_entropy else None
 
     def slope(self, prepared: tuple[Tensor, Tensor], rows: slice, by_numbers: Sequence[Tensor]) -> Tensor:
-        """The formulas above."""
+        """The gradient by the formulas above."""
         (logp, targets), (by_logprob, by_entropy) = prepared, (one[:, None] for one in by_numbers)
         slope = -by_logprob
         if self.entropy_gradient:
@@ -197,9 +200,10 @@ def chosen_logprobs(
     entropy_gradient: bool = False,
     chunk: int | None = None,
 ) -> tuple[Float[Tensor, " tokens"], Float[Tensor, " tokens"]]:
-    """log p(target) in nats from the hidden state BEFORE each target, and the entropy of the distribution (0 without
-    `with_entropy`). Of the softmax of logits / temperature. Differentiable as `reduce_logits` is; the entropy only with
-    `entropy_gradient`.
+    """log p(target) and the entropy of the distribution, both in nats, from the hidden state BEFORE each target.
+
+    The distribution is softmax(logits / temperature). The entropy is 0 without `with_entropy`, and has a gradient only
+    with `entropy_gradient`. The log-probs are differentiable, as in `reduce_logits`.
 
     >>> hidden, head = torch.tensor([[1.0, 0.0]]), Head(torch.tensor([[0.0, 5.0], [1.0, 5.0]]))
     >>> [round(x.item(), 4) for x in chosen_logprobs(hidden, head, torch.tensor([0]))]  # of logits 0 and 1
@@ -211,7 +215,7 @@ def chosen_logprobs(
 
 
 def compute_dtype(weight: Tensor) -> torch.dtype:
-    """What matrix products are computed in: bfloat16 on CUDA, as under `autocast`; else the weights' own dtype."""
+    """The dtype of matrix products: bfloat16 for float32 weights on CUDA, as in `autocast`; else the weights' dtype."""
     return torch.bfloat16 if weight.device.type == "cuda" and weight.dtype == torch.float32 else weight.dtype
 
 
@@ -230,11 +234,11 @@ _PLAIN: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
 
 
 def output_head(model: Any) -> Head | None:
-    """The output layer of a causal language model, where its logits are that layer of its last hidden states.
+    """The output layer of a causal language model, if applying it to the last hidden states gives the model's logits.
 
-    None for what is no such model: something that only gives logits, a head with adapters or hooks, an architecture
-    that scales its logits in a way of its own. That is not taken on trust: the first time that a model is seen, the
-    logits of a few tokens are compared; where they differ, a line says that logits are computed whole.
+    None for any other model: for example an object that only gives logits, a head with adapters or hooks, or an
+    architecture that scales its logits. When a model comes for the first time, this is tested with the logits of a few
+    tokens. If they differ, one printed line says that the model's logits are computed as a whole.
     """
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
         return None

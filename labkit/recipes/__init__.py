@@ -1,7 +1,7 @@
-"""Recipes: YAML files in this folder, or of your own, checked against `schema.Recipe`.
+"""Recipes: YAML files in this folder, or files of your own, that are checked against `schema.Recipe`.
 
-The names stand in `__init__.pyi`; each is imported when it is first asked for. So recipes are listed
-(`labkit.recipes.files`) without torch, which the check of a recipe needs.
+`__init__.pyi` lists the names, and each is imported at its first use. So code that only lists recipes
+(`labkit.recipes.files`) runs without torch, which the check of a recipe needs.
 """
 
 import lazy_loader

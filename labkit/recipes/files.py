@@ -1,4 +1,4 @@
-"""What the recipes' YAML files say, read and not checked: neither torch nor pydantic is imported."""
+"""Reads the recipes' YAML files without checking them, so that neither torch nor pydantic is imported."""
 
 import difflib
 import os
@@ -12,8 +12,10 @@ from labkit.errors import UserError
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader, in C where there is one (six times as fast). As in YAML 1.2, 1e-4 without a point is a
-    number."""
+    """PyYAML's safe loader, in its C version if there is one (six times as fast).
+
+    As in YAML 1.2, a number with an exponent needs no decimal point: 1e-4 is a number.
+    """
 
 
 _Loader.add_implicit_resolver(
@@ -22,7 +24,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text says. Raises yaml.YAMLError.
+    """The value of a YAML text, as plain Python data. Raises yaml.YAMLError.
 
     >>> parse_yaml("{lr: 1e-4, name: '1e-4'}")
     {'lr': 0.0001, 'name': '1e-4'}
@@ -32,7 +34,7 @@ def parse_yaml(text: str) -> Any:
 
 FOLDER = Path(__file__).parent
 LARGEST = 100_000
-"""So many values a recipe may hold."""
+"""A recipe may hold at most so many values."""
 TRAINER = "rl"
 """The trainer of a recipe that names none."""
 
@@ -43,7 +45,7 @@ def list_recipes() -> dict[str, str]:
 
 
 def summaries() -> list[dict[str, Any]]:
-    """A row per recipe that comes with labkit: name, trainer, model, task, algorithm, steps, description."""
+    """One row per recipe that comes with labkit: name, trainer, model, task, algorithm, steps, description."""
     rows = []
     for name in _names():
         raw = {"trainer": TRAINER, "description": "", **read_settings(name)}
@@ -55,7 +57,7 @@ def summaries() -> list[dict[str, Any]]:
 
 
 def is_pipeline(name: object) -> bool:
-    """Whether a recipe (a name, a YAML file, a run folder) is a list of stages; False where there is none."""
+    """Whether a recipe (a name, a YAML file or a run folder) is a list of stages; False if there is no such recipe."""
     if not isinstance(name, str | Path):  # a Recipe has no stages
         return False
     try:
@@ -66,9 +68,12 @@ def is_pipeline(name: object) -> bool:
 
 
 def read_settings(name: str | Path) -> dict[str, Any]:
-    """What a recipe's YAML file says, by name or path, not checked yet. Raises UserError where there is none."""
+    """The unchecked settings of a recipe, by its name or the path of its YAML file.
+
+    Raises UserError if there is no such recipe, or if its file can't be read.
+    """
     path = FOLDER / f"{name}.yaml"
-    if not os.path.exists(path):  # unlike Path.exists it also answers for what no file can be called
+    if not os.path.exists(path):  # unlike Path.exists, it returns False for a text that can't be a file's name
         path = Path(name)
         if path.suffix not in (".yaml", ".yml") or not os.path.isfile(path):
             close = difflib.get_close_matches(str(name), _names(), n=1, cutoff=0.4)
@@ -81,7 +86,7 @@ def read_settings(name: str | Path) -> dict[str, Any]:
         raise UserError(f"cannot read recipe {path}: it is not UTF-8 text") from None
     except RecursionError:
         raise UserError(f"cannot read recipe {path}: it is nested without end") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: a date or a number that is none
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: an impossible date or number
         raise UserError(f"cannot read recipe {path}: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, dict):
         raise UserError(f"recipe {path} is not a list of `key: value` lines")
@@ -91,7 +96,7 @@ def read_settings(name: str | Path) -> dict[str, Any]:
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """How many values there are, those that aliases repeat counted every time."""
+    """The number of values in `value`. A value that aliases repeat counts every time."""
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:

@@ -13,11 +13,12 @@ from labkit.recipes.settings import Settings
 
 
 def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
-    """A recipe by name or from a YAML file, with overrides.
+    """Loads a recipe by name or from a YAML file, and applies overrides.
 
-    Overrides are top-level keys (`steps=20`), nested ones by their path (`{"optimizer.lr": 1e-4}`), or nested ones
-    by their last part alone (`lr=1e-4`; what training and evaluation both have is then training's). Raises UserError
-    with one line that says what is wrong: an unknown recipe, an unknown key, a value out of range.
+    An override is a top-level key (`steps=20`), the path of a nested key (`{"optimizer.lr": 1e-4}`), or the last part
+    of a nested key (`lr=1e-4`). If training and evaluation both have a key with this last part, the override sets that
+    of training. Raises UserError, with one line that says what is wrong: an unknown recipe, an unknown key, a value out
+    of range.
     """
     raw = name.settings() if isinstance(name, Recipe) else read_settings(name)
     if "stages" in raw:
@@ -28,7 +29,7 @@ def load_recipe(name: str | Path | Recipe, /, **overrides: Any) -> Recipe:
 
 
 def validate(raw: dict[str, Any], name: str) -> Recipe:
-    """The recipe of a plain dictionary; raises UserError naming the first key that is wrong."""
+    """Makes a recipe from a plain dictionary. Raises UserError, which names the first key that is wrong."""
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -39,7 +40,7 @@ def validate(raw: dict[str, Any], name: str) -> Recipe:
 
 
 def paths() -> list[str]:
-    """All keys of a recipe, nested ones with dots: what `--set` accepts."""
+    """All keys that `--set` accepts. A nested key has a dot in it, as in `optimizer.lr`."""
     found = []
     for key, info in Recipe.model_fields.items():
         # An optional group is annotated as `Group | None`.
@@ -54,7 +55,7 @@ def _full_path(key: str) -> str:
     if top in Recipe.model_fields:
         return key
     matches = [path for path in paths() if path.endswith(f".{key}")]
-    # `samples`, `lr` are the policy's training: those of evaluation and of the judge are called by their whole path.
+    # `samples` or `lr` alone mean the policy's training. Evaluation and the process reward need their whole path.
     matches = [path for path in matches if not path.startswith(("evaluation.", "process_reward."))] or matches
     if len(matches) == 1:
         return matches[0]
@@ -70,7 +71,7 @@ def _did_you_mean(key: str) -> str:
 
 
 def set_at(raw: dict[str, Any], path: str, value: Any) -> None:
-    """Sets a value of nested dictionaries by its dotted path, in place; dictionaries on the way are copied.
+    """Sets a value in nested dictionaries by its dotted path. `raw` changes in place; inner dictionaries are copied.
 
     >>> raw = {"optimizer": {"lr": 0.1}}
     >>> set_at(raw, "optimizer.warmup", 3); set_at(raw, "data.batch", 8); raw

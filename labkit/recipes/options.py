@@ -1,4 +1,4 @@
-"""What `algorithm_options` of an RL recipe may change, with the range of each option: the fields of `Preset`."""
+"""The options that `algorithm_options` of an RL recipe may change (the fields of `Preset`), and their ranges."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,12 +18,12 @@ Clip = Annotated[Real, Field(gt=0, le=1000)]
 
 
 class PresetOptions(Settings):
-    """One field per option of `labkit.algorithms.Preset`; None stands for an option that is left as it is."""
+    """One field per option of `labkit.algorithms.Preset`. None means that the preset's own value is kept."""
 
     baseline: Baseline | None = None
     scale: Scale | None = None
     ddof: Annotated[Integer, Field(ge=0, le=1)] | None = None
-    # It keeps a group without variance from being divided by 0; a negative one turns signs round.
+    # `eps` prevents a division by 0 in a group without variance. A negative value would flip the signs.
     eps: Annotated[Real, Field(gt=0, le=1)] | None = None
     objective: Objective | None = None
     ratio: Ratio | None = None
@@ -52,11 +52,11 @@ class PresetOptions(Settings):
 
 
 NULLABLE = ("dual_clip", "overlong_buffer", "value_clip", "importance_cap")
-"""The options whose value may be null: it switches them off."""
+"""The options whose value may be null, which switches them off."""
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raises ValueError for an option that there is not, or whose value is of another type or out of its range."""
+    """Raises ValueError for an unknown option, and for a value that has a wrong type or is out of its range."""
     known = PresetOptions.model_fields
     for key, value in options.items():
         if key not in known:

@@ -1,8 +1,8 @@
-"""Pipelines: a recipe that is a list of stages, each with its data, its method and its budget.
+"""Pipelines: a recipe that is a list of stages. Each stage has its data, its method and its budget.
 
 A stage is an ordinary run (RL, SFT, a reward model, preferences) or a harvest of answers (rejection sampling). `from:`
-says which model it begins with, `data:` which rows it learns from, `rewards:` what is paid for, `settings:` what it
-changes in its method's recipe.
+names the model with which it begins, `data:` the rows from which it learns, and `rewards:` the parts of its reward.
+`settings:` changes settings of its method's recipe.
 """
 
 from pathlib import Path
@@ -33,10 +33,10 @@ from labkit.recipes.types import (
 
 BASE = "base"
 Weight = Annotated[Real, Field(ge=-1000, le=1000)]  # of a part of the reward; what is unwanted may cost something
-# Rows that need no earlier stage; beside them the names of rejection-sampling stages and .jsonl files.
+# The sources of rows that need no earlier stage. Names of rejection-sampling stages and .jsonl files are sources too.
 SOURCES = ("curated", "assistant", "addition", "gsm8k")
 REWARDS = ("accuracy", "format", "trace")
-# What each method needs, and what only it may have.
+# The keys of a stage that only some methods may have, and these methods.
 FIELDS = {
     "data": ("sft",),
     "rewards": RL,
@@ -47,12 +47,12 @@ FIELDS = {
 
 
 def methods() -> tuple[str, ...]:
-    """Every value of a stage's `method`: the trainers but distillation, which needs two models, and the harvest."""
+    """Every value of a stage's `method`: rejection sampling, and all trainers but distillation (it has two models)."""
     return (*RL, *row_trainers(), "rejection_sampling")
 
 
 class StageData(Settings):
-    """The rows of an SFT stage: a mixture of sources in stated shares."""
+    """The rows of an SFT stage: a mixture of sources with given shares."""
 
     rows: Count = Field(default=400, description="most rows in all; fewer where a source runs out, the shares stay")
     shares: dict[Text, Positive] = Field(
@@ -69,7 +69,7 @@ class StageData(Settings):
 
 
 class Harvest(Settings):
-    """Rejection sampling: draw, verify, keep."""
+    """The settings of rejection sampling: draw answers, verify them, keep the right ones."""
 
     prompts: Group = Field(default=256, description="training problems that answers are drawn for")
     samples: Group = Field(default=4, description="answers per problem")
@@ -80,7 +80,7 @@ class Harvest(Settings):
 
 
 class Measure(Settings):
-    """What every stage's model is measured on, the same problems and random numbers for all."""
+    """The measurement of every stage's model. All models get the same problems and the same random numbers."""
 
     problems: Count = Field(default=128, description="held-out problems of the task")
     samples: Group = Field(default=8, description="samples per problem")
@@ -92,7 +92,7 @@ class Measure(Settings):
 
 
 class Stage(Settings):
-    """One stage. `method` names the trainer; `recipe`, if given, the recipe whose settings are the starting point."""
+    """One stage. `method` names the trainer. `recipe`, if given, names the recipe from whose settings it starts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -138,7 +138,7 @@ class Stage(Settings):
 
     @property
     def gives_model(self) -> bool:
-        """Whether the stage ends with a policy, which can be sampled from, evaluated, and trained further."""
+        """Whether the stage ends with a policy: a model that can be sampled from, evaluated and trained further."""
         return self.method != "rejection_sampling" and gives_policy(self.method)
 
 
@@ -183,7 +183,7 @@ class Pipeline(Settings):
         return self
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name. Raises UserError where there is none."""
+        """The stage with this name. Raises UserError if there is none."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -192,7 +192,7 @@ class Pipeline(Settings):
         )
 
     def settings(self) -> dict[str, Any]:
-        """The pipeline as plain data, as it stands in YAML; what is not set is left out."""
+        """The pipeline as plain data, in the form of its YAML file. Settings that were not given are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"name": self.name, "seed": self.seed}
 
 
@@ -201,11 +201,11 @@ def _listed(names: set[str]) -> str:
 
 
 def load_pipeline(name: str | Path | Pipeline, /, **overrides: Any) -> Pipeline:
-    """A pipeline by name or from a YAML file with `stages:`, with overrides.
+    """Loads a pipeline by name or from a YAML file with `stages:`, and applies overrides.
 
-    Overrides are top-level keys (`seed=1`, `{"measure.problems": 16}`) or `STAGE.KEY`, where KEY is one of the stage's
-    own (`{"rejection.harvest.prompts": 8}`) or of its method's recipe (`{"cold-start.steps": 2}`). Raises UserError
-    with one line, for a stage's wrong setting too: before anything is trained.
+    An override is a key of the pipeline (`seed=1`, `{"measure.problems": 16}`) or `STAGE.KEY`. KEY is a key of the
+    stage (`{"rejection.harvest.prompts": 8}`) or of its method's recipe (`{"cold-start.steps": 2}`). Raises UserError
+    with one line if something is wrong. The settings of all stages are checked here, before any training.
     """
     raw = name.settings() if isinstance(name, Pipeline) else read_settings(name)
     if "stages" not in raw:
@@ -220,7 +220,7 @@ def load_pipeline(name: str | Path | Pipeline, /, **overrides: Any) -> Pipeline:
 
 
 def validate_pipeline(raw: dict[str, Any]) -> Pipeline:
-    """The pipeline of a plain dictionary; raises UserError naming the first key that is wrong."""
+    """Makes a pipeline from a plain dictionary. Raises UserError, which names the first key that is wrong."""
     name = str(raw.get("name", "?"))[:80]
     try:
         return Pipeline.model_validate(raw)
@@ -232,8 +232,11 @@ def validate_pipeline(raw: dict[str, Any]) -> Pipeline:
 
 
 def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
-    """The recipe of a stage that trains: its method's, or the one it names, with its settings and without evaluations
-    (the pipeline measures every stage's model itself). Raises UserError."""
+    """The recipe of a stage that trains: the recipe that it names, or its method's defaults, with its settings applied.
+
+    It has no evaluation, because the pipeline itself measures the model of every stage. Raises UserError if a setting
+    is wrong, or if the named recipe is of another method.
+    """
     first = validate({"name": stage.name, "trainer": stage.method}, stage.name)
     if stage.recipe is not None:
         first = load_recipe(stage.recipe)
@@ -252,7 +255,7 @@ def stage_recipe(pipeline: Pipeline, stage: Stage) -> Recipe:
 
 
 def _of_stage(path: str) -> bool:
-    """Whether a dotted key is one of a stage itself, and not one of its method's recipe (`data.batch`).
+    """Whether a dotted key belongs to the stage itself, and not to its method's recipe, as `data.batch` does.
 
     >>> [_of_stage(path) for path in ("data.rows", "data.shares.gsm8k", "data.batch", "harvest", "from", "steps")]
     [True, True, False, True, True, False]
@@ -260,7 +263,7 @@ def _of_stage(path: str) -> bool:
     own, _, inner = path.partition(".")
     groups = {"data": StageData, "harvest": Harvest}
     if inner and own in groups and inner.split(".")[0] not in groups[own].model_fields:
-        return own == "harvest"  # which no recipe has: its own error names the key
+        return own == "harvest"  # no recipe has this key, so the stage's own check names the wrong key
     return own in Stage.model_fields or own == "from"
 
 

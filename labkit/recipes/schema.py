@@ -1,4 +1,4 @@
-"""What a recipe says: every setting of a run, with its default and its meaning."""
+"""The schema of a recipe: every setting of a run, with its default and its meaning."""
 
 import math
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ from labkit.recipes.trainers import (
 from labkit.recipes.types import Count, CountOrNone, Integer, Name, Seed, Share, Switch, Text
 
 LEAST_MEASURED = 32
-"""Held-out rows that the shortest run measures."""
+"""Even the shortest run measures at least so many held-out rows."""
 
 
 def refuse_not_finite(value: Any, path: str = "") -> None:
-    """Raises ValueError for NaN or infinity anywhere in plain data; a task's options have no types of their own here.
+    """Raises ValueError if plain data contains NaN or infinity. No other check covers the options of a task.
 
     >>> refuse_not_finite({"task_options": {"digits": [3, float("nan")]}})
     Traceback (most recent call last):
@@ -55,7 +55,7 @@ def refuse_not_finite(value: Any, path: str = "") -> None:
 
 
 def owners() -> dict[str, tuple[str, ...]]:
-    """The settings that only some trainers have, and these trainers; another one's are refused rather than ignored."""
+    """The settings that only some trainers have, and these trainers. In other trainers they are errors, not ignored."""
     return {
         **dict.fromkeys(("sampling", "rollouts_logged"), ONLINE),
         **dict.fromkeys(("critic", "process_reward", "kl_control", "reward_model", "verifier"), RL),
@@ -127,7 +127,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _measured_rows(self) -> "Recipe":
-        """A run of a few steps does not measure more rows than it learns from, unless it is told to."""
+        """Limits `data.test_limit`: by default a short run measures no more rows than it learns from."""
         if "test_limit" not in self.data.model_fields_set and self.trainer in row_trainers():
             most = max(LEAST_MEASURED, self.steps * self.data.batch)
             if most < (self.data.test_limit or 0):
@@ -163,7 +163,7 @@ class Recipe(Settings):
             hint = f"; {self.algorithm!r} belongs to trainer: {other.trainer}" if other else ""
             raise ValueError(f"unknown algorithm {self.algorithm!r}; there are {', '.join(PRESETS)}{hint}")
         check_options(self.algorithm_options)
-        preset = self.preset()  # raises ValueError for values out of range
+        preset = self.preset()  # this raises ValueError for values out of range
         if self.trainer == "ppo" and not getattr(preset, "critic", True):
             raise ValueError(f"algorithm {self.algorithm!r} has no critic: use trainer: rl, or algorithm: ppo")
         if self.kl_control is not None and not preset.kl_coef:
@@ -172,16 +172,16 @@ class Recipe(Settings):
 
     @property
     def online(self) -> bool:
-        """Whether the policy learns from samples of its own (RL, PPO, distillation), and not from rows of data."""
+        """Whether the policy learns from its own samples (RL, PPO, distillation), and not from rows of data."""
         return self.trainer in ONLINE
 
     @property
     def evaluated(self) -> bool:
-        """Whether the run ends with a policy that is evaluated on held-out problems, before and after training."""
+        """Whether the run trains a policy and evaluates it on held-out problems, before and after training."""
         return gives_policy(self.trainer) and self.evaluation.problems > 0
 
     def preset(self) -> Preset:
-        """The algorithm of an RL run: the named preset with the recipe's changes."""
+        """The algorithm of an RL run: the named preset with the changes of `algorithm_options`."""
         return replace(PRESETS[self.algorithm], **self.algorithm_options)
 
     def settings(self) -> dict[str, Any]:

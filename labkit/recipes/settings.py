@@ -22,7 +22,7 @@ from labkit.recipes.types import (
 )
 
 MOST_ROWS = 1_000_000
-"""Answers that are drawn in one step."""
+"""The most answers that one step may draw."""
 
 
 class Settings(BaseModel):
@@ -78,7 +78,7 @@ class OptimizerSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """The held-out evaluation before and after training."""
+    """The evaluation on held-out problems, before and after training."""
 
     problems: CountOrNone = Field(default=128, description="held-out problems; 0 leaves the evaluation out")
     samples: Group = Field(default=16, description="samples per problem")
@@ -88,7 +88,7 @@ class EvaluationSettings(Settings):
 
 
 class DataSettings(Settings):
-    """The rows that SFT, reward models and preference losses learn from."""
+    """The rows of data for SFT, reward models and preference losses."""
 
     source: Text = Field(
         default="assistant",
@@ -116,7 +116,7 @@ class DataSettings(Settings):
 
 
 class LoraSettings(Settings):
-    """Adapters (Hu et al., 2021) that are trained instead of the weights."""
+    """LoRA adapters (Hu et al., 2021), which are trained instead of the weights."""
 
     rank: Annotated[Integer, Field(ge=1, le=10_000)] = 16
     alpha: Positive = Field(default=32.0, description="adapters are scaled by alpha / rank")
@@ -126,7 +126,7 @@ class LoraSettings(Settings):
 
 
 class CriticSettings(Settings):
-    """The value function of PPO; its losses' weights and clips are options of the algorithm."""
+    """The value function of PPO. The weight and the clip of its loss are options of the algorithm."""
 
     trunk: Literal["shared", "separate"] = Field(
         default="shared",
@@ -135,8 +135,10 @@ class CriticSettings(Settings):
 
 
 class ProcessRewardSettings(Settings):
-    """The process reward model of PRIME, which learns along with the policy; its weight is `process_coef` of the
-    algorithm."""
+    """The process reward model of PRIME, which is trained together with the policy.
+
+    The algorithm's option `process_coef` is the weight of its rewards.
+    """
 
     beta: Positive = Field(default=0.05, description="log-odds of success = beta * log-ratio of a whole answer")
     lr: LearningRate = Field(
@@ -157,7 +159,7 @@ class ProcessRewardSettings(Settings):
 
 
 class KLControl(Settings):
-    """Steers the KL coefficient to a wanted distance (Ziegler et al., 2019) instead of keeping it fixed."""
+    """Adapts the KL coefficient, so that the KL approaches a target (Ziegler et al., 2019)."""
 
     target: Positive = Field(default=6.0, description="KL of a sequence from the reference, nats")
     horizon: Annotated[Real, Field(gt=0, le=1e12)] = Field(

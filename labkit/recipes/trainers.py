@@ -1,7 +1,7 @@
 """The trainers that a recipe may name, and their algorithms (those of RL are in `labkit.algorithms.PRESETS`).
 
-An algorithm is one line of `ALGORITHMS`. One that learns from rows of data names its class there: a subclass of
-`labkit.training.rows.trainer.RowTrainer`, in a file of its own. So a new one is a file and a line.
+An algorithm is one line of `ALGORITHMS`. If it learns from rows of data, the line names its class: a subclass of
+`labkit.training.rows.trainer.RowTrainer`, in its own file. So a new algorithm takes one file and one line.
 """
 
 import math
@@ -15,14 +15,14 @@ Product = Literal["policy", "reward model", "outcome model"]
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words and as a test: an error reads `KEY {must}, not VALUE`."""
+    """A rule for a value, in words (`must`) and as a function. An error reads `KEY {must}, not VALUE`."""
 
     must: str
     accepts: Callable[[Any], bool]
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number; True and False are none."""
+    """Whether the value is a finite number. True and False are no numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -41,9 +41,10 @@ SWITCH = Rule("must be true, false or null", lambda x: x is None or isinstance(x
 class Algorithm:
     """One algorithm of a trainer.
 
-    `rows`: the class that learns from rows of data, or "module:class", imported when it is needed; None where a policy
-    learns from samples of its own. `options`: what `algorithm_options` may set. `product`: what a run ends with. Only
-    differences of a reward model's numbers mean something; an outcome model's number is the log-odds of being right.
+    `rows` is the class that learns from rows of data, or "module:class", which is imported when it is needed; None if
+    the policy learns from its own samples. `options` holds the keys of `algorithm_options` and their rules. `product`
+    is the kind of model with which a run ends. For a reward model, only differences of its numbers mean something. The
+    number of an outcome model is a log-odds that the answer is right.
     """
 
     trainer: str
@@ -88,23 +89,23 @@ def row_trainers() -> tuple[str, ...]:
 
 
 def algorithms_of(trainer: str) -> list[str]:
-    """The names of a trainer's algorithms, its default first; empty for RL and for what is no trainer."""
+    """The names of a trainer's algorithms, the default first; empty for RL, PPO and unknown trainers."""
     return [name for name, algorithm in ALGORITHMS.items() if algorithm.trainer == trainer]
 
 
 def default_algorithm(trainer: str) -> str:
-    """The algorithm that a recipe means where it names none; "" for what is no trainer."""
+    """The algorithm of a recipe that names none; "" for an unknown trainer."""
     defaults = {"rl": "grpo", "ppo": "ppo"}
     return defaults[trainer] if trainer in defaults else next(iter(algorithms_of(trainer)), "")
 
 
 def product_of(algorithm: str) -> Product:
-    """What a run of an algorithm ends with; every RL preset ends with a policy."""
+    """The kind of model with which a run of an algorithm ends. Every RL preset ends with a policy."""
     return ALGORITHMS[algorithm].product if algorithm in ALGORITHMS else "policy"
 
 
 def gives_policy(trainer: str) -> bool:
-    """Whether a trainer ends with a policy: a model that can be sampled from and evaluated on a task."""
+    """Whether the runs of a trainer end with a policy: a model that can be sampled from and evaluated on a task."""
     return all(product_of(name) == "policy" for name in algorithms_of(trainer))
 
 

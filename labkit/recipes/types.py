@@ -1,7 +1,8 @@
-"""The types of a recipe's settings: numbers that are numbers, in ranges beyond which nothing sensible lies.
+"""The types of a recipe's settings: strict numbers, in ranges that hold every sensible value.
 
-A text or a truth value is no number, NaN and infinity are none either, and every size has an upper bound:
-`prompts=1e10` is a slip, which would hang instead of telling. The bounds are far beyond every run of this lab.
+A number may be neither a text, nor True or False, nor NaN or infinity. Every size has an upper bound: `prompts=1e10` is
+a typing mistake, and without a bound the run would hang without an error. The bounds are far above every run of this
+lab.
 """
 
 import re
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 
 def _number(value: Any) -> Any:
-    """The value, where it is a number; what else YAML knows is refused instead of being converted."""
+    """Returns a number as it is. Raises ValueError for a text or a truth value, which pydantic would convert."""
     if isinstance(value, bool | str):
         raise ValueError(f"must be a number, not {value!r}")
     return value
@@ -22,32 +23,33 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Switch = Annotated[bool, Strict()]
 
 Count = Annotated[Integer, Field(ge=1, le=10_000_000)]
-"""Steps, rows, problems: one at least."""
+"""A number of steps, rows or problems: at least one."""
 CountOrNone = Annotated[Integer, Field(ge=0, le=10_000_000)]
-"""The same, or none."""
+"""The same, but 0 is allowed."""
 Group = Annotated[Integer, Field(ge=1, le=100_000)]
-"""Prompts of a step, or samples of a prompt."""
+"""A number of prompts per step, or of samples per prompt."""
 Tokens = Annotated[Integer, Field(ge=1, le=10_000_000)]
 Seed = Annotated[Integer, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Positive = Annotated[Real, Field(gt=0, le=1e6)]
 NotNegative = Annotated[Real, Field(ge=0, le=1e6)]
 Coefficient = Annotated[Real, Field(ge=0, le=1000)]
-"""The weight of a term of a loss. A negative one would train away from what the term is for."""
+"""The weight of a term of a loss. A negative weight would reverse the purpose of the term."""
 LearningRate = Annotated[Real, Field(gt=0, le=10)]
 Beta = Annotated[Real, Field(ge=0, lt=1)]
 """The decay of one of Adam's moments."""
 Temperature = Annotated[Real, Field(ge=1e-3, le=1000)]
-"""Of a softmax whose log-probs are trained on: logits divided by less leave the range of float32."""
+"""The temperature of a softmax whose log-probs enter a loss. At a smaller one, the logits could leave the range of
+float32."""
 Text = Annotated[str, Field(min_length=1)]
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no file may be called so on Windows
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows forbids these names of files
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
 LONGEST_NAME = 100
 
 
 def check_name(name: str) -> str:
-    """A name that can be part of a folder's name on every system. Raises ValueError."""
+    """Returns the name if it can be part of a folder's name on every system. Raises ValueError if not."""
     found = _FORBIDDEN.search(name)
     if found:
         raise ValueError(f"a name becomes part of a folder's name and must not have {found[0]!a} in it")

@@ -1,14 +1,17 @@
-"""Continuous batching: which rows are decoded when.
+"""Continuous batching: the loop that decides which rows are decoded at which step.
 
     while rows wait or are decoded:
-        admit     waiting rows into free slots: read their prompts, once for a group, and draw the first token
-        advance   all slots by a token, or by several before anybody looks
-        retire    rows that have ended: their results are taken, the rows behind them close the gaps
+        admit     put waiting rows into free slots: read each group's prompt once, and draw the first tokens
+        advance   decode one token, or several, in all slots
+        retire    take the results of rows that have ended, and move other rows into their slots
 
-On a GPU a step of few rows costs as much as one of many, and looking costs a wait: it looks every 16 steps and refills
-what is free. On a CPU a step costs what its rows cost: it looks at every step, and refills when half of the slots are
-free, so that those who come together have the same age and attend to the same number of columns. Refilling saves
-memory there, not time: 256 rows at once are faster than 64 slots that are refilled (measured, `tiny`).
+The loop must know which rows have ended. It reads this from the device after every few steps, which we call a look.
+
+On a GPU a step of few rows takes as long as a step of many, and each look makes Python wait for the device. So the
+loop looks after every 16 steps, and refills the slots that are free. On a CPU the time of a step grows with its rows.
+So the loop looks after every step, but refills only when half of the slots are free: rows that are admitted together
+have the same age, and attend to the same number of columns. On a CPU refilling saves memory, but no time: 256 rows at
+once are faster than 64 slots that are refilled (measured with `tiny`).
 """
 
 import time
@@ -28,13 +31,15 @@ from labkit.sampling.stepping import Stepper
 from labkit.sampling.stopping import StopStrings
 from labkit.sampling.ways import Decoder
 
-COMPACT_SHARE = 32  # rows leave when one in so many has finished: less often saves copies, more often saves compute
-PREFILL_TOKENS = 8192  # prompts are read in batches of so many tokens, padding included
+# Ended rows leave when they are at least 1 / COMPACT_SHARE of the active rows. A small number makes them leave late,
+# which saves copies; a large number makes them leave early, which saves compute.
+COMPACT_SHARE = 32
+PREFILL_TOKENS = 8192  # one forward pass reads at most so many tokens of prompts, padding included
 
 
 @dataclass
 class Drawn:
-    """What was drawn for each row; what lies behind a row's length means nothing."""
+    """The tokens that were drawn for each row. Columns from a row's length on have no meaning."""
 
     tokens: Int[Tensor, "batch steps"]
     logprobs: Float[Tensor, "batch steps"]
@@ -44,7 +49,7 @@ class Drawn:
 
 
 class ContinuousBatch:
-    """One call of `sample`, from encoded prompts to what was drawn. Row i belongs to prompt i // n."""
+    """One call of `sample`, from encoded prompts to drawn tokens. Row i belongs to prompt i // n."""
 
     def __init__(
         self,
@@ -62,15 +67,15 @@ class ContinuousBatch:
         self.device, (batch, steps) = noise.device, noise.shape
         self.look_every = stepper.look_every(stops is not None)
         self.refill_at = int(size * stepper.refill_share) if decoder.joins else 0
-        self.waiting = 0  # the first row that waits; those before it have had their slot
-        self.active = self.veterans = 0  # slots in use; how many of them were there before the newest came
-        self.owner = np.zeros(slots.size, dtype=np.int64)  # whose row a slot decodes
-        self.ends = np.zeros(slots.size, dtype=np.int64)  # columns that its next step looks at
-        self.last_column = np.zeros(slots.size, dtype=np.int64)  # and the most that any of its steps will
-        self.known = np.zeros(slots.size, dtype=np.int64)  # tokens that were searched for stop strings
-        # Of the kind that this decoder's `prefill` returns and its `fill` takes; None: nothing is read.
+        self.waiting = 0  # the first row that waits; all rows before it have had a slot
+        self.active = self.veterans = 0  # slots in use; how many of these were in use before the newest rows came
+        self.owner = np.zeros(slots.size, dtype=np.int64)  # the row that each slot decodes
+        self.ends = np.zeros(slots.size, dtype=np.int64)  # the columns that the slot's next step attends to
+        self.last_column = np.zeros(slots.size, dtype=np.int64)  # the columns that its last possible step attends to
+        self.known = np.zeros(slots.size, dtype=np.int64)  # the tokens that were searched for stop strings
+        # The result of the decoder's `prefill`, which its `fill` takes; None before the first prompts are read.
         self.prompts: Any = None
-        self.first_read = self.end_read = 0  # which prompts these are
+        self.first_read = self.end_read = 0  # `prompts` holds the prompts from `first_read` to before `end_read`
         self.drawn = Drawn(
             torch.zeros(batch, steps, dtype=torch.long, device=self.device),
             torch.zeros(batch, steps, device=self.device),
@@ -80,7 +85,7 @@ class ContinuousBatch:
         self.prefill_seconds = 0.0
 
     def run(self, looked: Callable[[], None] = lambda: None) -> Drawn:
-        """The loop. `looked` is called whenever the rows were looked at."""
+        """Runs the loop until all rows have ended. Calls `looked` after each look at the rows."""
         started, batch = clock(self.device), len(self.noise)
         while self.active or self.waiting < batch:
             if self.waiting < batch and self.active <= self.refill_at:
@@ -95,13 +100,13 @@ class ContinuousBatch:
 
     @property
     def share(self) -> float:
-        """The share of the work that is done: rows that have left count whole, the others by their age."""
+        """The share of the work that is done. A row that has left counts as 1, an active row by its drawn tokens."""
         active = slice(0, self.active)
         left = (self.last_column[active] - self.ends[active]).sum() / self.noise.shape[1]
         return float(self.waiting - left) / len(self.noise)
 
     def texts(self) -> list[list[int]]:
-        """The tokens that each row has so far, the newest included."""
+        """The tokens that each row has so far, with the newest one."""
         lengths = self.drawn.lengths.tolist()
         found = [row[:length] for row, length in zip(self.drawn.tokens.tolist(), lengths, strict=True)]
         counts, tokens = self.slots.count[: self.active].tolist(), self.slots.tokens[: self.active].tolist()
@@ -110,7 +115,7 @@ class ContinuousBatch:
         return found
 
     def admit(self) -> None:
-        """Waiting rows take the slots behind the active ones, as far as their prompts are read together."""
+        """Puts waiting rows into the slots after the active ones: only rows whose prompts were read in one pass."""
         started = clock(self.device)
         if self.waiting // self.n >= self.end_read:
             self.read_prompts(self.waiting // self.n)
@@ -130,7 +135,7 @@ class ContinuousBatch:
         self.waiting += len(rows)
 
     def read_prompts(self, first: int) -> None:
-        """One forward pass over the prompts from `first` on, as many as PREFILL_TOKENS allows."""
+        """Reads prompts in one forward pass: from `first` on, as many as PREFILL_TOKENS allows, and at least one."""
         end, longest = first, 0
         while end < len(self.encoded):
             longest = max(longest, len(self.encoded[end]))
@@ -141,26 +146,29 @@ class ContinuousBatch:
         longest = max(map(len, part))
         tokens = torch.tensor([ids + [0] * (longest - len(ids)) for ids in part], device=self.device)
         lengths = torch.tensor([len(ids) for ids in part], device=self.device)
-        self.prompts = None  # its memory is free for the next
+        self.prompts = None  # frees memory for the next prompts
         self.prompts = self.decoder.prefill(tokens, lengths)
         self.first_read, self.end_read = first, end
 
     def advance(self) -> None:
-        """All slots by some tokens, with nobody looking in between."""
+        """Decodes some tokens in all active slots, with no look in between."""
         left = int((self.last_column - self.ends)[: self.active].max())
         steps = max(1, min(self.look_every, left))
         self.stepper.run(self.spans(steps - 1), steps)
         self.ends[: self.active] += steps
 
     def spans(self, more: int) -> Spans:
-        """The slots in ranges of one age: veterans and newcomers, with the columns that they look at."""
+        """The active slots in two ranges, veterans and newcomers, and how many columns each attends to in `more` steps.
+
+        The rows of a range have about the same age.
+        """
         ends = np.minimum(self.ends + more, self.last_column)
         cuts = sorted({min(self.veterans, self.active), self.active} - {0})
         begins = [0, *cuts]
         return tuple((cut, int(ends[begin:cut].max())) for begin, cut in zip(begins, cuts, strict=False))
 
     def retire(self) -> None:
-        """Takes the results of rows that have ended and closes the gaps, once it is worth it."""
+        """Takes the results of rows that have ended, and closes the gaps, if enough rows have ended."""
         if self.stops is not None:
             self.search_stops(self.stops)
         alive = self.slots.alive[: self.active].cpu()
@@ -186,14 +194,16 @@ class ContinuousBatch:
         self.active, self.veterans = left, min(self.veterans, left)
 
     def refuse_broken(self, logprobs: Float[Tensor, "rows steps"]) -> None:
-        """Raises NotFiniteError where a log-prob is no number: then logits were NaN or infinite, and what was drawn
-        means nothing. Asked when rows begin and when they leave, never at a step: that would wait for the device."""
+        """Raises NotFiniteError if a log-prob is NaN or infinite. Then the logits were, and the tokens mean nothing.
+
+        The loop checks rows when they begin and when they leave. A check at each step would wait for the device.
+        """
         broken = (~logprobs.isfinite()).any(0).nonzero()
         if len(broken):
             raise NotFiniteError(f"the model's logit at token {int(broken[0]) + 1} of an answer")
 
     def search_stops(self, stops: StopStrings) -> None:
-        """Ends rows whose text holds a stop string. The device's tokens are read once for all of them."""
+        """Ends rows whose text holds a stop string. One read from the device fetches the tokens of all rows."""
         counts, tokens = self.slots.count[: self.active].tolist(), self.slots.tokens[: self.active].cpu()
         for slot, count in enumerate(counts):
             if count > self.known[slot]:
@@ -204,7 +214,7 @@ class ContinuousBatch:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, after all work that was given to the device is done."""
+    """The time in seconds. On CUDA, the call first waits until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

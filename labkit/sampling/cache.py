@@ -1,4 +1,4 @@
-"""A key-value cache whose rows can leave: allocated once, written in place, shrunk without copying what stays."""
+"""A key-value cache whose rows can leave. It is allocated once and written in place, and it shrinks with few copies."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class RowLayer(CacheLayerMixin):
-    """One layer's keys and values, [rows, heads, columns, head_dim], of which `rows` and `length` are in use."""
+    """One layer's keys and values, [rows, heads, columns, head_dim].
+
+    The first `rows` rows and the first `length` columns are in use.
+    """
 
     is_sliding = False
     is_compileable = False
@@ -53,17 +56,18 @@ class RowLayer(CacheLayerMixin):
 class RowCache(Cache):
     """The cache of a whole model, for `past_key_values=`.
 
-    Prefill with one row a prompt, `expand` it to one row a sample, and `keep` the rows that are still being sampled.
+    Prefill writes one row per prompt. `expand` makes one row per sample, and `keep` drops the rows that have ended.
     """
 
-    # Each one a RowLayer. transformers declares a list of its own layers, and a list's type may not be narrowed.
+    # Each layer is a RowLayer. transformers declares a list of its own layer type, and Python's type rules do not let
+    # a subclass narrow the type of a list.
     layers: list[Any]
 
     def __init__(self, layers: int, columns: int) -> None:
         super().__init__(layers=[RowLayer(columns) for _ in range(layers)])
 
     def expand(self, index: Int[Tensor, " rows"], columns: int) -> "RowCache":
-        """A new cache: row i holds what row index[i] holds here, and has room for `columns` in all."""
+        """A new cache with room for `columns` columns. Its row i is a copy of this cache's row index[i]."""
         new = RowCache(len(self.layers), columns)
         for layer, old in zip(new.layers, self.layers, strict=True):
             layer.rows, layer.length, layer.is_initialized = len(index), old.length, True
@@ -75,7 +79,7 @@ class RowCache(Cache):
         return new
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"]) -> None:
-        """Shrinks to the first `rows` rows, after the rows `movers` were copied into the rows `holes`."""
+        """Copies the rows `movers` into the rows `holes`, then shrinks the cache to its first `rows` rows."""
         for layer in self.layers:
             if len(holes):
                 for buffer in (layer.keys, layer.values):

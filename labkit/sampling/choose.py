@@ -14,9 +14,10 @@ from labkit.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How a token is drawn. Temperature 0 is greedy; top_p 1, top_k 0 and min_p 0 switch those filters off.
+    """How a token is drawn. Temperature 0 is greedy; top_p 1, top_k 0 and min_p 0 switch these filters off.
 
-    Order of the filters as in vLLM: min-p, top-k, top-p, each on the distribution that the one before left.
+    The filters run in vLLM's order: min-p, top-k, top-p. Each filter works on the result of the one before it.
+    Raises UserError for a value out of range.
     """
 
     temperature: float = 1.0
@@ -43,7 +44,9 @@ class SamplingOptions:
 def filter_probabilities(
     probabilities: Float[Tensor, "batch vocab"], options: SamplingOptions
 ) -> Float[Tensor, "batch vocab"]:
-    """Sets to zero what min-p, top-k and top-p (nucleus; Holtzman et al., 2020) leave out; rows no longer sum to 1.
+    """Sets the probabilities of some tokens to zero: those that min-p, top-k or top-p (Holtzman et al., 2020) drop.
+
+    The rows of the result no longer sum to 1.
 
     >>> p = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
     >>> filter_probabilities(p, SamplingOptions(top_p=0.7)).tolist()[0][2:]
@@ -57,7 +60,7 @@ def filter_probabilities(
         probabilities = probabilities.masked_fill(probabilities < kth, 0.0)
     if options.top_p < 1:
         ordered, index = probabilities.sort(-1, descending=True)
-        before = ordered.cumsum(-1) - ordered  # mass of the tokens that are likelier than this one
+        before = ordered.cumsum(-1) - ordered  # probability of all tokens that are likelier than this one
         dropped = before >= options.top_p * ordered.sum(-1, keepdim=True)
         dropped[:, 0] = False
         probabilities = probabilities.masked_fill(dropped.scatter(-1, index, dropped), 0.0)
@@ -67,10 +70,11 @@ def filter_probabilities(
 def choose(
     logits: Float[Tensor, "batch vocab"], uniforms: Float[Tensor, " batch"], options: SamplingOptions
 ) -> tuple[Int[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """One token for each row, and its log-prob under softmax(logits / temperature), before the filters.
+    """Draws one token per row. Returns the tokens and their log-probs (nats).
 
-    The draw inverts the cumulative distribution at one uniform number per row, so that a row's sample does not depend
-    on the rows around it. Greedy (temperature 0) log-probs are those of temperature 1.
+    The log-probs are those of softmax(logits / temperature), before the filters. The draw inverts the cumulative
+    distribution at one uniform number per row, so a row's token does not depend on the other rows. For greedy
+    decoding (temperature 0) the log-probs are those of temperature 1.
     """
     logits = logits.float()
     if options.temperature == 0:
@@ -83,11 +87,12 @@ def choose(
     if options.filtered:
         kept = filter_probabilities(kept, options)
     cumulative = kept.cumsum(-1)
-    # The first token whose cumulative value is above the number: one of probability 0 repeats the value before it.
+    # The drawn token is the first one whose cumulative value is above the number. It never has probability 0: the
+    # cumulative value of such a token equals the value before it.
     total = cumulative[:, -1:].contiguous()
     drawn = torch.searchsorted(cumulative, uniforms[:, None] * total, right=True)
-    # A product that is rounded up to the total lies behind all tokens: then it is the last one of any probability.
-    # (Of NaN too it lies there: any token will do then, its log-prob tells.)
+    # If rounding makes the product equal to the total, no token is above it. Then we take the last token that has a
+    # probability. NaN logits end here too: any token will do, because its log-prob is NaN and shows the fault.
     drawn = torch.minimum(drawn, torch.searchsorted(cumulative, total)).clamp_(max=logits.shape[-1] - 1)
     if options.filtered:  # where sums are taken in parallel, rounding can lift the value at a token that was left out
         drawn = torch.where(kept.gather(-1, drawn) > 0, drawn, kept.argmax(-1, keepdim=True))
@@ -95,10 +100,11 @@ def choose(
 
 
 def uniforms(prompts: list[list[int]], n: int, steps: int, seed: int) -> Float[Tensor, "batch steps"]:
-    """The random numbers of every row, n rows per prompt: a function of seed, prompt and sample number alone.
+    """The random numbers in [0, 1) of every row, n rows per prompt.
 
-    The same prompt twice in a batch gets other numbers the second time. Counter-based Philox streams (Salmon et al.,
-    2011), so the same on every machine and device.
+    They depend only on the seed, the prompt and the number of the sample. If a prompt stands twice in a batch, its
+    second group gets other numbers than the first. The numbers come from Philox, a counter-based generator (Salmon et
+    al., 2011), so they are the same on every machine and device.
     """
     rows, seen = [], Counter()
     for prompt in prompts:

@@ -1,14 +1,15 @@
 """The sampler: from prompts to rollouts, for any causal language model of transformers.
 
-What makes it fast, and where it stands:
+What makes it fast, and the module that does it:
 
-- a key-value cache, so that a step reads one new token a row; static: allocated once, written in place (`fused`)
-- many rows at once, in slots (`slots`); a prompt is read once for its whole group (`batching`, `read_prompts`)
-- rows that have ended leave, and waiting rows take their slots (`batching`, `retire` and `admit`)
-- fewer, larger operations than transformers' own, for Llama-shaped models (`fused`, `weights`); others: `plain`
-- on CUDA a step is a captured graph, and nobody waits for the device between two looks (`stepping`)
+- A key-value cache lets each step read only one new token per row. It is allocated once and written in place (`fused`).
+- Many rows are decoded at once, in slots (`slots`). One pass reads a prompt for its whole group (`batching`).
+- Rows that have ended leave, and waiting rows take their slots (`batching`: `retire` and `admit`).
+- Llama-shaped models run with fewer and larger operations than in transformers (`fused`, `weights`). Other models run
+  with transformers' own forward pass (`plain`, `own`).
+- On CUDA each step replays a captured graph, and Python does not wait for the device at every step (`stepping`).
 
-What is left out, on purpose: beam search, repetition penalties, speculative decoding.
+On purpose, the sampler has no beam search, no repetition penalties and no speculative decoding.
 """
 
 from collections.abc import Callable
@@ -43,25 +44,27 @@ def sample(
     slots: int | None = None,
     watch: Callable[[list[list[int]]], None] | None = None,
 ) -> Rollouts:
-    """Samples n completions of every prompt; row i belongs to prompt i // n.
+    """Samples n completions of every prompt. Row i of the result belongs to prompt i // n.
 
-    `begin`: a text for each prompt that its completion already begins with ("" for none). It is encoded behind the
-    prompt, without special tokens; it is not sampled: not in the mask, and `completions` holds what comes after it.
+    A row ends with the model's eos token, with the token that completes one of the `stop` strings (the string stays in
+    the completion), or after `max_new_tokens` tokens. Only in the last case is it marked as truncated. Log-probs (nats)
+    are those of the distribution at this temperature, before top-p, top-k and min-p.
 
-    A row ends with the model's eos token, after the token that completes one of the `stop` strings (which stays part
-    of the completion), or at `max_new_tokens`, and is then marked as truncated. Log-probs are of the distribution at
-    this temperature, before top-p, top-k and min-p.
+    `begin`: one text per prompt, with which the completion begins ("" for none). The text is encoded after the prompt,
+    without special tokens. It is not sampled: the mask leaves it out, and `completions` holds only the text after it.
 
-    `slots`: the most rows that are decoded at once; the others wait for a slot to be free. None: a default of the
-    device. A row's sample depends on `seed`, its prompt and its number alone: neither on the batch around it nor on
-    `slots`, up to rounding. (Float32: log-probs agree to about 1e-5, and a draw changes only where its random number
-    falls on the edge between two tokens. On CUDA, in bfloat16, log-probs agree to about 0.05, so draws differ sooner.)
+    `slots`: how many rows are decoded at once, at most; the other rows wait for a free slot. None: the default of the
+    device. A row's sample depends only on `seed`, its prompt and its number in the group. The other rows of the batch
+    and `slots` change it by rounding alone. (In float32 the log-probs agree to about 1e-5, and a draw changes only if
+    its random number falls on the edge between two tokens. On CUDA, in bfloat16, the log-probs agree to about 0.05, so
+    more draws change.)
 
-    `watch` is called after every look at the rows (on a CPU without stop strings: after every token) with the tokens
-    that each of them has so far; it costs a copy of all of them, so it is for a few rows that are looked at.
+    `watch`: a function that is called after each look at the rows, with the tokens that each row has so far. On a CPU,
+    without stop strings, there is a look after every token. Each call copies all tokens: use it for a few rows.
 
-    `timings` of the result: seconds of the prompts' forward pass ("prefill") and of the steps after it ("decode").
-    Raises UserError for options out of range and for a prompt that does not fit into the model's context.
+    `timings` of the result holds two times in seconds: "prefill" for the forward passes over the prompts, "decode" for
+    the steps after them. Raises UserError for an option out of range, and for a prompt that does not fit into the
+    model's context; NotFiniteError if the model's logits are NaN or infinite.
     """
     options = SamplingOptions(temperature, top_p, top_k, min_p)
     if n < 1 or max_new_tokens < 1:
@@ -73,13 +76,13 @@ def sample(
     if slots is not None and slots < 1:
         raise UserError(f"slots must be 1 or more, not {slots}")
     stops = StopStrings(policy.tokenizer, tuple(stop)) if stop else None
-    with merged_adapters(policy.model):  # for LoRA; the fused decoder reads the weights
+    with merged_adapters(policy.model):  # the fused decoder reads the weights, so LoRA adapters must be in them
         drawn = decode(policy, encoded, n, max_new_tokens, options, stops, seed, slots, watch)
     return assemble(policy, prompts, encoded, n, drawn)
 
 
 def encode(policy: Policy, prompts: list[str], begin: list[str] | None = None) -> list[list[int]]:
-    """Token ids of each prompt, and behind them those of the text that its completion begins with."""
+    """The token ids of each prompt, followed by those of its `begin` text. Raises UserError for an unfit `begin`."""
     encoded = [policy.encode(prompt) for prompt in prompts]
     if begin is None:
         return encoded
@@ -94,7 +97,7 @@ def encode(policy: Policy, prompts: list[str], begin: list[str] | None = None) -
 
 
 def check_lengths(policy: Policy, prompts: list[str], encoded: list[list[int]], max_new_tokens: int) -> None:
-    """Raises UserError where a prompt is empty or prompt and completion exceed the model's context."""
+    """Raises UserError if a prompt is empty, or if prompt and completion do not fit into the model's context."""
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
             raise UserError("an empty prompt: this tokenizer adds no <bos>, so there is nothing to continue")
@@ -117,7 +120,7 @@ def decode(
     slots: int | None,
     watch: Callable[[list[list[int]]], None] | None = None,
 ) -> Drawn:
-    """Draws n completions of at most `steps` tokens behind each encoded prompt."""
+    """Draws n completions of at most `steps` tokens after each encoded prompt."""
     model, columns = policy.model, max(map(len, encoded)) + steps
     size = min(slots or default_slots(model, columns), len(encoded) * n)
     noise = uniforms(encoded, n, steps, seed).to(policy.device)
@@ -138,7 +141,7 @@ def decode(
 
 
 def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: int, drawn: Drawn) -> Rollouts:
-    """Right-padded rollouts from prompts and completions."""
+    """Builds right-padded rollouts from the prompts and the drawn tokens."""
     device, batch = policy.device, len(prompts) * n
     starts = torch.tensor([len(ids) for ids in encoded]).repeat_interleave(n)
     lengths = drawn.lengths.to("cpu", copy=True)
@@ -149,7 +152,7 @@ def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: in
     columns = torch.arange(rows.shape[1])
     mask = (columns >= starts[:, None]) & (columns < (starts + lengths)[:, None])
     chosen = torch.arange(drawn.tokens.shape[1]) < lengths[:, None]
-    # Both masks are read row by row, so the tokens come in the same order.
+    # Indexing with a mask goes row by row, so both masks give the tokens in the same order.
     rows[mask] = drawn.tokens.cpu()[chosen]
     row_logprobs = torch.zeros(rows.shape)
     row_logprobs[mask] = drawn.logprobs.cpu()[chosen]

@@ -1,4 +1,4 @@
-"""A task as a model can be asked it: prompts that it can't be given are left out and counted."""
+"""A task without the prompts that a model cannot take. These prompts are left out and counted."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -11,16 +11,16 @@ from labkit.sampling.engine import check_lengths
 from labkit.tasks import Problem, Task
 
 TRIES = 200
-"""So many problems in a row that a task draws and that do not fit: then none is expected to."""
+"""After so many drawn problems in a row that do not fit, the search for one that fits ends with an error."""
 
 
 @dataclass
 class Fitting:
-    """A task whose prompts a policy can be given, with room for `max_new_tokens`.
+    """A task of which only the prompts are left that the policy can take, with room for `max_new_tokens` more tokens.
 
-    A prompt is left out where it is too long, holds a special token, or can't be put into the model's chat template.
-    The problems of a finite task are checked when they are first asked for, those of others as they are drawn.
-    `left_out` counts them by split.
+    A prompt is left out if it is too long, holds a special token, or does not work with the model's chat template.
+    `left_out` counts such prompts per split. The problems of a finite task are checked all together, at the first
+    request for them; the problems of other tasks are checked when they are drawn.
     """
 
     source: Task
@@ -30,12 +30,12 @@ class Fitting:
 
     @property
     def task(self) -> Task:
-        """The task; it raises UserError where it has no prompt that fits."""
+        """The task without these prompts. Drawing from it raises UserError if no prompt fits."""
         pool = self.source.pool
         return replace(self.source, draw=self._draw, pool=None if pool is None else cache(self._pool))
 
     def why_not(self, problem: Problem) -> str | None:
-        """Why the policy can't be given a prompt; None where it can."""
+        """The reason why the policy cannot take the problem's prompt; None if it can."""
         try:
             problem.prompt.encode()
             check_lengths(self.policy, [problem.prompt], [self.policy.encode(problem.prompt)], self.max_new_tokens)
@@ -74,5 +74,5 @@ class Fitting:
 
 
 def fitting(task: Task, policy: Policy, max_new_tokens: int) -> Task:
-    """The task without the prompts that the policy can't be given; see `Fitting`."""
+    """The task without the prompts that the policy cannot take; see `Fitting`."""
     return Fitting(task, policy, max_new_tokens).task

@@ -1,14 +1,15 @@
 """Prefill and decoding steps of Llama-shaped models, in fewer and larger operations than transformers' own.
 
-On a small model a step spends as much time in the overhead of many small operations as in arithmetic. Here queries,
-keys and values come from one matrix product, gate and up from another; heads that share keys attend together. The
-numbers are transformers' up to rounding (tested).
+In a step of a small model, the overhead of many small operations takes as much time as the arithmetic. Here one matrix
+product gives queries, keys and values, and another gives gate and up. Query heads that share keys attend together. The
+results equal those of transformers up to rounding (tested).
 
-The cache is static: allocated once, keys and values as [2, slots, heads, columns, head_dim] for each layer, and kept
-for the next call. A token's column is its position in its own row, so rows of all ages stand side by side and a
-newcomer can take any slot.
+The cache is static: it is allocated once and kept for the next call. For each layer it holds keys and values,
+[2, slots, heads, columns, head_dim]. A token's column is its position in its own row. So rows of different ages can be
+decoded together, and a new row can take any slot.
 
-Families: Llama, Qwen2, Qwen3 and OLMo 2, on the CPU and on CUDA. All others take `plain`.
+The module serves the families Llama, Qwen2, Qwen3 and OLMo 2, on the CPU and on CUDA. All other models take `plain` or
+`own`.
 """
 
 import math
@@ -26,13 +27,16 @@ from labkit.sampling.room import Room, Shape
 from labkit.sampling.weights import Layer, Norm, Stack, serves
 
 Attend = Callable[[int, Room], Tensor]
-Spans = tuple[tuple[int, int], ...]  # (end of a range of slots, columns that its rows look at)
-VIEWED = 4  # where views of the cache are kept, their columns are a multiple of this, so that they serve several steps
+Spans = tuple[tuple[int, int], ...]  # (the end of a range of slots, how many columns its rows attend to)
+VIEWED = 4  # views of the cache that are kept have a multiple of so many columns, so that several steps can use them
 
 
 @dataclass
 class Prefilled:
-    """Prompts that were read: next-token logits, lengths, and for each layer keys and values of all columns."""
+    """Prompts after their forward pass: next-token logits, lengths, and the keys and values of each layer.
+
+    Heads of keys come before heads of values in `past`.
+    """
 
     logits: Float[Tensor, "prompts vocab"]
     lengths: Int[Tensor, " prompts"]
@@ -40,9 +44,12 @@ class Prefilled:
 
 
 class FusedDecoder:
-    """The model as seen by the sampler: `prefill` prompts, `fill` slots with them, `step` by one token per slot."""
+    """The model as the sampler uses it.
 
-    joins = True  # newcomers can join rows that are under way
+    `prefill` reads prompts, `fill` puts them into slots, and `step` decodes one token per slot.
+    """
+
+    joins = True  # new rows can join rows that are being decoded
 
     def __init__(self, model: CausalLM, dtype: torch.dtype | None = None) -> None:
         config, body = model.config, model.model
@@ -62,7 +69,7 @@ class FusedDecoder:
         self.unseen = torch.tensor(float("-inf"), dtype=self.dtype, device=self.device)
         self.seen = torch.zeros_like(self.unseen)
         on_cpu = self.device.type == "cpu"
-        self.keeps_views = on_cpu  # not on CUDA, where a graph must own what it was captured with
+        self.keeps_views = on_cpu  # not on CUDA, where a captured graph must own its buffers
         exact = self.dtype in (torch.float32, torch.float64)
         self.attention = _attention_in_products if on_cpu and exact else _attention
         self.rooms: dict[int, Room] = {}
@@ -73,7 +80,7 @@ class FusedDecoder:
     serves = staticmethod(serves)
 
     def load(self, model: CausalLM) -> None:
-        """Refreshes the weights in place: see `weights`."""
+        """Copies the model's present weights into the decoder's buffers, in place: see `weights`."""
         body = model.model
         for layer, source in zip(self.layers, body.layers, strict=True):
             layer.load(source)
@@ -83,16 +90,16 @@ class FusedDecoder:
         self.rotary = body.rotary_emb
 
     def reserve(self, size: int, columns: int) -> bool:
-        """Makes room for so many slots of so many columns; says whether anything was moved for it."""
+        """Makes room for `size` slots of `columns` columns. Returns True if it allocated new buffers for them."""
         if size <= self.size and columns <= self.columns:
             return False
         self.size, self.columns = max(size, self.size), max(columns, self.columns)
-        self.cache, self.rooms, self.views = [], {}, {}  # given back before more is asked for
+        self.cache, self.rooms, self.views = [], {}, {}  # free the old memory before the new is allocated
         shape = (2, self.size, self.kv_heads, self.columns, self.head_dim)
         self.cache = [_zeros(shape, self.dtype, self.device) for _ in self.layers]
         self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]  # [slots, columns, 2, kv_heads, head_dim]
         self.rows = torch.arange(self.size, device=self.device)
-        # Angles of all positions. Float32, where the model rotates in float32.
+        # The angles of all positions, in float32 or better.
         positions = torch.arange(self.columns, device=self.device)
         cos, sin = self.rotary(self.embedding[:1], positions[None])
         precise = torch.promote_types(cos.dtype, torch.float32)
@@ -102,11 +109,11 @@ class FusedDecoder:
 
     @property
     def bytes(self) -> int:
-        """Memory of the keys and values of all slots."""
+        """The memory of the keys and values of all slots, in bytes."""
         return sum(cache.nbytes for cache in self.cache)
 
     def prefill(self, tokens: Int[Tensor, "prompts time"], lengths: Int[Tensor, " prompts"]) -> Prefilled:
-        """Reads prompts, right-padded: causal attention then needs no mask."""
+        """Reads prompts in one forward pass. They are right-padded, so causal attention needs no mask."""
         prompts, time = tokens.shape
         past: list[Tensor] = []
 
@@ -131,9 +138,9 @@ class FusedDecoder:
     def step(
         self, tokens: Int[Tensor, " rows"], positions: Int[Tensor, " rows"], spans: Spans
     ) -> Float[Tensor, "rows vocab"]:
-        """Feeds one token to each of the first slots; returns the logits of the next.
+        """Feeds tokens[i] to slot i, for the first slots; returns the logits of the next token.
 
-        `spans` divides these slots into ranges: (where one ends, how many columns its rows look at).
+        `spans` divides these slots into ranges: (where a range ends, how many columns its rows attend to).
         """
         written = (self.rows[: len(tokens)], positions)
         parts = []
@@ -151,7 +158,7 @@ class FusedDecoder:
         return self._logits(self._layers(F.embedding(tokens, self.embedding), positions, attend))
 
     def keys_and_values(self, begin: int, end: int, columns: int) -> list[tuple[Tensor, ...]]:
-        """Of each layer, the keys and values of these slots and columns, [slots x kv_heads, columns, head_dim] each."""
+        """For each layer, the keys and the values of these slots, [slots x kv_heads, columns, head_dim] each."""
         key = (begin, end, columns)
         if key in self.views:
             return self.views[key]
@@ -161,22 +168,25 @@ class FusedDecoder:
         return views
 
     def room(self, n: int) -> Room:
-        """Buffers for n tokens: on the CPU those of the step before, where it had as many."""
+        """Buffers for n tokens. On the CPU, a step with as many tokens as the step before it gets the same buffers."""
         if n in self.rooms:
             return self.rooms[n]
-        self.rooms = {}  # given back before more is asked for
+        self.rooms = {}  # free the old memory before the new is allocated
         room = Room(self.shape, n, self.dtype, self.embedding.dtype, self.device)
         if self.keeps_views:
             self.rooms[n] = room
         return room
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"], columns: int) -> None:
-        """The rows `movers`, none longer than `columns`, move into the slots `holes`; the first `rows` stay."""
+        """Copies the rows `movers` into the slots `holes`, so that the first `rows` slots hold all rows that stay.
+
+        None of these rows has more than `columns` columns.
+        """
         for cache in self.cache:
             cache[:, holes, :, :columns] = cache[:, movers, :, :columns]
 
     def _layers(self, x: Float[Tensor, "n hidden"], positions: Int[Tensor, " n"], attend: Attend) -> Tensor:
-        """All layers; `attend(layer, room)` is what prefill and step do differently."""
+        """Runs all layers. Prefill and step differ only in `attend(layer, room)`."""
         turns, room = self.turns[positions], self.room(len(x))
         for number, layer in enumerate(self.layers):
             h = x if layer.input_norm is None else layer.input_norm(x, room)
@@ -197,9 +207,10 @@ class FusedDecoder:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros, because what a masked column holds is multiplied by 0, and 0 times infinity is no number.
+    """A tensor of zeros. A masked column is multiplied by 0, so it must hold a finite number: 0 * infinity is NaN.
 
-    On the CPU from NumPy, which leaves the writing of zeros to the system: only pages that are used are ever touched.
+    On the CPU the memory comes from NumPy. The operating system then fills a page with zeros at its first use, so pages
+    that are never used cost nothing.
     """
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
@@ -207,7 +218,7 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
 
 
 def _ranges(spans: Spans) -> list[tuple[tuple[int, int], int]]:
-    """From where each range ends to where it begins and ends.
+    """The begin, the end and the columns of each range, from spans that hold its end and its columns.
 
     >>> _ranges(((3, 64), (8, 20)))
     [((0, 3), 64), ((3, 8), 20)]
@@ -217,7 +228,7 @@ def _ranges(spans: Spans) -> list[tuple[tuple[int, int], int]]:
 
 
 def _normalise(x: Float[Tensor, "n heads dim"], norm: Norm) -> None:
-    """In place: each head (Qwen3), or all heads together (OLMo 2), as the norm's weight is long."""
+    """Applies the norm in place. The length of its weight decides: per head (Qwen3), or all heads at once (OLMo 2)."""
     together = norm.value.numel() != x.shape[-1]
     x.copy_(norm(x.flatten(1) if together else x).view(x.shape))
 
@@ -231,7 +242,7 @@ def _product(
 def _add_product(
     x: Float[Tensor, "n m"], h: Float[Tensor, "n inner"], matrix: Tensor, bias: Tensor | None, norm: Norm | None
 ) -> Float[Tensor, "n m"]:
-    """x + norm(h @ matrix + bias), in one operation where there is neither norm nor bias nor rounding in between."""
+    """x + norm(h @ matrix + bias). It is one operation if there is no norm, no bias and no rounding in between."""
     if norm is None and bias is None and x.dtype == h.dtype == torch.float32:
         return torch.addmm(x, h, matrix)
     h = _product(h, matrix, bias)
@@ -239,11 +250,14 @@ def _add_product(
 
 
 def _rotate(room: Room, turns: Complex[Tensor, "n 1 half"]) -> None:
-    """Rotary position embedding (Su et al., 2021) of queries and keys, in place. The two numbers that turn together are
-    one complex number (`weights` puts them side by side), and turning it is one product."""
+    """Rotary position embedding (Su et al., 2021) of queries and keys, in place.
+
+    The two numbers of a pair that turns are one complex number (`weights` puts them next to each other), so that one
+    product turns them.
+    """
     if room.turned is not None:
         room.turned.mul_(turns)
-    else:  # in float32, rounded once
+    else:  # turn in float32, so that there is only one rounding
         room.pairs.copy_(torch.view_as_real(torch.view_as_complex(room.pairs.float()) * turns))
 
 
@@ -253,8 +267,10 @@ def _attention(
     values: Float[Tensor, "n_x_kv_heads columns dim"],
     bias: Float[Tensor, "n 1 columns"],
 ) -> Float[Tensor, "n heads_x_dim"]:
-    """softmax(q keys / sqrt(dim) + bias) values. Query heads that share a key head stand as that head's queries, so
-    that keys need no copies."""
+    """softmax(q keys / sqrt(dim) + bias) values.
+
+    Query heads that share a key head are treated as several queries of this one head, so the keys are not copied.
+    """
     n = len(q)
     keys, values = keys.unflatten(0, (n, -1)), values.unflatten(0, (n, -1))
     q = q.unflatten(1, (keys.shape[1], -1))
@@ -262,8 +278,11 @@ def _attention(
 
 
 def _attention_in_products(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """The same as two products of many small matrices. A CPU is faster so: PyTorch's attention takes one row's head
-    after the other, which is little work at a time where a row has one new token."""
+    """The same as `_attention`, written as two batched matrix products.
+
+    This is faster on a CPU: there PyTorch's attention handles one head of one row at a time, and with one new token
+    per row that is very little work per call.
+    """
     n, _, dim = q.shape
     scores = torch.bmm((q * dim**-0.5).view(len(keys), -1, dim), keys.transpose(1, 2))
     scores.view(n, -1, keys.shape[1]).add_(bias)

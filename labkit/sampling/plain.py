@@ -1,9 +1,9 @@
 """Decoding with transformers' own forward pass: for any causal language model.
 
-What the fused decoder does not know (sliding windows, learned positions, other activations) comes here. Rows are
-left-padded, so that all write the same column of the cache and distances between columns are distances in the text.
-A prompt is read once for its group, the cache is allocated once, finished rows leave; but newcomers wait until all
-slots are free, and there are no CUDA graphs.
+This module serves models that the fused decoder does not know (sliding windows, learned positions, other activations).
+Rows are left-padded. So all rows write into the same column of the cache, and the distance between two columns equals
+the distance between their tokens in the text. As in the fused decoder, a prompt is read once for its group, the cache
+is allocated once, and finished rows leave. But new rows wait until all slots are free, and there are no CUDA graphs.
 """
 
 import inspect
@@ -20,7 +20,10 @@ from labkit.sampling.cache import RowCache
 
 @dataclass
 class PlainPrefilled:
-    """Prompts that were read: next-token logits, lengths, their cache, and which of its columns are real."""
+    """Prompts after their forward pass: next-token logits, lengths, the cache, and which of its columns are real.
+
+    A column is real if it holds a token of the text, and not padding.
+    """
 
     logits: Float[Tensor, "prompts vocab"]
     lengths: Int[Tensor, " prompts"]
@@ -29,7 +32,7 @@ class PlainPrefilled:
 
 
 class PlainDecoder:
-    """The model as seen by the sampler; see `FusedDecoder`."""
+    """The model as the sampler uses it; see `FusedDecoder`."""
 
     joins = False
 
@@ -40,12 +43,12 @@ class PlainDecoder:
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
 
     def reserve(self, size: int, columns: int) -> bool:
-        """Room is made in `fill`."""
+        """Stores the number of columns; `fill` allocates the memory."""
         self.columns = columns
         return False
 
     def prefill(self, tokens: Int[Tensor, "prompts time"], lengths: Int[Tensor, " prompts"]) -> PlainPrefilled:
-        """One forward pass over the prompts, which come right-padded. Positions count real tokens only."""
+        """Reads the prompts, which come right-padded, in one forward pass. Positions count only real tokens."""
         time = tokens.shape[1]
         columns = torch.arange(time, device=self.device)
         shift = (time - lengths)[:, None]
@@ -56,7 +59,7 @@ class PlainDecoder:
         return PlainPrefilled(logits, lengths, cache, real)
 
     def fill(self, prompts: PlainPrefilled, index: Int[Tensor, " rows"], first: int) -> None:
-        """The cache of prompt index[i] for row i, with room for what will be drawn."""
+        """Gives row i a copy of the cache of prompt index[i], with room for the tokens that will be drawn."""
         assert first == 0, "rows of this decoder begin together"
         self.cache = prompts.past.expand(index, self.columns)
         real = prompts.real[index]
@@ -66,21 +69,21 @@ class PlainDecoder:
     def step(
         self, tokens: Int[Tensor, " rows"], positions: Int[Tensor, " rows"], spans: object
     ) -> Float[Tensor, "rows vocab"]:
-        """Feeds one token a row; returns the logits of the next."""
+        """Feeds one token per row; returns the logits of the next token."""
         mask = None if self.real is None else self.real[:, : self.cache.get_seq_length() + 1]
         if mask is not None and self.takes_4d_mask:
             mask = mask[:, None, None, :]
         return self.forward(tokens[:, None], mask, positions[:, None], self.cache)
 
     def forward(self, tokens: Tensor, mask: Tensor | None, positions: Tensor, cache: RowCache) -> Tensor:
-        """Next-token logits [rows, vocab] after `tokens`; the cache grows."""
+        """The next-token logits, [rows, vocab], after `tokens`. The cache grows by these tokens."""
         extra = {"position_ids": positions} if self.takes_positions else {}
         with autocast(tokens.device):
             out = self.model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
         return out.logits[:, -1]
 
     def keep(self, rows: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"], columns: int) -> None:
-        """The rows `movers` move into `holes`; the first `rows` stay, the others leave."""
+        """Moves the rows `movers` into the places `holes`; then the first `rows` rows stay, and the others leave."""
         self.cache.keep(rows, holes, movers)
         if self.real is not None:
             self.real[holes] = self.real[movers]
@@ -88,9 +91,10 @@ class PlainDecoder:
 
 
 def plain_attention(model: CausalLM) -> bool:
-    """Whether all layers attend to the whole past through sdpa, so that one boolean mask serves them all.
+    """Whether all layers attend to the whole past, through PyTorch's sdpa. Then one boolean mask serves them all.
 
-    Others (sliding windows, ALiBi, eager attention) get the 2-d mask of real columns and make their own of it.
+    Other models (sliding windows, ALiBi, eager attention) get a mask of the real columns, [rows, columns], from which
+    each layer makes its own mask.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])

@@ -1,7 +1,7 @@
-"""Where one layer after the other puts its products, and the views of them that the arithmetic needs.
+"""The buffers into which each layer writes its matrix products, and the views of these buffers.
 
-On a small model a view costs as much time as an addition. A CPU therefore makes them once and uses them for all layers
-and for every step that has as many rows; see `FusedDecoder.room`.
+In a small model, making a view takes as much time as an addition. So on a CPU the views are made once, and all layers
+use them, in every step that has as many rows; see `FusedDecoder.room`.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class Shape:
 
 
 class Room:
-    """Buffers for `n` tokens. What a layer leaves in them, the next one writes over."""
+    """Buffers for `n` tokens. Each layer overwrites the numbers of the layer before it."""
 
     def __init__(self, shape: Shape, n: int, dtype: torch.dtype, stream: torch.dtype, device: torch.device) -> None:
         heads, kv_heads, dim = shape.heads, shape.kv_heads, shape.head_dim
         options = {"dtype": dtype, "device": device}
-        # What the residual stream is normalised to; its dtype may be another one.
+        # The normalised residual stream. Its dtype may differ from that of the products.
         self.normed: Float[Tensor, "n hidden"] = torch.empty(n, shape.hidden, dtype=stream, device=device)
         self.length: Float[Tensor, "n 1"] = torch.empty(n, 1, dtype=stream, device=device)
         self.qkv: Float[Tensor, "n heads_x_dim"] = torch.empty(n, (heads + 2 * kv_heads) * dim, **options)
         self.by_head = self.qkv.view(n, heads + 2 * kv_heads, dim)
         self.q, self.k = self.by_head[:, :heads], self.by_head[:, heads : heads + kv_heads]
         self.kv = self.by_head[:, heads:].view(n, 2, kv_heads, dim)
-        # The two numbers that rotary embedding turns together stand side by side: one complex number.
+        # The two numbers that rotary embedding turns together stand next to each other, as one complex number.
         self.pairs = self.by_head[:, : heads + kv_heads].unflatten(-1, (-1, 2))
         self.turned = torch.view_as_complex(self.pairs) if dtype in (torch.float32, torch.float64) else None
         self.gate_up: Float[Tensor, "n 2_inner"] = torch.empty(n, 2 * shape.inner, **options)

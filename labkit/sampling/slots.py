@@ -1,7 +1,7 @@
-"""The rows that are being decoded: one slot each, with all that belongs to it, on the device.
+"""The rows that are being decoded. Each row has one slot, and all tensors of the slots are on the device.
 
-Nothing here asks the device for an answer, so that a step can be captured in a CUDA graph: a row that has ended goes on
-drawing tokens that nobody reads, until somebody looks at `alive` and gives its slot to another.
+A step can be captured in a CUDA graph, because it never reads a value back from the device. So a row that has ended
+goes on drawing tokens, which are ignored, until the loop in `batching` reads `alive` and gives the slot to another row.
 """
 
 import torch
@@ -13,11 +13,12 @@ from labkit.sampling.choose import SamplingOptions, choose
 
 
 class Slots:
-    """`size` slots for completions of at most `steps` tokens; the tensors stay where they are for good.
+    """`size` slots for completions of at most `steps` tokens. The tensors never move in memory.
 
-    `starts`: tokens that were given (the prompt). `count`: tokens drawn. `last`: the newest of them, which the model
-    has not seen yet. `alive`: neither ended nor at the limit. `ended`: by the policy. `tokens`, `logprobs`, `noise`:
-    [slots, steps + 1], of which the last column is for those who draw beyond their end.
+    Per slot: `starts` is the number of given tokens (the prompt), `count` the number of drawn tokens, and `last` the
+    newest drawn token, which the model has not read yet. `alive` is True while the row has neither ended nor reached
+    its limit. `ended` is True if the policy ended the row. `tokens`, `logprobs` and `noise` are [slots, steps + 1]:
+    a row that draws after its end writes into the last column.
     """
 
     def __init__(self, size: int, steps: int, device: torch.device) -> None:
@@ -37,7 +38,7 @@ class Slots:
 
     @property
     def belongings(self) -> tuple[Tensor, ...]:
-        """All that moves with a row, [slots, ...] each."""
+        """All tensors that hold something of each row, [slots, ...] each: they move with the row."""
         return (
             *(self.starts, self.count, self.last, self.alive, self.ended),
             *(self.tokens, self.logprobs, self.noise),
@@ -50,25 +51,27 @@ class Slots:
         limit: int,
         unwritten: Int[Tensor, " ids"] | None = None,
     ) -> None:
-        """For one call of `sample`: how tokens are drawn, what ends a row, the most tokens of a row, and the ids of
-        tokens that are never drawn."""
+        """Sets the options of one call of `sample`.
+
+        `eos_ids` end a row, `limit` is the most tokens of a row, and the tokens `unwritten` are never drawn.
+        """
         self.options, self.eos_ids, self.unwritten = options, eos_ids, unwritten
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.last.device)
         self.limit.fill_(limit)
 
     def fill(self, first: int, starts: Int[Tensor, " rows"], noise: Float[Tensor, "rows steps"]) -> slice:
-        """New rows into the slots from `first` on; returns these slots."""
+        """Puts new rows into the slots from `first` on; returns these slots."""
         rows = slice(first, first + len(starts))
         self.starts[rows], self.noise[rows, : noise.shape[1]] = starts, noise
         self.count[rows], self.alive[rows], self.ended[rows] = 0, True, False
         return rows
 
     def positions(self, rows: int) -> Int[Tensor, " rows"]:
-        """Where the newest tokens of the first `rows` slots stand in their texts."""
+        """The positions of the newest tokens of the first `rows` slots, each in its own text."""
         return self.starts[:rows] + self.count[:rows] - 1
 
     def draw(self, rows: slice, logits: Float[Tensor, "rows vocab"]) -> None:
-        """One token for each of these slots, and what follows from it."""
+        """Draws one token in each of these slots, and updates count, `alive` and `ended`."""
         count, alive = self.count[rows], self.alive[rows]
         at, logits = count[:, None], never_drawn(logits, self.unwritten)
         new, logprob = choose(logits, self.noise[rows].gather(1, at).squeeze(1), self.options)
@@ -81,19 +84,20 @@ class Slots:
         alive &= ~over & (count < self.limit)
 
     def keep(self, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"]) -> None:
-        """The rows in the slots `movers` move to the slots `holes`."""
+        """Copies the rows in the slots `movers` to the slots `holes`."""
         for tensor in self.belongings:
             tensor[holes] = tensor[movers]
 
     def finish(self, slot: int, length: int) -> None:
-        """Ends a row after `length` tokens, for a reason that the device does not know of (a stop string)."""
+        """Ends a row after `length` tokens, for a reason that only the host can see: a stop string."""
         self.count[slot], self.alive[slot], self.ended[slot] = length, False, True
 
 
 def compaction(alive: Bool[Tensor, " rows"]) -> tuple[int, Int[Tensor, " moved"], Int[Tensor, " moved"]]:
-    """How to close the gaps: (rows that stay, rows of the front that finished, rows of the back that replace them).
+    """How to close the gaps: (number of rows that stay, finished rows in the front, rows from the back to put there).
 
-    Only as many rows are copied as finished in the front part, so that leaving costs next to nothing.
+    The front is the first part, with as many rows as stay. Only the rows that finished there are replaced by copies, so
+    closing the gaps costs very little.
 
     >>> compaction(torch.tensor([True, False, True, False, True]))
     (3, tensor([1]), tensor([4]))

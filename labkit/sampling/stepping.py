@@ -1,9 +1,10 @@
-"""Steps of all slots: operation by operation, or as a CUDA graph that was captured once.
+"""Decoding steps of all slots: operation by operation, or as a CUDA graph that was captured once.
 
-A decoding step of a small model is hundreds of small kernels. Started one by one from Python, each waits for Python; a
-graph starts them all with one call. What a graph is captured with is fixed: shapes, addresses, options. So slots,
-cache and weights are static buffers that are filled in place, and there is one graph for each bucket of rows and
-columns, each option of sampling and set of eos tokens. Rows of a bucket that are not in use draw what nobody reads.
+A decoding step of a small model runs hundreds of small kernels. If Python starts them one by one, the GPU waits for
+Python before each of them. A graph starts them all with one call. But a captured graph has fixed shapes, addresses and
+options. So slots, cache and weights are static buffers that are filled in place. There is one graph per bucket of rows
+and columns, per set of sampling options, and per set of eos tokens. A bucket can have more rows than are in use: the
+tokens that these rows draw are ignored.
 """
 
 from collections.abc import Callable
@@ -17,39 +18,42 @@ from labkit.sampling.slots import Slots
 from labkit.sampling.ways import Decoder
 
 Replay = Callable[[], None]
-COLUMN_BUCKET = 128  # columns of a graph are a multiple of this
+COLUMN_BUCKET = 128  # the number of columns of a graph is a multiple of this
 
 
 def one_step(decoder: Decoder, slots: Slots, spans: Spans) -> None:
-    """Feeds the newest token of each slot to the model and draws the next."""
+    """Feeds the newest token of each slot to the model, and draws the next token."""
     rows = spans[-1][0]
     logits = decoder.step(slots.last[:rows], slots.positions(rows), spans)
     slots.draw(slice(0, rows), logits)
 
 
 class Stepper:
-    """Steps that are computed operation by operation."""
+    """Runs steps operation by operation."""
 
     def __init__(self, decoder: Decoder, slots: Slots) -> None:
         self.decoder, self.slots = decoder, slots
         self.on_cpu = slots.last.device.type == "cpu"
-        # Newcomers wait for half of the slots on a CPU: see `batching`.
+        # New rows are admitted when at most this share of the slots is in use: see `batching`.
         self.refill_share = 0.5 if self.on_cpu else 0.9
 
     def look_every(self, texts: bool) -> int:
-        """After how many steps somebody looks who has ended. Looking for texts costs more than for flags."""
+        """The number of steps between two looks at the rows, to see which have ended.
+
+        `texts`: each look also searches texts for stop strings, which takes longer than reading flags.
+        """
         if self.on_cpu:
             return 4 if texts else 1
         return 16
 
     def run(self, spans: Spans, steps: int) -> None:
-        """So many steps of the slots and columns in `spans`."""
+        """Runs so many steps on the slots and columns of `spans`."""
         for _ in range(steps):
             one_step(self.decoder, self.slots, spans)
 
 
 class GraphStepper(Stepper):
-    """Steps that are replayed. `record`: makes something that can be replayed of a function without arguments."""
+    """Replays recorded steps. `record` turns a function without arguments into a function that replays it."""
 
     def __init__(
         self, decoder: FusedDecoder, slots: Slots, record: Callable[[Callable[[], None]], Replay] | None = None
@@ -64,7 +68,7 @@ class GraphStepper(Stepper):
             replay()
 
     def graph(self, rows: int, columns: int) -> Replay:
-        """The graph of the smallest bucket that holds so many rows and columns; captured if it is the first time."""
+        """The graph of the smallest bucket that holds so many rows and columns. The first request captures it."""
         rows = min(row_bucket(rows), self.slots.size)
         columns = min(-(-columns // COLUMN_BUCKET) * COLUMN_BUCKET, self.decoder.columns)
         unwritten = self.slots.unwritten
@@ -76,20 +80,20 @@ class GraphStepper(Stepper):
             replay = self.record(lambda: one_step(self.decoder, self.slots, spans))
             for tensor, old in zip(self.slots.belongings, before, strict=True):  # recording drew tokens
                 tensor.copy_(old)
-            # The graph reads these tensors: they must not be freed.
+            # The graph reads these tensors, so they must not be freed before it.
             self.graphs[key] = (replay, self.slots.eos, unwritten)
         return self.graphs[key][0]
 
 
 class CudaRecorder:
-    """Records CUDA graphs, all of which share the memory of their intermediate results."""
+    """Records CUDA graphs. All graphs share the memory of their intermediate results."""
 
     def __init__(self) -> None:
         self.pool = torch.cuda.graph_pool_handle()
         self.stream = torch.cuda.Stream()
 
     def record(self, function: Callable[[], None]) -> Replay:
-        """Runs the function twice, so that libraries set themselves up, then captures it; returns `replay`."""
+        """Runs the function twice, so that libraries initialise themselves, then captures it; returns its `replay`."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             for _ in range(2):
@@ -102,7 +106,7 @@ class CudaRecorder:
 
 
 def row_bucket(rows: int) -> int:
-    """Powers of two up to 64, multiples of 64 beyond.
+    """The smallest bucket for so many rows. Buckets are powers of two up to 64, and multiples of 64 above.
 
     >>> [row_bucket(rows) for rows in (1, 3, 33, 64, 65, 500)]
     [1, 4, 64, 64, 128, 512]

@@ -1,4 +1,4 @@
-"""Stop strings: a row ends with the token that completes one."""
+"""Stop strings: a row ends with the token that completes one of them."""
 
 from transformers import PreTrainedTokenizerBase
 
@@ -6,21 +6,21 @@ from labkit.errors import UserError
 
 
 class StopStrings:
-    """Looks for stop strings in the text of the newest tokens, also where one spans several tokens."""
+    """Searches the text of the newest tokens for stop strings. A stop string may span several tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: tuple[str, ...]) -> None:
         if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
             raise UserError(f"stop must be a list of non-empty strings, not {stop!r}")
         self.tokenizer, self.stop = tokenizer, stop
-        # A token of text holds one character or more (bytes of one character: up to four tokens), so so many tokens
-        # are enough to see a whole stop string.
+        # Most tokens hold one character or more, but a rare character can take up to four tokens, one per byte. So
+        # many of the newest tokens always hold a whole stop string.
         self.window = 4 * max(len(s.encode()) for s in stop)
 
     def length(self, ids: list[int], known: int) -> int | None:
-        """How many of a row's tokens there are when a stop string is complete; None where none is.
+        """The number of tokens of the row up to the one that completes a stop string; None if there is none.
 
-        The first `known` tokens were looked at before. A text that no token changes visibly (half of a character)
-        completes nothing.
+        The first `known` tokens were searched before. A token that adds no visible text (a part of a character)
+        completes no stop string.
         """
         text = self.tokenizer.decode(ids[max(0, known - self.window) :])
         if not any(s in text for s in self.stop):

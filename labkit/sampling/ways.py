@@ -1,8 +1,9 @@
-"""Which decoder is right for a model: the first one whose logits are those of a full forward pass.
+"""Which decoder is right for a model: the first one whose logits equal those of a full forward pass.
 
-That is not taken on trust from the name of the architecture. The first time that a model is seen, each way decodes a
-few tokens behind prompts of unlike lengths, with rows that leave, and is compared. So a new architecture either works,
-or is refused in one line before anything is trained.
+The name of the architecture does not decide this; a measurement does. When a model is used for the first time, the
+decoders are tried one after the other. Each decodes a few tokens after prompts of different lengths, while a row
+leaves, and its logits are compared with those of the full pass. So a new architecture either works, or `sample`
+refuses it with a one-line error before any training.
 """
 
 from typing import TypeAlias
@@ -26,14 +27,14 @@ WAYS: tuple[type[PlainDecoder] | type[OwnCacheDecoder] | type[Recompute], ...] =
     OwnCacheDecoder,
     Recompute,
 )
-"""The fastest first."""
-LENGTHS, STEPS = (3, 8), 4  # tokens of the prompts, and tokens that are decoded behind them
+"""The decoders that are tried, the fastest first."""
+LENGTHS, STEPS = (3, 8), 4  # the tokens of each prompt, and the tokens that are decoded after it
 
 _found: "WeakKeyDictionary[nn.Module, type[Decoder]]" = WeakKeyDictionary()
 
 
 def decoder_of(model: CausalLM) -> type[Decoder]:
-    """The way in which `sample` decodes with this model. Raises UserError where there is none."""
+    """The decoder class that `sample` uses for this model. Raises UserError if none works."""
     if FusedDecoder.serves(model):
         return FusedDecoder
     if model not in _found:
@@ -48,7 +49,7 @@ def _first_right(model: CausalLM) -> type[Decoder]:
     try:
         with autocast(model.device):
             whole = [model(input_ids=text[None], use_cache=False).logits[0].float() for text in texts]
-    except Exception as error:  # of any library: the model can't be run at all
+    except Exception as error:  # any library may raise here: the model can't be run at all
         raise UserError(f"{_named(model)} can't be run: {' '.join(str(error).split())[:200]}") from error
     if not all(logits.isfinite().all() for logits in whole):
         raise NotFiniteError("the model's logit of a plain text")
@@ -71,9 +72,10 @@ def _first_right(model: CausalLM) -> type[Decoder]:
 
 
 def _distance(decoder: PlainDecoder | OwnCacheDecoder | Recompute, texts: list[Tensor], whole: list[Tensor]) -> float:
-    """How far the decoder's logits are from those of the full pass, as a share of the largest logit.
+    """The largest difference between the decoder's logits and those of the full pass, as a share of the largest logit.
 
-    Three rows: the first prompt, and twice the second; after a step the first row leaves and the last takes its place.
+    There are three rows: the first prompt once, and the second prompt twice. During the decoding the first row leaves,
+    and the last row takes its place.
     """
     device = texts[0].device
     decoder.reserve(3, max(LENGTHS) + STEPS)
@@ -102,7 +104,7 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 
 def _tokens(model: CausalLM) -> Tensor:
-    """Random tokens, none of them special: padding ids may be treated in ways of their own."""
+    """Random tokens, none of them special, because some models treat special ids (such as padding) in another way."""
     count = sum(LENGTHS) + STEPS
     settings = {**model.config.get_text_config().to_dict(), **model.config.to_dict()}
     named = [value for key, value in settings.items() if key.endswith(("_token_id", "_token_index"))]

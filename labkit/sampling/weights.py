@@ -1,12 +1,14 @@
-"""The weights of a Llama-shaped model as the fused decoder wants them: stacked, in the dtype of decoding, in place.
+"""The weights of a Llama-shaped model, arranged for the fused decoder: stacked, in the dtype of decoding, in place.
 
-Matrices that meet the same input stand in one buffer, so that one product does for three. What can be done to a weight
-once per call is not done to every token: the rows of queries and keys are put into the order in which they turn, and on
-the CPU a norm's weight goes into the matrix behind it. The buffers are copies that
-`load` refreshes in place at the start of every call of `sample`: an optimiser step is seen at once, LoRA adapters are
-seen merged, and a CUDA graph finds them where it found them before. On CUDA the copies of float32 weights are bfloat16,
-rounded as autocast would round them, but once per call and not once per token: a decoding step on few rows is as fast
-as its weights can be read. (135 million weights: 0.8 GB moved per call, under a millisecond on an H100.)
+Matrices that multiply the same input stand in one buffer, so that one product replaces three. Work on a weight is done
+once per call instead of once per token: the rows of queries and keys are put into the order in which rotary embedding
+pairs them, and on the CPU a norm's weight is multiplied into the matrix that follows it.
+
+The buffers are copies. `load` refreshes them in place at the start of every call of `sample`. So the sampler sees each
+optimiser step at once, it sees LoRA adapters merged, and a CUDA graph finds the buffers at the same addresses. On CUDA
+the copies of float32 weights are bfloat16, rounded as autocast rounds them, but once per call and not once per token.
+This matters because a decoding step on few rows is limited by the time to read the weights. (For 135 million weights a
+call moves 0.8 GB, which takes less than a millisecond on an H100.)
 """
 
 from collections.abc import Sequence
@@ -20,11 +22,11 @@ from labkit.models.trunk import CausalLM, touched
 from labkit.sampling.room import Room
 
 FAMILIES = ("llama", "qwen2", "qwen3", "olmo2")
-FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm of what it meets, where there is one
+FOLLOWED = {"qkv": "input_norm", "gate_up": "mlp_norm"}  # matrix: the norm before it, where the model has one
 
 
 def serves(model: CausalLM) -> bool:
-    """Whether the arithmetic of this model is written out here."""
+    """Whether the fused decoder can compute this model."""
     config = model.config
     if (
         config.model_type not in FAMILIES
@@ -33,7 +35,7 @@ def serves(model: CausalLM) -> bool:
     ):
         return False
     rope = getattr(config, "rope_parameters", None) or {}
-    # Dynamic and long rope turn by angles that depend on the longest row.
+    # The angles of dynamic and long rope depend on the longest row, so they are not served.
     plain_rope = rope.get("rope_type") in ("default", "linear", "llama3", "yarn")
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     return (
@@ -49,18 +51,20 @@ def serves(model: CausalLM) -> bool:
 
 
 def untouched(model: CausalLM) -> bool:
-    """Whether a forward pass computes what the model's class says: no hooks, no `forward` replaced on an object, no
-    module of somebody else's. What is written out here would not see them."""
+    """Whether a forward pass computes exactly what the model's class defines, since the fused decoder copies only that.
+
+    False if there is a hook, a replaced `forward`, or a module from a package other than torch, transformers and peft.
+    """
     known = ("torch", "transformers", "peft")
     return not any(touched(m) or type(m).__module__.partition(".")[0] not in known for m in model.modules())
 
 
 class Stack:
-    """One matrix (or bias) made of several that meet the same input; `load` copies them in.
+    """One matrix (or bias) made of several that multiply the same input. `load` copies the parts into it.
 
-    `turned`: how many of the first parts are queries and keys of heads of `head_dim` numbers. Of each head the rows i
-    and i + head_dim / 2, which rotary embedding turns as a pair, come to stand side by side. Products of queries and
-    keys do not notice.
+    The first `turned` parts hold queries and keys, in heads of `head_dim` rows. Rotary embedding turns the rows i and
+    i + head_dim / 2 of a head as a pair, and here the two rows of a pair stand next to each other. This does not change
+    the products of queries and keys, because both have the same order.
     """
 
     def __init__(self, parts: Sequence[Tensor], dtype: torch.dtype, turned: int = 0, head_dim: int = 0) -> None:
@@ -71,7 +75,7 @@ class Stack:
         self.turned, self.head_dim = turned, head_dim
 
     def load(self, parts: Sequence[Tensor], scale: Tensor | None = None) -> None:
-        """Copies the parts; `scale`: a factor for each column, the weight of the norm that comes before."""
+        """Copies the parts. `scale` holds a factor per column: the weight of the norm before the matrix."""
         for i, (part, rows) in enumerate(zip(parts, self.value.split([len(part) for part in parts]), strict=True)):
             rows.copy_(paired(part, self.head_dim) if i < self.turned else part)
         if scale is not None:
@@ -81,21 +85,21 @@ class Stack:
 class Norm:
     """RMS normalisation (Zhang and Sennrich, 2019): x / rms(x) * weight.
 
-    On the CPU it is written out in operations that are faster than PyTorch's own, which makes six of it. A norm that is
-    `followed` by a matrix leaves the weight to it: `folded` is then what its columns are to be multiplied by.
+    On the CPU it is computed in fewer operations than PyTorch's own norm, which runs six. If a matrix follows the norm
+    (`followed`), the norm does not multiply by its weight there: the columns of the matrix are multiplied by `folded`.
     """
 
     def __init__(self, norm: CausalLM, dtype: torch.dtype, rounds_last: bool, followed: bool = False) -> None:
         weight = norm.weight
         self.value, self.eps, self.rounds_last = torch.empty_like(weight), norm.variance_epsilon, rounds_last
         self.by_parts = weight.device.type == "cpu" and weight.dtype == dtype == torch.float32
-        # |x| = rms(x) sqrt(d): the root of d is taken into the weight, and eps * d under the root by `hypot`.
+        # |x| = rms(x) sqrt(d). So the weight is multiplied by sqrt(d), and `hypot` adds eps * d under the root.
         self.root = len(weight) ** 0.5 if self.by_parts else 1.0
         self.floor = torch.tensor(self.eps**0.5 * self.root, device=weight.device)
         self.folded = self.value if followed and self.by_parts else None
 
     def load(self, norm: CausalLM, head_dim: int = 0) -> None:
-        """Copies the weight as it is now; `head_dim`: of a norm of queries or keys, see `Stack`."""
+        """Copies the present weight. `head_dim`: for a norm of queries or keys, the rows of a head; see `Stack`."""
         torch.mul(paired(norm.weight, head_dim) if head_dim else norm.weight, self.root, out=self.value)
 
     def __call__(self, x: Tensor, room: Room | None = None) -> Tensor:
@@ -112,7 +116,7 @@ class Norm:
 
 
 class Layer:
-    """The weights of one layer. Llama and Qwen normalise what enters attention and MLP, OLMo 2 what leaves them."""
+    """The weights of one layer. Llama and Qwen normalise the input of attention and MLP, OLMo 2 their output."""
 
     def __init__(self, layer: CausalLM, dtype: torch.dtype, head_dim: int) -> None:
         matrices, norms = _parts(layer)
@@ -134,7 +138,7 @@ class Layer:
         )
 
     def load(self, layer: CausalLM) -> None:
-        """Copies the weights as they are now."""
+        """Copies the present weights."""
         matrices, norms = _parts(layer)
         for name, norm in norms.items():
             self.norms[name].load(norm, self.head_dim if name in ("q_norm", "k_norm") else 0)
@@ -144,7 +148,7 @@ class Layer:
 
 
 def paired(weight: Float[Tensor, " rows *width"], head_dim: int) -> Float[Tensor, " rows *width"]:
-    """The rows of each head in the order 0, half, 1, half + 1, ...: what turns together stands together.
+    """The rows of each head in the order 0, half, 1, half + 1, ...: the two rows of a pair stand next to each other.
 
     >>> paired(torch.arange(8.0), 4).int().tolist()
     [0, 2, 1, 3, 4, 6, 5, 7]
@@ -153,7 +157,7 @@ def paired(weight: Float[Tensor, " rows *width"], head_dim: int) -> Float[Tensor
 
 
 def _parts(layer: CausalLM) -> tuple[dict[str, list[Tensor]], dict[str, nn.Module]]:
-    """What a layer of transformers is made of, under this module's names."""
+    """The matrices, biases and norms of a layer of transformers, under this module's names."""
     attention, mlp = layer.self_attn, layer.mlp
     qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
     matrices = {

@@ -1,4 +1,4 @@
-"""What a call of `sample` works with: decoder, slots and steps; kept from call to call where that pays."""
+"""The working memory of `sample`: decoder, slots and stepper. It is kept for the next call where this saves time."""
 
 import sys
 from threading import RLock
@@ -17,9 +17,9 @@ from labkit.sampling.weights import untouched
 
 CPU_SLOTS = 256
 CUDA_SLOTS = 1024
-CUDA_SHARE = 0.25  # most of a GPU's memory that the keys and values of all slots may take
-# Fresh memory comes from the system in pages that it must clear first: a fifth of a call of `tiny` on a CPU (measured).
-# So a CPU keeps small caches; large ones it gives back.
+CUDA_SHARE = 0.25  # the keys and values of all slots may take at most this share of a GPU's memory
+# The system must clear each page of new memory before use. On a CPU this takes a fifth of a call of `tiny` (measured).
+# So small caches are kept on a CPU, and larger ones are freed after the call.
 CPU_KEPT_BYTES = 256 * 2**20
 
 _kept: "WeakKeyDictionary[nn.Module, Workspace]" = WeakKeyDictionary()
@@ -27,7 +27,7 @@ _told: set[str] = set()
 
 
 class Workspace:
-    """Static buffers for one model, and the graphs that were captured on them."""
+    """Static buffers for one model, and the graphs that were captured with them."""
 
     def __init__(self, model: CausalLM) -> None:
         self.lock = RLock()
@@ -37,17 +37,17 @@ class Workspace:
         self.stepper: Stepper | None = None
 
     def prepare(self, model: CausalLM, size: int, steps: int, columns: int) -> None:
-        """Weights as they are now, and room for `size` rows of `columns` tokens, of which `steps` are drawn."""
+        """Loads the present weights, and makes room for `size` rows of `columns` tokens, of which `steps` are drawn."""
         on_cuda = model.device.type == "cuda"
-        if on_cuda:  # whole buckets, so that the next call finds room
+        if on_cuda:  # round up to whole buckets, so that the next call probably finds enough room
             size, steps, columns = row_bucket(size), _rounded(steps), _rounded(columns)
         if isinstance(self.decoder, FusedDecoder):
             self.decoder.load(model)
         moved = self.decoder.reserve(size, columns)
         if not on_cuda and isinstance(self.decoder, FusedDecoder) and self.decoder.bytes > CPU_KEPT_BYTES:
-            _kept.pop(model, None)  # lives as long as this call
+            _kept.pop(model, None)  # then this workspace is freed after the call
         if moved or self.slots is None or self.slots.size < size or self.slots.steps < steps:
-            self.stepper = None  # its graphs read the buffers that go now
+            self.stepper = None  # its graphs read buffers that are replaced now
             size, steps = (max(size, self.slots.size), max(steps, self.slots.steps)) if self.slots else (size, steps)
             self.slots = Slots(size, steps, model.device)
             if on_cuda and isinstance(self.decoder, FusedDecoder):
@@ -57,8 +57,8 @@ class Workspace:
 
 
 def workspace(model: CausalLM) -> Workspace:
-    """The workspace of this model: the same at the next call, where it is worth its memory."""
-    if not FusedDecoder.serves(model):  # nothing static, and it holds the model itself
+    """The workspace of this model. The next call gets the same one, unless it was too large to keep."""
+    if not FusedDecoder.serves(model):  # it has no static buffers, and keeping it would keep the model alive
         return Workspace(model)
     if model not in _kept or _kept[model].signature != signature(model):
         _kept[model] = Workspace(model)
@@ -66,21 +66,23 @@ def workspace(model: CausalLM) -> Workspace:
 
 
 def release_workspaces() -> None:
-    """Gives back the memory that `sample` keeps between calls (cache, weights, graphs)."""
+    """Frees the memory that `sample` keeps between calls (cache, weights, graphs)."""
     _kept.clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def signature(model: CausalLM) -> tuple:
-    """What must not have changed for a workspace to fit."""
+    """Facts about the model. If one of them has changed, its old workspace no longer fits."""
     weight = model.get_input_embeddings().weight
     return (weight.device, weight.dtype, weight.data_ptr(), weight.shape, FusedDecoder.serves(model))
 
 
 def default_slots(model: CausalLM, columns: int) -> int:
-    """The most rows that are decoded at once where nobody says how many: 256 on the CPU (measured); on CUDA 1024, or as
-    many as a quarter of the memory holds."""
+    """The default of the most rows that are decoded at once.
+
+    On the CPU it is 256 (measured). On CUDA it is 1024, or fewer if a quarter of the GPU's memory holds fewer rows.
+    """
     if model.device.type != "cuda":
         return CPU_SLOTS
     memory = torch.cuda.get_device_properties(model.device).total_memory
@@ -88,8 +90,10 @@ def default_slots(model: CausalLM, columns: int) -> int:
 
 
 def sampler_bytes(model: CausalLM, rows: int, columns: int) -> tuple[int, bool]:
-    """What `sample` will hold beside the model for so many rows of so many tokens: its copy of the weights, keys and
-    values. And whether it keeps them for the next call."""
+    """The memory (bytes) that `sample` takes in addition to the model, and whether it keeps it for the next call.
+
+    The memory holds a copy of the weights, and the keys and values of `rows` rows of `columns` tokens.
+    """
     cache = min(rows, default_slots(model, columns)) * _slot_bytes(model, columns)
     if not FusedDecoder.serves(model):
         return cache, False
@@ -99,9 +103,9 @@ def sampler_bytes(model: CausalLM, rows: int, columns: int) -> tuple[int, bool]:
 
 
 def _slot_bytes(model: CausalLM, columns: int) -> int:
-    """Keys and values of one row."""
+    """The memory of one row's keys and values, in bytes."""
     config = model.config.get_text_config()
-    all_heads = getattr(config, "num_attention_heads", None) or 1  # Mamba has none: as if its state were one
+    all_heads = getattr(config, "num_attention_heads", None) or 1  # Mamba has none: its state counts as one head
     heads = getattr(config, "num_key_value_heads", None) or all_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // all_heads
     columns = _rounded(columns) if model.device.type == "cuda" else columns
@@ -109,12 +113,12 @@ def _slot_bytes(model: CausalLM, columns: int) -> int:
 
 
 def _itemsize(model: CausalLM) -> int:
-    """Bytes of a number in the sampler, as `FusedDecoder` chooses."""
+    """The bytes of one number in the sampler, whose dtype `FusedDecoder` chooses."""
     return 2 if model.device.type == "cuda" and model.dtype == torch.float32 else model.dtype.itemsize
 
 
 def tell_if_plain(model: CausalLM) -> None:
-    """One line, once for each type of model, where `sample` takes transformers' own forward pass."""
+    """Prints one line, once per type of model, if `sample` uses transformers' own forward pass."""
     kind = f"a {model.config.model_type} model" if untouched(model) else "a model with hooks or modules of its own"
     if not FusedDecoder.serves(model) and kind not in _told:
         _told.add(kind)

@@ -1,1 +1,1 @@
-"""What every trainer shares: steps, checkpoints, memory, the optimiser, measurements."""
+"""The parts that all trainers share: the loop, checkpoints, memory, the optimiser, measurements."""

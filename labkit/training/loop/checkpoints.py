@@ -1,5 +1,7 @@
-"""Checkpoints that a killed process can't spoil: each is written under another name, sealed with checksums, and then
-renamed."""
+"""Checkpoints that stay intact even if the process is killed.
+
+Each is written under another name, sealed with checksums, and then renamed.
+"""
 
 import hashlib
 import json
@@ -23,14 +25,14 @@ ADAPTER = "adapter.safetensors"
 
 
 class Stateful(Protocol):
-    """What can be saved as named tensors: any module, a controller."""
+    """An object that can be saved as named tensors, such as a module or a controller."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Its whole state, as named tensors."""
+        """The whole state, as named tensors."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> Any:
-        """Takes over a state that `state_dict` returned."""
+        """Loads a state that `state_dict` returned."""
         ...
 
 
@@ -42,15 +44,15 @@ def save_checkpoint(
     keep: int,
     parts: Mapping[str, Stateful] | None = None,
 ) -> Path:
-    """Saves the state of the run after `step` steps; deletes all but the newest `keep` checkpoints. Returns its folder.
+    """Saves the state of the run after `step` steps, and returns the folder. Only the newest `keep` checkpoints stay.
 
-    Prompts and random numbers of a step are functions of the recipe's seed and of the step's number, so that the number
-    alone says which data comes next; the state of torch's own generator is saved for models that use it. Each of
-    `parts` that has any state is saved as NAME.safetensors. A policy with LoRA adapters is saved twice: merged, as a
-    plain model that can be loaded, and as its adapters alone, which a resumed run needs.
+    The prompts and random numbers of a step depend only on the recipe's seed and on the step's number. So this number
+    is all that a resumed run needs to go on with the right data. The state of torch's own generator is saved too, for
+    models that use it. Each of `parts` that has a state is saved as NAME.safetensors. A policy with LoRA adapters is
+    saved twice: merged, as a plain model that can be loaded, and as adapters alone, which a resumed run needs.
     """
     folder = run.path / "checkpoints" / f"step-{step}"
-    if folder.exists() and _problem(folder) is None:  # saved already: never remove a sound one to write it again
+    if folder.exists() and _problem(folder) is None:  # it is saved and intact: do not risk it by writing it again
         return folder
     with writing(run.path):
         return _save(run, step, folder, policy, optimizer, keep, parts or {})
@@ -66,7 +68,7 @@ def _save(
     parts: Mapping[str, Stateful],
 ) -> Path:
     aside = folder.with_name(f".step-{step}.part")
-    for left in folder.parent.glob(".step-*.part"):  # of a process that was killed while it wrote
+    for left in folder.parent.glob(".step-*.part"):  # left by a process that was killed while it wrote
         shutil.rmtree(left, ignore_errors=True)
     policy.save(aside)
     adapters = adapter_weights(policy.model)
@@ -93,7 +95,7 @@ def _save(
     aside.rename(folder)
     sync(folder.parent)
     for old in list(run.checkpoints().values())[:-keep]:
-        gone = old.with_name(f".{old.name}.part")  # a kill must not leave half of one under its own name
+        gone = old.with_name(f".{old.name}.part")  # a kill must not leave half a checkpoint under its own name
         old.rename(gone)
         shutil.rmtree(gone)
     return folder
@@ -102,9 +104,10 @@ def _save(
 def restore_checkpoint(
     run: Run, policy: Policy, optimizer: torch.optim.Optimizer, parts: Mapping[str, Stateful] | None = None
 ) -> int:
-    """Loads the newest sound checkpoint into policy, optimiser and parts; returns its step, or 0 without a checkpoint.
+    """Loads the newest intact checkpoint into policy, optimiser and parts. Returns its step, or 0 without a checkpoint.
 
-    A damaged checkpoint is named on standard error, and the one before it is used. Raises RunError if all are damaged.
+    If a checkpoint is damaged, a line on standard error names it, and the one before it is tried. Raises RunError if
+    all are damaged, and UserError if a checkpoint belongs to another model.
     """
     damaged = []
     for step, folder in reversed(run.checkpoints().items()):
@@ -124,7 +127,7 @@ def restore_checkpoint(
 
 
 def _problem(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """The fault of a checkpoint in words; None if it is intact."""
     try:
         seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         if folder.name != f"step-{seal['step']}":
@@ -138,7 +141,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def _load(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
-    # With LoRA only the adapters were trained: the weights below them are still those of the base.
+    # With LoRA only the adapters were trained: the other weights are still those of the base model.
     with_adapters = bool(adapter_weights(policy.model))
     file = folder / (ADAPTER if with_adapters else "model.safetensors")
     weights = load_file(file, device=str(policy.device))

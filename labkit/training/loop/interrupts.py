@@ -1,4 +1,4 @@
-"""Ctrl-C and the kernel's interrupt button while steps are taken."""
+"""Ctrl-C, and the interrupt button of a notebook, during training steps."""
 
 import signal
 import sys
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class FirstInterrupt:
-    """While it lasts, the first interrupt only sets `asked`: the step is taken to its end, so that weights, optimiser
-    and log agree. A second interrupt is raised at once, as ever.
+    """A context in which the first interrupt only sets `asked`; a second interrupt is raised at once, as usual.
 
-    Outside the main thread, where Python hears no signals, and where interrupts are ignored, nothing changes.
+    So the present step can end, and weights, optimiser and log agree. The context changes nothing outside the main
+    thread, where Python receives no signals, or if the process ignores interrupts.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The loop that every trainer shares: steps, the run folder, checkpoints, resuming, stopping.
 
-A trainer hands over a `Learner`: what it trains, and a function that takes one step. Everything else is here.
+A trainer gives the loop a `Learner`: the things that it trains, and a function that takes one step.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,9 +29,9 @@ Metrics = dict[str, Any]
 class Observer(Protocol):
     """An object that watches a run: a dashboard, a test, your own code.
 
-    It may have further methods: `begin(policy, task)` is called before the first measurement (task: None where nothing
-    is sampled), `measuring(what, share)` while held-out problems are measured (share: None when that has ended), and
-    `finish(result)` at the end, also where the run ends early.
+    It may have further methods. `begin(policy, task)` is called before the first measurement; `task` is None if the run
+    draws no samples. `measuring(what, share)` is called during a measurement on held-out problems; `share` is None when
+    it has ended. `finish(result)` is called at the end, also if the run ends early.
     """
 
     @property
@@ -46,12 +46,12 @@ class Observer(Protocol):
 
 @dataclass
 class Learner:
-    """What is trained, and how one step of it goes.
+    """The things that are trained, and the function that takes one step.
 
     `step(i)` takes optimiser step i (from 0) and returns its metrics (`seconds` among them) and the samples to log. It
-    depends on i, on the recipe and on the contents of a checkpoint, and on nothing else, so that a run can be resumed.
-    `parts` are saved and restored together with the policy (a head, a controller). `shown`: metrics of the progress
-    bar, and the name of each there. `begin` is called once, before the first step and after a checkpoint is restored.
+    depends only on i, on the recipe and on the contents of a checkpoint, so that a run can be resumed. `parts` are
+    saved and restored together with the policy (a head, a controller). `shown` holds the metrics of the progress bar,
+    and their names there. `begin` is called once: after a checkpoint is restored, and before the first step.
     """
 
     policy: Policy
@@ -65,12 +65,12 @@ class Learner:
 def train_loop(
     recipe: Recipe, run: Run, learner: Learner, observer: Observer | None = None, progress: bool = True
 ) -> int:
-    """Takes the steps that are left, from the run's newest checkpoint on; returns the number of steps done so far.
+    """Takes the remaining steps, from the run's newest checkpoint on; returns the number of steps done in all.
 
-    The same recipe on the same device with the same number of threads gives the same numbers, also when the run is
-    killed and resumed in between. When a step fails before it changes the weights, the steps before it are saved first,
-    unless the model gives no numbers any more: its checkpoint would be worse than the one before. The first interrupt
-    ends the run after the step that is being taken, as an observer's `stopped` does; a second one at once.
+    The same recipe gives the same numbers on the same device with the same number of threads, also if the run is killed
+    and resumed. If a step fails before it changes the weights, the steps before it are saved. There is one exception:
+    if the model gives NaN or infinity (NotFiniteError), nothing is saved, because the checkpoint before is better. The
+    first interrupt ends the run after the present step, as an observer's `stopped` does; a second one ends it at once.
     """
 
     def save() -> None:
@@ -89,9 +89,9 @@ def train_loop(
                 metrics, logged = learner.step(step)
             except NotFiniteError as error:
                 raise NotFiniteError(error.what, step) from None
-            except BaseException:  # a reward that is no number, a fault of the verifier's, a second Ctrl-C
-                # The steps so far are kept, unless this one was about to change the weights: then they are those of no
-                # whole number of steps, and the newest checkpoint is what the run goes on from.
+            except BaseException:  # a reward of NaN, an error in a verifier, a second Ctrl-C
+                # Save the steps so far, unless this step has begun to change the weights. Then the weights belong to
+                # no whole number of steps, and a resumed run goes on from the newest checkpoint.
                 if done and _versions(learner) == weights:
                     save()
                 raise
@@ -112,14 +112,14 @@ def train_loop(
 
 
 def _versions(learner: Learner) -> list[int]:
-    """How often each tensor that is trained was written to: the same as before where a step changed nothing."""
+    """How often each trained tensor was written to. If two results are equal, no weight changed between them."""
     modules = [learner.policy.model, *(part for part in learner.parts.values() if isinstance(part, nn.Module))]
     return [parameter._version for module in modules for parameter in module.parameters()]
 
 
 @contextmanager
 def _shown(recipe: Recipe, learner: Learner, done: int, wanted: bool) -> Iterator[Callable[[Metrics], None]]:
-    """A function that is told each step's metrics: it moves a bar in a terminal, and a line in a notebook."""
+    """A function that shows the metrics of a step: on a progress bar in a terminal, on a line in a notebook."""
     name = printable(recipe.name)
 
     def words(metrics: Metrics) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _shown(recipe: Recipe, learner: Learner, done: int, wanted: bool) -> Iterato
 
     if wanted and in_notebook():
         with following(name, recipe.steps) as line:
-            line.weight = 0.0  # a step's own samples do not move it
+            line.weight = 0.0  # the progress of sampling inside a step does not move this line
             line.reach(done)
 
             def tell(metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""The metrics of a step: time, rewards, lengths, behaviours; and the rollouts that are logged for a reader."""
+"""The metrics of a step (time, rewards, lengths, behaviours), and the rollouts that are logged."""
 
 import math
 import time
@@ -19,7 +19,7 @@ from labkit.tasks import Task
 
 
 class Stopwatch:
-    """Seconds spent in the parts of a step. Parts may be nested; the times of a part that is entered again add up."""
+    """Measures the seconds in each part of a step. Parts may be nested. If a part runs again, its times add up."""
 
     def __init__(self, device: torch.device | None = None) -> None:
         on_cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
@@ -29,7 +29,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Times a part; on a GPU it waits until the work that was queued is done."""
+        """Measures the time of a part. On a GPU it waits until the queued work is done."""
         start = time.perf_counter()
         yield
         self.wait()
@@ -40,13 +40,15 @@ class Stopwatch:
         self.parts[f"time_{part}"] = self.parts.get(f"time_{part}", 0.0) + seconds
 
     def begin(self, *parts: str) -> None:
-        """Reports these parts even where no time is spent in them."""
+        """Makes `read` report these parts even if no time is spent in them."""
         for part in parts:
             self.add(part, 0.0)
 
     def read(self, tokens: int, elsewhere: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Seconds of the step so far and of its parts, and its speed in sampled tokens per second; `elsewhere`: seconds
-        of parts that were measured by other means."""
+        """The seconds of the step so far and of its parts, and its speed in sampled tokens per second.
+
+        `elsewhere` holds the seconds of parts that other code has measured.
+        """
         for part, seconds in (elsewhere or {}).items():
             self.add(part, seconds)
         total = time.perf_counter() - self.started
@@ -55,8 +57,10 @@ class Stopwatch:
 
 @dataclass
 class Tally:
-    """Statistics of micro-batches: means over tokens, and maxima. They stay on their device until they are read, so
-    that the CPU does not wait for the GPU at every micro-batch."""
+    """Statistics of micro-batches: means over tokens, and maxima.
+
+    They stay on their device until they are read, so that the CPU does not wait for the GPU at every micro-batch.
+    """
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     maxima: dict[str, Tensor] = field(default_factory=dict)
@@ -82,8 +86,10 @@ class Tally:
 
 @torch.no_grad()
 def mismatch(logprobs: Tensor, sampler: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """How far a trainer's log-probs are from the sampler's, [batch, time] each, over the mask: sums and maxima for a
-    `Tally`."""
+    """The distance of the trainer's log-probs from the sampler's (nats), [batch, time] each, over the mask.
+
+    Returns means and maxima for a `Tally`.
+    """
     gap = torch.where(mask, logprobs - sampler, 0.0)
     weight = torch.where(mask, gap.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp(), 0.0)
     count = mask.sum().clamp(min=1)
@@ -92,15 +98,17 @@ def mismatch(logprobs: Tensor, sampler: Tensor, mask: Tensor) -> tuple[dict[str,
 
 
 def mismatch_metrics(tally: Tally) -> dict[str, float]:
-    """Mean and largest distance (nats per token), and `ess`, the effective share of the tokens: (sum w)^2 / (n sum w^2)
-    with w = p_trainer / p_sampler."""
+    """The mean and the largest distance (nats per token), and `ess`, the effective share of the tokens.
+
+    ess = (sum w)^2 / (n sum w^2) with w = p_trainer / p_sampler.
+    """
     means = tally.means()
     weight, square = means.pop("weight"), means.pop("square")
     return means | {"ess": weight**2 / square if square > 0 else 0.0}
 
 
 def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
-    """Metrics of a batch of rollouts: rewards, lengths (tokens), format, behaviours, groups without variance."""
+    """The metrics of a batch of rollouts: rewards, lengths (tokens), format, behaviours, groups without variance."""
     rewards, count = rollouts.rewards, len(rollouts)
     flat = zero_variance(rewards, rollouts.groups)
     metrics: dict[str, float] = {
@@ -126,14 +134,16 @@ def describe(rollouts: Rollouts, task: Task) -> dict[str, float]:
 
 
 def prompt_tokens(rollouts: Rollouts) -> int:
-    """Tokens of the prompts; each prompt counts once, however many samples answer it."""
+    """The number of tokens of the prompts. Each prompt counts once, for any number of samples."""
     by_group = dict(zip(rollouts.groups.tolist(), (rollouts.total_lengths - rollouts.lengths).tolist(), strict=True))
     return sum(by_group.values())
 
 
 def refuse_broken_rewards(rollouts: Rollouts) -> None:
-    """Raises RunError where a reward model returned NaN or infinity: the 0 that stands in its place means nothing, and
-    nothing can be learned from it."""
+    """Raises RunError if a reward model returned NaN or infinity.
+
+    Such a reward was replaced by 0, which has no meaning, so the policy must not learn from it.
+    """
     broken = [i for i, s in enumerate(rollouts.scores or []) if "not_finite" in s.parts]
     if broken:
         raise RunError(
@@ -143,8 +153,10 @@ def refuse_broken_rewards(rollouts: Rollouts) -> None:
 
 
 def check_finite(numbers: object, what: str) -> None:
-    """Raises NotFiniteError, with what they are, for numbers of which one is NaN or infinite: tensors, floats, or
-    tuples and dictionaries of them."""
+    """Raises NotFiniteError if one of the numbers is NaN or infinite. `what` names them in the error.
+
+    `numbers` may be tensors, floats, or lists, tuples and dictionaries of them.
+    """
     if isinstance(numbers, Mapping | tuple | list):
         for value in numbers.values() if isinstance(numbers, Mapping) else numbers:
             check_finite(value, what)
@@ -162,7 +174,7 @@ def records(
 ) -> list[dict[str, Any]]:
     """The first `count` rollouts as plain data, for rollouts.jsonl; `advantage` is the mean over the row's tokens.
 
-    `process` holds one reward per token, where a process reward model gave them.
+    `process` holds one reward per token, if there is a process reward model.
     """
     lines = []
     for i, score_ in enumerate((rollouts.scores or [])[:count]):

@@ -1,4 +1,4 @@
-"""Where memory does not suffice: smaller micro-batches, the same numbers."""
+"""Micro-batches become smaller when there is not enough memory; the results stay the same."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -13,25 +13,27 @@ from labkit.training.loop.microbatches import token_budget
 
 Result = TypeVar("Result")
 
-# torch has one error type for CUDA alone. The allocators of other devices raise a plain RuntimeError, which nothing but
-# its text tells from other errors.
+# torch has an error type for CUDA only. On other devices a plain RuntimeError is raised, and only its text shows that
+# memory was the reason.
 WORDS = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Budget:
-    """The micro-batch budget of a run, in tokens. It is halved where memory does not suffice, and stays halved. A
-    checkpoint keeps it, so that a resumed run cuts its batches in the same way."""
+    """The micro-batch budget of a run, in tokens. If there is not enough memory, it is halved, and stays so.
+
+    A checkpoint keeps a halved budget, so that a resumed run cuts its batches in the same way.
+    """
 
     def __init__(self, asked: int | None, device: torch.device) -> None:
         self.tokens = token_budget(asked, device)
         self.halved = False
 
     def fit(self, work: Callable[[int], Result], lengths: Tensor, undo: Callable[[], None] = lambda: None) -> Result:
-        """Returns work(budget in tokens) on rows of these lengths (tokens); where it runs out of memory, the budget is
-        halved and the work begins anew.
+        """Returns work(budget in tokens), on rows of these lengths (tokens).
 
-        `undo` removes what a failed attempt has left behind: gradients that were already added up. Raises RunError
-        where a single row does not fit.
+        If the work runs out of memory, the budget is halved and the work starts again. Before that, `undo` removes what
+        the failed attempt has left, such as gradients that were already added up. Raises RunError if a single row does
+        not fit.
         """
         while True:
             try:
@@ -39,9 +41,9 @@ class Budget:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            # The error holds the tensors of the failed attempt; here, behind the except block, it is gone.
+            # The error keeps the tensors of the failed attempt alive. After the except block it is gone.
             undo()
-            release_workspaces()  # memory that the sampler keeps between its calls; the next call takes it again
+            release_workspaces()  # free what the sampler keeps between calls; its next call allocates it again
             self._halve(int(lengths.max()), len(lengths))
 
     def _halve(self, longest: int, rows: int) -> None:
@@ -64,12 +66,12 @@ class Budget:
         return {"tokens": torch.tensor(self.tokens)} if self.halved else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over a halved budget."""
+        """Sets a halved budget that a checkpoint has kept."""
         if state:
             self.tokens, self.halved = int(state["tokens"]), True
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice, on any device."""
+    """Whether an error, on any device, says that there is not enough memory."""
     named = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return named or any(word.lower() in str(error).lower() for word in WORDS)

@@ -1,12 +1,12 @@
-"""Cutting a batch of ragged rows into micro-batches of about the same work."""
+"""Cuts a batch of rows of different lengths into micro-batches of about the same amount of work."""
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-# Tokens. A CPU is fastest where a micro-batch's activations stay in its cache; a GPU where all of its units are busy.
+# In tokens. A CPU is fastest if the activations of a micro-batch fit into its cache; a GPU, if all its units are busy.
 DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
-PADDING = 0.15  # the largest share of a row that may be padding, where there is a choice
+PADDING = 0.15  # the largest share of a row that should be padding
 
 
 def token_budget(asked: int | None, device: torch.device) -> int:
@@ -15,10 +15,10 @@ def token_budget(asked: int | None, device: torch.device) -> int:
 
 
 def microbatches(lengths: Int[Tensor, " rows"], budget: int) -> list[Int[Tensor, " part"]]:
-    """Row numbers in parts: rows x longest row of a part stays within `budget` tokens; a longer row is a part alone.
+    """The row numbers in parts. In each part, rows x longest row is at most `budget` tokens; a longer row stays alone.
 
-    Rows of about the same length share a part, so that little time is spent on padding: a row of which more than
-    `PADDING` would be padding begins a new part, if the present one is already a quarter full. The longest rows come
+    Rows of about the same length share a part, so that little time is spent on padding. If more than `PADDING` of a row
+    would be padding, and the present part is already a quarter full, the row begins a new part. The longest rows come
     first, so that a batch that does not fit into memory fails at once.
 
     >>> [part.tolist() for part in microbatches(torch.tensor([5, 100, 6, 50]), 120)]
@@ -39,7 +39,7 @@ def microbatches(lengths: Int[Tensor, " rows"], budget: int) -> list[Int[Tensor,
 
 
 def minibatches(kept: Bool[Tensor, " batch"], count: int, seed: int) -> list[Int[Tensor, " part"]]:
-    """The kept rows in `count` parts of about the same size, shuffled (seeded) where there is more than one."""
+    """The kept rows in `count` parts of about the same size. If there are several parts, `seed` shuffles the rows."""
     rows = kept.nonzero().squeeze(1)
     if count > 1:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))

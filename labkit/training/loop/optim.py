@@ -12,8 +12,10 @@ Schedule = Literal["constant", "cosine", "linear"]
 def make_optimizer(
     model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019) for all trainable parameters, in one fused kernel where the device has one.
-    Weight decay applies to matrices, not to vectors."""
+    """AdamW (Loshchilov and Hutter, 2019) for all trainable parameters, with a fused kernel if the device has one.
+
+    Weight decay applies to matrices, but not to vectors.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
@@ -26,8 +28,10 @@ def make_optimizer(
 def learning_rate(
     step: int, steps: int, peak: float, warmup: int = 0, schedule: Schedule = "constant", floor: float = 0.0
 ) -> float:
-    """The learning rate of a step (from 0): a linear warm-up of `warmup` steps to `peak`, then constant, or falling
-    linearly or as a cosine to `floor * peak` at step `steps`.
+    """The learning rate of a step, counted from 0.
+
+    It rises linearly to `peak` during the first `warmup` steps. Then it stays constant, or falls linearly or as a
+    cosine to `floor * peak` at step `steps`.
 
     >>> [learning_rate(s, 10, 1.0, warmup=2) for s in (0, 1, 2, 9)]
     [0.5, 1.0, 1.0, 1.0]
@@ -46,11 +50,11 @@ def learning_rate(
 def apply_gradients(
     model: nn.Module, optimizer: torch.optim.Optimizer, lr: float, max_grad_norm: float = 1.0
 ) -> tuple[float, bool]:
-    """Clips the gradients to a norm, takes one optimiser step, clears the gradients; returns the norm before clipping
-    and whether the step was skipped.
+    """Clips the gradients to a norm, takes one optimiser step, and clears the gradients.
 
-    A step whose gradient norm is not finite is skipped: the weights and the optimiser's moments stay as they are, since
-    one NaN in Adam's moments would spoil every later step.
+    Returns the norm before clipping, and whether the step was skipped. A step is skipped if its gradient norm is NaN or
+    infinite. Then the weights and the optimiser's moments do not change: one NaN in Adam's moments would make every
+    later step NaN.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = float(nn.utils.clip_grad_norm_(parameters, max_grad_norm, foreach=True))

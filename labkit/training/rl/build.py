@@ -1,4 +1,4 @@
-"""From a recipe to what an RL run trains: the choices that `rl_step` then need not make."""
+"""Builds the learner of an RL run from its recipe, and makes the choices once, so that `rl_step` has no branches."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,11 +24,11 @@ from labkit.training.rl.step import RLLearner, rl_step
 from labkit.training.rl.update import Objective
 
 HELPERS: tuple[type[Helper], ...] = (GreedyBaseline, Reference, Values, OwnLogprobs, ProcessReward, PastPolicies)
-"""In the order in which they are asked. A new helper is one class, and its name here."""
+"""All helpers, in the order in which `rl_step` calls them. A new helper takes one class, and its name here."""
 
 
 def make_rl_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy | None = None) -> RLLearner:
-    """Everything that `rl_step` needs. `reference`: by default the policy as it is now, where one is needed."""
+    """Everything that `rl_step` needs. If a reference is needed but not given, it is a copy of the present policy."""
     settings, budget = recipe.optimizer, Budget(recipe.optimizer.microbatch_tokens, policy.device)
     setup = Setup(recipe, policy, task, reference, budget)
     helpers = [kind(setup) for kind in HELPERS if kind.needed_by(recipe)]
@@ -43,7 +43,7 @@ def make_rl_learner(recipe: Recipe, policy: Policy, task: Task, reference: Polic
 
 
 def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy | None = None) -> Learner:
-    """An RL run for the loop that all trainers share: its step, what a checkpoint holds, what the bar shows."""
+    """The learner of an RL run, for the loop that all trainers share: step, parts of a checkpoint, shown metrics."""
     learner = make_rl_learner(recipe, policy, task, reference)
 
     def step(number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -59,7 +59,7 @@ def make_learner(recipe: Recipe, policy: Policy, task: Task, reference: Policy |
 
 
 def helper_bytes(recipe: Recipe, sizes: Sizes) -> int:
-    """Bytes of weights and optimiser state that the helpers of a run add to the policy's own."""
+    """The bytes of weights and optimiser state that the helpers of a run add to those of the policy."""
     return sum(kind.memory(recipe, sizes) for kind in HELPERS if kind.needed_by(recipe))
 
 

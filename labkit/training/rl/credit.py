@@ -1,7 +1,8 @@
-"""Does a process reward point at the right place? Its share for each step, beside what the step changed.
+"""Compares the process reward of each step of an answer with the true effect of this step.
 
-What a step really changed is a difference of two chances: how often the policy succeeds from the text with the step,
-less how often without it, both by rollouts. No reward model knows these numbers; a good one should follow them.
+The true effect of a step is a difference of two chances of success: that from the text with the step, minus that from
+the text without it. Rollouts of the policy measure both. No reward model is given these numbers, but the rewards of a
+good one should correlate with them.
 """
 
 from typing import Any
@@ -26,9 +27,9 @@ from labkit.verifiers.steps import steps
 
 
 def open_prm(run: Run, step: int | None = None, device: str | None = None) -> ImplicitPRM:
-    """The process reward model of a checkpoint of a PRIME run, with its reference: the newest, or that of `step`.
+    """Loads the process reward model of a PRIME run, with its reference, from the newest checkpoint or that of `step`.
 
-    Raises UserError where the run has none.
+    Raises UserError if there is none.
     """
     recipe, checkpoints = validate(run.recipe, str(run.path)), run.checkpoints()
     number = max(checkpoints, default=None) if step is None else step
@@ -52,12 +53,12 @@ def step_credit(
     max_new_tokens: int | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """For samples of the policy, what the judge pays each step and what the step changed.
+    """Samples answers, and returns the process reward and the true effect of each of their steps.
 
-    Rows `{"prompt", "completion", "label", "tokens", "process", "paid", "chance"}`: `process` one reward a token,
-    `paid` their sum for each step (line); `chance` one number more: before the first step and after each, the share of
-    so many rollouts that end right (the last one is the label: nothing is left open). A step's true credit is the
-    difference of two neighbours in `chance`.
+    Returns rows `{"prompt", "completion", "label", "tokens", "process", "paid", "chance"}`. `process` has one reward
+    per token, and `paid` their sum per step (line). `chance` has one number more than there are steps: the share of
+    `rollouts` rollouts that end right, before the first step and after each step (after the last step it is the label).
+    The true credit of a step is the difference of two neighbours in `chance`.
     """
     length = max_new_tokens or task.max_new_tokens
     drawn = sample(policy, [p.prompt for p in problems], n=samples, max_new_tokens=length, seed=seed)
@@ -87,7 +88,7 @@ def _row(policy: Policy, drawn: Rollouts, process: Float[Tensor, "batch time"], 
 
 
 def by_step(tokens: list[str], values: list[float], pieces: list[str]) -> list[float]:
-    r"""The sum of the tokens' values in each step; a token belongs to the step in which it begins, the eos to the last.
+    r"""The sum of the tokens' values per step. A token belongs to the step in which it begins, the eos to the last one.
 
     >>> by_step(["7", "*5", " no\n", "7+", "5", "<eos>"], [1, 2, 3, 4, 5, 6], ["7*5 no\n", "7+5"])
     [6.0, 15.0]
@@ -105,7 +106,7 @@ def by_step(tokens: list[str], values: list[float], pieces: list[str]) -> list[f
 
 @torch.no_grad()
 def correlation(rows: list[dict[str, Any]]) -> float:
-    """Pearson's correlation, over all steps of all rows, of what was paid with what the step changed.
+    """Pearson's correlation of process reward (`paid`) and true credit, over all steps of all rows.
 
     >>> correlation([{"paid": [1.0, -1.0, 2.0], "chance": [0.2, 0.4, 0.0, 1.0]}])
     0.963

@@ -1,4 +1,4 @@
-"""The critic of PPO: what reward is still to come, before each token is chosen."""
+"""The critic of PPO: it predicts, before each token is chosen, the reward that is still to come."""
 
 import copy
 from collections.abc import Mapping
@@ -32,10 +32,11 @@ from labkit.training.rl.update import Loss, Objective
 
 
 class Critic(nn.Module):
-    """V at column t: the value of the row before token t is chosen, read where token t - 1 stands; column 0 is 0.
+    """Column t of its values is the value of the text before token t is chosen; column 0 is 0.
 
-    `shared`: a scalar head on the policy's own hidden states, whose gradient flows into the policy too. `separate`: a
-    trunk of its own, which begins as a copy of the policy's.
+    It is computed from the hidden state at token t - 1. A `shared` critic is a scalar head on the policy's own hidden
+    states, and its gradient flows into the policy too. A `separate` critic has its own trunk, which begins as a copy of
+    the policy's trunk.
     """
 
     def __init__(self, policy: Policy, trunk: Literal["shared", "separate"] = "shared") -> None:
@@ -51,14 +52,15 @@ class Critic(nn.Module):
         entropy_gradient: bool = False,
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
-        """Log-probs and entropy of the tokens under the policy `model`, and the values; one pass where shared.
+        """The log-probs and entropies (nats) of the tokens under the policy `model`, and the values.
 
-        `mask` says of which tokens log-prob and entropy are wanted: see `token_logprobs`.
+        A shared trunk needs only one forward pass. `mask` is True for the tokens whose log-prob and entropy are wanted:
+        see `token_logprobs`.
         """
         hidden, head = hidden_states(model, tokens), output_head(model)
         if head is not None:
             found = head_logprobs(hidden, head, tokens, temperature, mask, entropy_gradient=entropy_gradient)
-        else:  # its logits come from transformers' own forward pass alone
+        else:  # only transformers' own forward pass gives this model's logits
             found = logprobs_and_entropy_of(shifted_logits(model, tokens, temperature), tokens, entropy_gradient, mask)
         if self.trunk is not None:
             hidden = hidden_states(self.trunk, tokens)
@@ -68,7 +70,7 @@ class Critic(nn.Module):
     def values(
         self, model: CausalLM, rollouts: Rollouts, budget: Budget | int | None = None
     ) -> Float[Tensor, "batch time"]:
-        """The values of all rollouts' tokens, as the critic judges now; 0 outside the mask."""
+        """The critic's present values for all tokens of the rollouts; 0 outside the mask."""
         device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()
         trunk = model if self.trunk is None else self.trunk
         budget = budget if isinstance(budget, Budget) else Budget(budget, device)
@@ -83,14 +85,14 @@ class Critic(nn.Module):
         return budget.fit(compute, lengths)
 
     def _shifted(self, hidden: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time"]:
-        # The shift: the value of the state that the text up to column t - 1 is belongs to the token at column t.
+        # The shift: the value of the text up to column t - 1 belongs to the token at column t.
         values = self.head(hidden)  # [batch, time]
         return torch.cat([values.new_zeros(len(values), 1), values[:, :-1]], 1)
 
 
 @dataclass
 class ActorCritic(Objective):
-    """The policy's loss plus the critic's (`value_loss`), from one forward pass where they share a trunk."""
+    """The policy's loss plus the critic's (`value_loss`). If they share a trunk, one forward pass gives both."""
 
     critic: Critic
 
@@ -100,11 +102,11 @@ class ActorCritic(Objective):
         return nn.ModuleList([self.model, self.critic])
 
     def rows_with_gradient(self, experience: Experience) -> Bool[Tensor, " batch"]:
-        """All rows: the critic learns from those without advantage, too."""
+        """All rows, because the critic also learns from rows whose advantages are 0."""
         return torch.ones_like(experience.kept)
 
     def loss(self, experience: Experience, rows: Int[Tensor, " rows"], width: int, normalizer: int) -> Loss:
-        """As `Objective.loss`; the statistics hold the critic's as well."""
+        """The same as `Objective.loss`, with the critic's loss and statistics added."""
         algorithm, temperature = experience.algorithm, self.recipe.sampling.temperature
         tokens, mask = experience.rollouts.tokens[rows, :width], experience.rollouts.mask[rows, :width]
         entropy_gradient = algorithm.entropy_coef != 0
@@ -120,7 +122,7 @@ class ActorCritic(Objective):
 
 
 class Values(Helper):
-    """The critic: what it expects before each token, and its loss in the update."""
+    """The helper that fills in the critic's values, and adds its loss to the update."""
 
     part = "logprobs"
 
@@ -130,12 +132,12 @@ class Values(Helper):
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where the algorithm has a critic."""
+        """True if the algorithm has a critic."""
         return recipe.preset().critic
 
     @staticmethod
     def memory(recipe: Recipe, sizes: Sizes) -> int:
-        """A trunk of its own: weights, gradients and Adam's two moments."""
+        """The bytes of a separate trunk: weights, gradients and Adam's two moments; 0 for a shared trunk."""
         return 4 * sizes.weights * (recipe.critic.trunk == "separate")
 
     def __call__(self, experience: Experience) -> Metrics:
@@ -148,7 +150,7 @@ class Values(Helper):
         return ActorCritic(objective.model, objective.recipe, self.critic)
 
     def after(self, experience: Experience) -> Metrics:
-        """How much of the returns' variance the values had explained before the update."""
+        """The share of the returns' variance that the values explained before the update."""
         values, returns = experience.values, experience.returns
         assert values is not None
         return {"explained_variance": float(explained_variance(values, returns, experience.rollouts.mask))}

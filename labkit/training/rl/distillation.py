@@ -1,5 +1,4 @@
-"""On-policy distillation: the student writes, the teacher says of every token what it would have said, the student
-moves towards that.
+"""On-policy distillation: the student writes texts, and learns the teacher's distribution at every token of them.
 
     for each step:
         draw prompts, sample completions from the STUDENT      sample
@@ -7,11 +6,11 @@ moves towards that.
         their divergence, exact over the vocabulary            divergence
         optimiser steps on its mean over the tokens
 
-(Agarwal et al. 2024, arXiv:2306.13649; MiniLLM, Gu et al. 2024, calls the same divergence from the policy gradient's
-side.) No reward is needed: the verifier's score is logged, not learnt from. The gradient takes the student's texts as
-given: what a token does to the tokens after it is left out, as in GKD.
+The method is GKD (Agarwal et al. 2024, arXiv:2306.13649). MiniLLM (Gu et al. 2024) reaches the same divergence by a
+policy gradient. No reward is needed: the verifier's score is only logged. As in GKD, the gradient treats the student's
+texts as fixed: it ignores that a token changes the tokens after it.
 
-Student and teacher must have one vocabulary. Their logits are never all held at once (`reduce_logits`).
+Student and teacher must have the same vocabulary. Memory never holds all of their logits at once (`reduce_logits`).
 """
 
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ from labkit.training.rl.step import step_seed
 
 
 def make_distillation(recipe: Recipe, policy: Policy, task: Task, teacher: Policy) -> Learner:
-    """What a distillation run trains, and its step; `check_vocabulary` comes before it."""
+    """The learner of a distillation run. Call `check_vocabulary` before it."""
     teacher.model.requires_grad_(False)
     settings = recipe.optimizer
     train_with(policy.model, settings.gradient_checkpointing, settings.compile)
@@ -67,7 +66,7 @@ def distillation_step(
     optimizer: torch.optim.Optimizer,
     budget: Budget | None = None,
 ) -> tuple[Rollouts, dict[str, Any]]:
-    """One step, from prompts to new weights; returns the student's scored rollouts and the metrics."""
+    """Takes one step, from prompts to new weights; returns the student's scored rollouts and the metrics."""
     drawing, settings, seed = recipe.sampling, recipe.optimizer, step_seed(recipe.seed, step)
     clock, budget = Stopwatch(policy.device), budget or Budget(settings.microbatch_tokens, policy.device)
     problems = task.sample(drawing.prompts, "train", seed=seed)
@@ -92,10 +91,11 @@ def learn(
     lr: float,
     budget: Budget,
 ) -> dict[str, Any]:
-    """The optimiser steps on one batch of the student's samples; returns statistics.
+    """Takes the optimiser steps on one batch of the student's samples; returns statistics.
 
-    The loss is the mean divergence over the tokens of a mini-batch. `divergence` is that of the first one, before the
-    weights have moved; `loss` is the mean over all.
+    The loss is the mean divergence (nats) over the tokens of a mini-batch. The statistic `divergence` is the loss of
+    the first mini-batch, before the weights have changed; `loss` is the mean over all of them. Raises NotFiniteError if
+    a divergence is NaN or infinite.
     """
     settings, device = recipe.optimizer, rollouts.tokens.device
     lengths, counts = rollouts.total_lengths.cpu(), rollouts.mask.sum(1).cpu()
@@ -142,10 +142,10 @@ def summed_divergence(
     kind: Divergence = "reverse_kl",
     beta: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """The divergence (nats) of the distributions that the tokens under `mask` were drawn from, summed over them.
+    """The divergence (nats) of student and teacher, summed over the tokens where `mask` is True.
 
-    Differentiable in the student. Column t of `mask` is about token t, which the text before it predicts; rows are
-    right-padded.
+    At each token, it compares the two distributions from which this token could be drawn. Column t of `mask` is about
+    token t, which the text before it predicts. Rows are right-padded. Differentiable with respect to the student.
     """
     # The shift: column t - 1 of the hidden states predicts the token at column t; `chosen` is [batch, time - 1].
     chosen = mask[:, 1:]
@@ -161,7 +161,7 @@ def summed_divergence(
 class _Divergence:
     """The divergence of the student's distribution from the teacher's at each token, for `reduce_logits`.
 
-    `theirs`: what the teacher's logits are made of, as `_before_logits` gives it, tokens first.
+    `theirs` is the teacher's result of `_before_logits`: hidden states, or the logits if `head` is None.
     """
 
     theirs: Tensor
@@ -173,7 +173,7 @@ class _Divergence:
     fixed = (False,)
 
     def prepare(self, logits: Tensor, rows: slice, gradient: bool) -> tuple[Tensor, Tensor]:
-        """The student's logits, and the divergences as a function of them."""
+        """The student's logits, and the divergences that were computed from them."""
         theirs = self.theirs[rows]
         both = logits.detach().requires_grad_(gradient), theirs if self.head is None else self.head.logits(theirs)
         with torch.set_grad_enabled(gradient):
@@ -185,14 +185,14 @@ class _Divergence:
         return (prepared[1].detach(),)
 
     def slope(self, prepared: tuple[Tensor, Tensor], rows: slice, by_numbers: Sequence[Tensor]) -> Tensor:
-        """By automatic differentiation of one chunk."""
+        """The gradient, by automatic differentiation of one chunk."""
         return torch.autograd.grad(prepared[1], prepared[0], by_numbers[0])[0]
 
 
 def _before_logits(model: CausalLM, tokens: Tensor, chosen: Tensor) -> tuple[Tensor, Head | None]:
-    """Hidden states, [tokens, width] where `chosen`, and the output layer that makes logits of them.
+    """The hidden states where `chosen` is True, [tokens, width], and the output layer that turns them into logits.
 
-    Of a model whose logits are something else: the logits themselves, [tokens, vocab], and None.
+    If the model's logits are not a plain output layer of them: the logits themselves, [tokens, vocab], and None.
     """
     head = output_head(model)
     if head is not None:
@@ -203,9 +203,10 @@ def _before_logits(model: CausalLM, tokens: Tensor, chosen: Tensor) -> tuple[Ten
 
 
 def check_vocabulary(student: Policy, teacher: Policy) -> None:
-    """Raises UserError unless both models mean the same text by each token.
+    """Raises UserError unless each token stands for the same text in both models.
 
-    The rows that some models have beyond the vocabulary, to make its size a round number, may differ: they are cut off.
+    Some models have extra rows after their vocabulary, to make its size a round number. These may differ: they are cut
+    off.
     """
     ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
     if ours == theirs and min(rows_of(student.model), rows_of(teacher.model)) > max(ours.values()):

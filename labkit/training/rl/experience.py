@@ -1,7 +1,7 @@
-"""What an RL step learns from: scored rollouts, and the columns that algorithms need beside rewards.
+"""The data of an RL step: scored rollouts, and the columns that algorithms need in addition to rewards.
 
-A column is filled by a helper (`labkit.training.rl.helper`): log-probs under a frozen reference, a critic's values, the
-reward of a greedy answer. So `rl_step` needs no branch per algorithm, and a run pays only for what it needs.
+A helper (`labkit.training.rl.helper`) fills each column: log-probs under a frozen reference, a critic's values, the
+reward of a greedy answer. So `rl_step` needs no branch per algorithm, and a run computes only the columns it needs.
 """
 
 from dataclasses import dataclass, field
@@ -23,13 +23,15 @@ Metrics = dict[str, Any]
 class Experience:
     """Scored rollouts, and the columns that helpers fill: [batch, time] tensors, 0 outside `rollouts.mask`.
 
-    `algorithm`: the recipe's, with the KL coefficient of this step. `old`: the log-probs that the policy's ratio is
-    taken to, and `weights`: factors of the advantages that correct for the sampler (`OwnLogprobs` changes both; by
-    default the sampler's own log-probs and ones). `ref`: log-probs under the frozen reference, `kl`: the k1 estimate of
-    each token's KL from it. `values`: what the critic expects before each token. `process`: a reward for each token.
-    `greedy` [batch]: for each row, the reward of its prompt's greedy answer.
+    - `algorithm`: the recipe's algorithm, with the KL coefficient of this step.
+    - `old`: log-probs (nats) in the denominator of the policy's ratio; by default those of the sampler.
+    - `weights`: factors of the advantages that correct for the sampler; by default 1. `OwnLogprobs` changes both.
+    - `ref`: log-probs (nats) under the frozen reference; `kl`: the k1 estimate of each token's KL from it.
+    - `values`: the return that the critic expects before each token is chosen.
+    - `process`: the reward of each token, from a process reward model.
+    - `greedy` [batch]: for each row, the reward of the greedy answer to its prompt.
 
-    From these `rl_step` computes `advantages` and `returns` [batch, time], and `kept` [batch]: the rows to train on.
+    From these, `rl_step` computes `advantages` and `returns` [batch, time], and `kept` [batch]: the rows to train on.
     """
 
     rollouts: Rollouts
@@ -51,7 +53,7 @@ class Experience:
         self.old, self.weights = self.rollouts.logprobs, torch.ones_like(self.rollouts.logprobs)
 
     def take(self, advantages: Tensor, returns: Tensor, kept: Tensor) -> None:
-        """Takes over what was computed of the rewards."""
+        """Stores what `rl_step` computed from the rewards."""
         self.advantages, self.returns, self.kept = advantages, returns, kept
 
     @property
@@ -61,10 +63,10 @@ class Experience:
 
     @cached_property
     def row_lengths(self) -> Int[Tensor, " batch"]:
-        """Tokens of each row with its prompt. On the CPU, so that cutting the batch does not wait for a GPU."""
+        """The tokens of each row with its prompt, on the CPU, so that cutting the batch does not wait for a GPU."""
         return self.rollouts.total_lengths.cpu()
 
     @cached_property
     def answer_lengths(self) -> Int[Tensor, " batch"]:
-        """Tokens of each row without its prompt, on the CPU."""
+        """The tokens of each row without its prompt, on the CPU."""
         return self.rollouts.mask.sum(1).cpu()

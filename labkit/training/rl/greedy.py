@@ -21,11 +21,11 @@ class GreedyBaseline(Helper):
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where the algorithm has a greedy baseline."""
+        """True if the algorithm has a greedy baseline."""
         return recipe.preset().greedy_baseline
 
     def __call__(self, experience: Experience) -> Metrics:
-        """Fills `greedy`."""
+        """Fills `greedy` with the rewards of the greedy answers."""
         rollouts = experience.rollouts
         problem_of = dict(zip(rollouts.groups.tolist(), rollouts.problems or [], strict=True))
         asked = [problem_of[group] for group in sorted(problem_of)]

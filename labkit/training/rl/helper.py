@@ -1,7 +1,7 @@
-"""Helpers: what an algorithm needs beside the policy, one class for each, next to what it wraps.
+"""Helpers: the things that an algorithm needs in addition to the policy. Each is a class, next to the code it uses.
 
-A run has the helpers that its recipe needs (`labkit.training.rl.build` chooses them); `rl_step` asks each of them
-before the update and once more after it.
+A run has the helpers that its recipe needs (`labkit.training.rl.build` chooses them). `rl_step` calls each of them
+before the update, and once more after it.
 """
 
 import copy
@@ -24,10 +24,11 @@ from labkit.training.rl.update import Objective
 
 @dataclass
 class Setup:
-    """What helpers are built from: the recipe, the policy as it begins, the task, and what helpers share.
+    """The arguments of every helper: the recipe, the policy before training, the task, and what helpers share.
 
-    `given_reference`: the frozen model that the run was given; by default it is the policy as it begins. `budget`: the
-    micro-batch budget of the run. `sampling_policy`: a context in which the policy has the weights that sample.
+    `given_reference` is the frozen model that the run was given, if any; otherwise the reference is a copy of the
+    policy before training. `budget` is the micro-batch budget of the run. Inside the context `sampling_policy`, the
+    policy has the weights that draw samples.
     """
 
     recipe: Recipe
@@ -39,7 +40,7 @@ class Setup:
 
     @cached_property
     def frozen(self) -> nn.Module:
-        """The frozen reference, one for all helpers that need it."""
+        """The frozen reference. All helpers that need it share this one."""
         if self.given_reference is not None:
             return self.given_reference.model
         return copy.deepcopy(self.policy.model).requires_grad_(False)
@@ -47,16 +48,16 @@ class Setup:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the policy's weights, and of those of them that are trained."""
+    """The bytes of the policy's weights, and of the trained part of them."""
 
     weights: int
     trained: int
 
 
 class Helper:
-    """Something beside the policy that an algorithm needs. A run has those whose `needed_by(recipe)` is true.
+    """Something that an algorithm needs in addition to the policy. A run has a helper if `needed_by(recipe)` is True.
 
-    A subclass stands next to what it wraps, and is named once, in `labkit.training.rl.build.HELPERS`.
+    A subclass stands in the module of the code that it uses, and in the list `labkit.training.rl.build.HELPERS`.
     """
 
     part: ClassVar[str] = "helpers"
@@ -72,22 +73,22 @@ class Helper:
 
     @staticmethod
     def memory(recipe: Recipe, sizes: Sizes) -> int:
-        """Bytes of weights and optimiser state that the helper adds to a run, beside the policy's own."""
+        """The bytes of weights and optimiser state that the helper adds to those of the policy."""
         return 0
 
     def __call__(self, experience: Experience) -> Metrics:
-        """Before the update: fills the helper's column; returns metrics."""
+        """Is called before the update: fills the helper's column, and returns metrics."""
         return {}
 
     def objective(self, objective: Objective) -> Objective:
-        """What is minimised, with the helper's own loss where it has one; `objective`: without it."""
+        """The objective to minimise: the given one or, if the helper has a loss of its own, one that includes it."""
         return objective
 
     def after(self, experience: Experience) -> Metrics:
-        """After the update: returns metrics; steers what the next step will use."""
+        """Is called after the update: returns metrics, and can change the helper's state for the next step."""
         return {}
 
     @property
     def state(self) -> Mapping[str, Stateful]:
-        """What a checkpoint must hold of it, by the name of the checkpoint's file."""
+        """The helper's parts that a checkpoint must hold, by the name of their file in the checkpoint."""
         return {}

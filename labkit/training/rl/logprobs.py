@@ -1,4 +1,4 @@
-"""Log-probs of sampled tokens under a model as it is: a frozen reference, or the policy before its update."""
+"""Log-probs of sampled tokens under a fixed model: a frozen reference, or the policy before its update."""
 
 import torch
 from jaxtyping import Float, Int
@@ -18,10 +18,10 @@ def rollout_logprobs(
     budget: Budget | int | None = None,
     rows: Int[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, "batch time"]:
-    """Log-probs (nats) of the rollouts' chosen tokens under a model, without gradient; 0 outside the mask.
+    """The log-probs (nats) of the rollouts' sampled tokens under a model, without gradient; 0 outside the mask.
 
-    Column t is about token t. `temperature` divides the logits, as it did in sampling. `rows`: only these rows, the
-    others are 0. `budget`: tokens of a micro-batch; by default the device's.
+    Column t is about token t. `temperature` divides the logits, as in sampling. If `rows` are given, only these rows
+    are computed, and the others are 0. `budget` is the number of tokens of a micro-batch; None: the device's default.
     """
     device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()
     rows = torch.arange(len(rollouts)) if rows is None else rows

@@ -1,4 +1,4 @@
-"""The longest possible batch, tried before the first step: what will not fit should fail in the first minute."""
+"""Tries the longest possible batch before the first step, so that a run without enough memory fails at once."""
 
 from functools import partial
 
@@ -14,15 +14,17 @@ from labkit.training.rl.experience import Experience
 from labkit.training.rl.step import RLLearner
 from labkit.training.rl.update import Objective
 
-PROMPTS = 256  # training prompts whose longest is taken
+PROMPTS = 256  # the longest of so many training prompts is used
 
 
 def try_longest(learner: RLLearner) -> None:
-    """A forward and backward pass over rows of the longest prompt and `max_new_tokens`, as many as fill a micro-batch.
-    Nothing is learned from it; where memory does not suffice, the learner's budget is halved until it does.
+    """Runs a forward and a backward pass over a full micro-batch of rows of the greatest possible length.
 
-    On a CPU it is done only where the recipe asks for it (`optimizer.try_longest`): there a system that is short of
-    memory mostly ends the process instead of saying so, which trying would not prevent but cause.
+    A row has the tokens of the longest prompt and `max_new_tokens` more. The policy does not change. If there is not
+    enough memory, the learner's budget is halved until the pass fits.
+
+    On a CPU this happens only if the recipe asks for it (`optimizer.try_longest`). There a system without enough memory
+    usually kills the process without an error, so that the trial itself would end the run.
     """
     recipe, policy, optimizer = learner.recipe, learner.policy, learner.optimizer
     asked = recipe.optimizer.try_longest
@@ -30,7 +32,7 @@ def try_longest(learner: RLLearner) -> None:
         return
     longest = longest_experience(recipe, policy, learner.task, learner.budget.tokens)
     objective = Objective(policy.model, recipe)
-    # Adam's moments come with the first step; until then something as large stands in for them.
+    # Adam allocates its moments at the first step. Before it, tensors of the same size take their place.
     moments = [] if optimizer.state else [torch.empty_like(p) for p in _trained(optimizer) for _ in range(2)]
     work = partial(objective.accumulate, longest, torch.arange(len(longest.rollouts)), 1)
     learner.budget.fit(work, longest.row_lengths, undo=optimizer.zero_grad)
@@ -39,7 +41,7 @@ def try_longest(learner: RLLearner) -> None:
 
 
 def longest_experience(recipe: Recipe, policy: Policy, task: Task, tokens: int) -> Experience:
-    """`longest_rollouts`, with an advantage for each token; without the columns that take no memory of their own."""
+    """`longest_rollouts` with an advantage of 1 for each token, and with log-probs as if there were a reference."""
     rollouts = longest_rollouts(recipe, policy, task, tokens)
     experience = Experience(rollouts, recipe.preset(), 0, Stopwatch(policy.device), ref=rollouts.logprobs)
     ones = torch.ones_like(rollouts.logprobs)
@@ -48,12 +50,15 @@ def longest_experience(recipe: Recipe, policy: Policy, task: Task, tokens: int) 
 
 
 def _vocabulary(model: CausalLM) -> int:
-    """How many tokens the model can read."""
+    """The number of different tokens that the model can read."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 
 def longest_rollouts(recipe: Recipe, policy: Policy, task: Task, tokens: int) -> Rollouts:
-    """Rows of random tokens, as long as a row of this run can be, as many as fill `tokens`, at least one."""
+    """Rows of random tokens, each as long as the longest possible row of this run.
+
+    There are as many rows as fit into `tokens` tokens, but at least one.
+    """
     prompts = [problem.prompt for problem in task.sample(PROMPTS, "train", seed=recipe.seed)]
     start, new = max(len(policy.encode(prompt)) for prompt in prompts), recipe.sampling.max_new_tokens
     length = min(start + new, policy.context_length)

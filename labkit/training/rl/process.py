@@ -1,13 +1,14 @@
 """PRIME's process reward model, which learns online from the outcomes of the policy's own samples.
 
-A language model that begins as the frozen reference. Its log-ratio to that reference, summed over an answer, is trained
-to be the log-odds (over beta) that the answer is right; what each token adds to the sum is that token's reward (Cui et
-al. 2025, arXiv:2502.01456). So no step needs a label: the same 0 or 1 that rewards the policy also trains its process
-reward model.
+It is a language model that begins as a copy of the frozen reference. Its log-ratio to the reference is summed over an
+answer. Training makes beta times this sum the log-odds that the answer is right. The share of one token in it is the
+reward of this token (Cui et al. 2025, arXiv:2502.01456). So no step needs a label: the same 0 or 1 rewards the policy
+and trains the process reward model.
 
 As in the paper, the process reward model can skip prompts whose answers are nearly all right or all wrong (`accuracy`):
-what tells these from others is the prompt, not the answer. Left out: the policy learns from them all the same, no
-others are sampled in their place, and the returns are not divided by the largest one of the batch.
+from these it would learn to judge the prompt instead of the answer. Three things differ from the paper: the policy
+still learns from such prompts, no other prompts are sampled in their place, and the returns are not divided by the
+largest return of the batch.
 """
 
 import copy
@@ -37,8 +38,7 @@ from labkit.training.rl.reference import Reference
 class ImplicitPRM:
     """A process reward model in the form of a language model, its frozen reference, and its own optimiser.
 
-    `model` is trained in place; `reference` never changes. What a checkpoint keeps is model and optimiser: the
-    reference is what the run began with.
+    `model` is trained in place; `reference` never changes. So a checkpoint keeps only the model and the optimiser.
     """
 
     def __init__(self, model: nn.Module, reference: nn.Module, recipe: Recipe) -> None:
@@ -49,12 +49,12 @@ class ImplicitPRM:
     def learn_and_score(
         self, rollouts: Rollouts, recipe: Recipe, step: int, budget: Budget | None = None
     ) -> tuple[Float[Tensor, "batch time"], dict[str, float]]:
-        """Learns from the outcomes of scored rollouts, then gives each of their tokens its reward; and metrics.
+        """Learns from the outcomes of scored rollouts; then returns the reward of each of their tokens, and metrics.
 
-        The order is the paper's: the model that rewards the policy has already seen this batch's outcomes. The metrics
-        are from before that, of a model that had not seen them, so they say what it knows. A reward between 0 and 1
-        counts as the probability of success, one outside as the nearer end. `budget` (of micro-batches; default: the
-        recipe's) is halved where memory does not suffice.
+        As in the paper, the model first learns from the outcomes of this batch, and then gives the rewards. The metrics
+        are measured before it has learnt from an answer, so that they show what it can predict. A reward between 0 and
+        1 counts as the probability of success; other rewards are clipped to this range. `budget` is the micro-batch
+        budget (None: that of the recipe), which is halved if there is not enough memory.
         """
         temperature = recipe.sampling.temperature
         budget = budget or Budget(recipe.optimizer.microbatch_tokens, rollouts.tokens.device)
@@ -77,10 +77,10 @@ class ImplicitPRM:
                 work = partial(self._accumulate, rollouts, ref, rows, recipe.sampling.temperature)
                 seen, said = budget.fit(work, lengths[rows], undo=self.optimizer.zero_grad)
                 apply_gradients(self.model, self.optimizer, lr, options.max_grad_norm)
-                if turn == 0:  # no answer has been learnt from twice
+                if turn == 0:  # in this pass, the model has not learnt from these answers before
                     tally.merge(seen)
                     logits[rows] = said
-        # Differences of rounding are no opinion: they count as ties.
+        # Differences that come from rounding count as ties.
         opinions, learnt_outcomes = logits[learnt].round(decimals=4), outcomes[learnt]
         return tally.means() | {
             "prm_accuracy": float(outcome_loss(opinions, learnt_outcomes)[1]["accuracy"]),
@@ -90,8 +90,10 @@ class ImplicitPRM:
     def _accumulate(
         self, rollouts: Rollouts, ref: Tensor, rows: Int[Tensor, " rows"], temperature: float, tokens: int
     ) -> tuple[Tally, Float[Tensor, " rows"]]:
-        """Adds up the gradient of the rows' loss in micro-batches of so many tokens; statistics, and each row's sum of
-        implicit rewards."""
+        """Adds up the gradient of the rows' loss, in micro-batches of so many tokens.
+
+        Returns statistics, and the sum of each row's implicit rewards.
+        """
         tally, beta = Tally(), self.settings.beta
         said = torch.zeros(len(rows), device=ref.device)
         for part in microbatches(rollouts.total_lengths[rows], tokens):
@@ -107,7 +109,7 @@ class ImplicitPRM:
         return tally, said
 
     def learnt_from(self, outcomes: Float[Tensor, " batch"], groups: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        """True for answers to prompts whose share of right answers lies within `accuracy`."""
+        """True for each answer whose prompt has a share of right answers within `accuracy`."""
         index = groups.unique(return_inverse=True)[1]
         right = torch.zeros(int(index.max()) + 1, device=outcomes.device).index_add_(0, index, outcomes)
         share = right[index] / index.bincount()[index]
@@ -115,13 +117,13 @@ class ImplicitPRM:
         return (share >= low) & (share <= high)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and optimiser, as named tensors."""
+        """The weights and the optimiser's state, as named tensors."""
         weights = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         moments = self.optimizer.state_dict()["state"].items()
         return weights | {f"optimizer.{i}.{key}": value for i, state in moments for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes them over."""
+        """Loads weights and optimiser state that `state_dict` returned."""
         kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
         for key, value in state.items():
             kind, _, name = key.partition(".")
@@ -147,16 +149,16 @@ class ProcessReward(Helper):
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where the algorithm adds process rewards."""
+        """True if the algorithm adds process rewards."""
         return recipe.preset().process_coef != 0
 
     @staticmethod
     def memory(recipe: Recipe, sizes: Sizes) -> int:
-        """Weights, gradients and Adam's two moments; and the frozen reference, unless the run has it anyway."""
+        """The bytes of weights, gradients, Adam's two moments, and of the reference, if no other helper needs it."""
         return sizes.weights * (4 if Reference.needed_by(recipe) else 5)
 
     def __call__(self, experience: Experience) -> Metrics:
-        """Fills `process`."""
+        """Trains the process reward model on the batch, and fills `process`."""
         recipe, budget = self.setup.recipe, self.setup.budget
         experience.process, metrics = self.prm.learn_and_score(experience.rollouts, recipe, experience.step, budget)
         return metrics

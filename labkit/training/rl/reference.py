@@ -16,7 +16,7 @@ from labkit.training.rl.logprobs import rollout_logprobs
 
 
 class Reference(Helper):
-    """The frozen model that the policy is kept near to, and the KL coefficient, where a controller steers it."""
+    """The frozen model to which the policy must stay close, and the controller of the KL coefficient, if any."""
 
     part = "logprobs"
 
@@ -27,8 +27,10 @@ class Reference(Helper):
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where a KL term needs it, where the recipe names one, and with a learnt reward, whose gain the distance from
-        the reference puts into proportion."""
+        """True if a KL term needs it, if the recipe names a reference, or if a reward model gives the rewards.
+
+        In the last case the KL from the reference is logged, to compare it with the gain in reward.
+        """
         return bool(recipe.preset().kl_coef) or recipe.reward_model is not None or recipe.reference is not None
 
     @staticmethod
@@ -46,7 +48,7 @@ class Reference(Helper):
         return {}
 
     def after(self, experience: Experience) -> Metrics:
-        """The KL per token over all samples, as they were drawn; then the controller's next coefficient."""
+        """The mean KL (nats per token) over all samples of the step. Then the controller updates its coefficient."""
         kl = experience.kl
         assert kl is not None
         metrics = {
@@ -64,7 +66,7 @@ class Reference(Helper):
 
 
 class Controller(AdaptiveKL):
-    """`AdaptiveKL` with its state as tensors, for a checkpoint."""
+    """`AdaptiveKL` whose state is a tensor, so that a checkpoint can hold it."""
 
     def __init__(self, coef: float, settings: KLControl) -> None:
         super().__init__(coef, settings.target, settings.horizon)
@@ -74,23 +76,26 @@ class Controller(AdaptiveKL):
         return {"coef": torch.tensor(self.coef, dtype=torch.float64)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over the coefficient."""
+        """Sets the coefficient to the saved one."""
         self.coef = float(state["coef"])
 
 
 class OwnLogprobs(Helper):
-    """Corrects for a sampler that is not quite the trainer (`importance_cap`): the ratio is taken to the trainer's own
-    log-probs of before the update, and each token is weighed by min(p_trainer / p_sampler, cap)."""
+    """Corrects for small differences between sampler and trainer (`importance_cap`).
+
+    The denominator of the ratio is then the trainer's own probability before the update, and each token is weighted by
+    min(p_trainer / p_sampler, cap).
+    """
 
     part = "logprobs"
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where the algorithm has an `importance_cap`."""
+        """True if the algorithm has an `importance_cap`."""
         return recipe.preset().importance_cap is not None
 
     def __call__(self, experience: Experience) -> Metrics:
-        """Fills `old` and `weights`; the share of tokens whose weight reaches the cap."""
+        """Fills `old` and `weights`; returns the share of tokens whose weight reaches the cap."""
         rollouts, setup, cap = experience.rollouts, self.setup, experience.algorithm.importance_cap
         assert cap is not None
         temperature = setup.recipe.sampling.temperature

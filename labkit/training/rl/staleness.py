@@ -1,4 +1,4 @@
-"""Samples of an older policy, as asynchronous training has them: the sampler works with the weights of k steps ago."""
+"""Samples from an older policy, as in asynchronous training: the sampler uses the weights of k steps ago."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from labkit.training.rl.helper import Helper, Setup, Sizes
 
 
 class PastPolicies(Helper):
-    """The trained weights of the last `staleness` steps; a checkpoint keeps them, so that a run can be resumed.
+    """The trained weights of the last `staleness` steps. A checkpoint keeps them, so that a run can be resumed.
 
-    Weights are copied into the model and back, never exchanged, so that other parts which share their memory stay
-    right.
+    The weights are copied into the model's own tensors and back. The tensors are never replaced, so that other parts
+    that share their memory stay correct.
     """
 
     part = "sample"
@@ -32,18 +32,20 @@ class PastPolicies(Helper):
 
     @staticmethod
     def needed_by(recipe: Recipe) -> bool:
-        """Where samples are to be some steps old."""
+        """True if the recipe asks for samples from an older policy."""
         return recipe.staleness > 0
 
     @staticmethod
     def memory(recipe: Recipe, sizes: Sizes) -> int:
-        """A copy of the trained weights for each step of age."""
+        """One copy of the trained weights per step of age."""
         return recipe.staleness * sizes.trained
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Inside, the model has the oldest weights that are kept (in the first steps: those that the run began with);
-        afterwards it has its own again."""
+        """Gives the model the oldest kept weights inside the context, and its own weights again afterwards.
+
+        In the first steps, the oldest weights are those with which the run began.
+        """
         now = self._copy()
         try:
             self._become(self.kept[0] if self.kept else now)
@@ -52,8 +54,10 @@ class PastPolicies(Helper):
             self._become(now)
 
     def __call__(self, experience: Experience) -> Metrics:
-        """Keeps the weights of before this step's update. The last of the helpers to be called: those before it may
-        still sample."""
+        """Keeps a copy of the weights before this step's update.
+
+        This helper must be called last, because the helpers before it may still draw samples.
+        """
         self.kept.append(self._copy())
         return {}
 
@@ -67,15 +71,15 @@ class PastPolicies(Helper):
 
     @property
     def state(self) -> Mapping[str, Stateful]:
-        """The weights that are kept."""
+        """The kept weights, as the file `past` of a checkpoint."""
         return {"past": self}
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights that are kept, the oldest with number 0."""
+        """The kept weights, by number and name; the oldest have number 0."""
         return {f"{age}:{name}": value for age, one in enumerate(self.kept) for name, value in one.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes the weights over."""
+        """Replaces the kept weights by the saved ones."""
         self.kept.clear()
         for age in range(len(state) // len(self.weights)):
             self.kept.append({name: state[f"{age}:{name}"] for name in self.weights})

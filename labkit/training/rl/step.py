@@ -1,4 +1,4 @@
-"""Reinforcement learning for language models: the loop, whole.
+"""Reinforcement learning for language models: the whole loop.
 
     for each step:
         draw prompts                                    task.sample
@@ -9,11 +9,12 @@
         take optimiser steps on the policy loss         update (`labkit.training.rl.update`)
 
 There is no branch per algorithm: REINFORCE, RLOO, GRPO, Dr.GRPO, DAPO and PPO are presets of the same pure functions
-(`labkit.algorithms.PRESETS`). What some need beside rewards (a frozen reference, a critic, a greedy answer) is a
-helper, and `labkit.training.rl.build` chooses the helpers of a run, once.
+(`labkit.algorithms.PRESETS`). Some algorithms need more than rewards: a frozen reference, a critic, a greedy answer.
+Each of these is a helper, and `labkit.training.rl.build` chooses the helpers of a run once, before the first step.
 
-What is simplified, on purpose: sampling and training take turns on one device (no weight transfer; samples of an older
-policy only where `staleness` asks for them); one reward per completion, given at its end; no replay, no curriculum.
+Some things are simple on purpose. Sampling and training take turns on one device, so no weights are transferred, and
+samples come from an older policy only if `staleness` asks for it. There is one reward per completion, at its end. There
+is no replay and no curriculum.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +39,10 @@ from labkit.training.rl.update import Objective, update
 
 @dataclass
 class RLLearner:
-    """What an RL step works with. `make_rl_learner` (`labkit.training.rl.build`) makes one from a recipe.
+    """Everything that an RL step needs. `make_rl_learner` (`labkit.training.rl.build`) makes it from a recipe.
 
-    `sampling_policy`: a context in which the policy has the weights that sample: its own, or older ones (`staleness`).
-    `budget`: how many tokens a micro-batch may have.
+    Inside the context `sampling_policy`, the policy has the weights that draw samples: its own, or older ones
+    (`staleness`). `budget` says how many tokens a micro-batch may have.
     """
 
     recipe: Recipe
@@ -55,15 +56,16 @@ class RLLearner:
     sampling_policy: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step, by the recipe's schedule."""
+        """The learning rate of a step, from the recipe's schedule."""
         options = self.recipe.optimizer
         return learning_rate(step, self.recipe.steps, options.lr, options.warmup, options.schedule)
 
 
 def rl_step(learner: RLLearner, step: int, problems: list[Problem] | None = None) -> tuple[Experience, Metrics]:
-    """One step, from prompts to new weights; returns what was learnt from, and the step's metrics.
+    """Takes one step, from prompts to new weights. Returns the experience of the step, and its metrics.
 
-    `problems`: instead of the step's own draw. Raises RunError where a reward model returns no number.
+    `problems` replace those that the step would draw. Raises RunError if a reward model returns NaN or infinity, and
+    NotFiniteError if the policy, the reference or the critic does.
     """
     policy, task, drawing = learner.policy, learner.task, learner.recipe.sampling
     clock, seed = Stopwatch(policy.device), step_seed(learner.recipe.seed, step)
@@ -76,7 +78,7 @@ def rl_step(learner: RLLearner, step: int, problems: list[Problem] | None = None
         refuse_broken_rewards(rollouts)
     experience = Experience(rollouts, learner.algorithm, step, clock)
     metrics: Metrics = {"step": step, **describe(rollouts, task)}
-    clock.begin("logprobs")  # a part of every step, also where no helper needs log-probs
+    clock.begin("logprobs")  # every step reports this time, also if no helper needs log-probs
     for helper in learner.helpers:
         with clock(helper.part):
             metrics |= helper(experience)
@@ -84,7 +86,7 @@ def rl_step(learner: RLLearner, step: int, problems: list[Problem] | None = None
     lengths = (rollouts.lengths, drawing.max_new_tokens)
     rewards = algorithm.shape_rewards(rollouts.rewards, *lengths, experience.sequence_kl)
     columns = {name: getattr(experience, name) for name in ("kl", "values", "greedy", "process")}
-    # Advantages come before any row is left out: a group is compared as a whole.
+    # Compute advantages before any row is left out, because they compare all rows of a group.
     advantages, returns = algorithm.token_advantages(rewards, groups, rollouts.mask, **columns)
     experience.take(advantages, returns, algorithm.keep(rewards, groups))
     with clock("train"):
@@ -95,5 +97,5 @@ def rl_step(learner: RLLearner, step: int, problems: list[Problem] | None = None
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of a step's prompts and samples: a function of the run's seed and the step, so a run can be resumed."""
+    """The seed of a step's prompts and samples. It depends only on the run's seed and the step, so runs can resume."""
     return seed * 1_000_003 + step

@@ -18,13 +18,13 @@ from labkit.training.rl.experience import Experience
 from labkit.training.rl.logprobs import rollout_logprobs
 
 STATISTICS = ("ratio_mean", "clip_fraction", "kl", "entropy", "value_error", "value_clip_fraction")
-"""Of what the loss of a micro-batch reports, the numbers that are logged."""
+"""The statistics of a micro-batch's loss that are logged."""
 
 Loss = tuple[Float[Tensor, ""], dict[str, Tensor], Float[Tensor, "rows width"]]
 
 
 class Trained(Protocol):
-    """What `update` needs of a learner."""
+    """The attributes of a learner that `update` needs."""
 
     recipe: Recipe
     objective: "Objective"
@@ -38,19 +38,22 @@ class Trained(Protocol):
 
 @dataclass
 class Objective:
-    """What is minimised: the algorithm's policy loss, with its KL and entropy terms, over the rows of an experience."""
+    """The loss to minimise: the algorithm's policy loss, with its KL and entropy terms, over rows of an experience."""
 
     model: nn.Module
     recipe: Recipe
 
     @property
     def modules(self) -> nn.Module:
-        """All that is trained."""
+        """All modules that are trained."""
         return self.model
 
     def rows_with_gradient(self, experience: Experience) -> Bool[Tensor, " batch"]:
-        """The rows to compute. A row whose advantages are all 0 counts in the loss's normaliser but has no gradient,
-        unless the KL or the entropy of its tokens has one; the recipe may ask for all rows."""
+        """True for the rows whose loss must be computed.
+
+        A row whose advantages are all 0 counts in the normaliser of the loss, but has no gradient, unless the loss has
+        a KL or an entropy term. The recipe may ask for all rows (`train_zero_advantage`).
+        """
         algorithm = experience.algorithm
         kl_loss = algorithm.kl_coef != 0 and algorithm.kl_placement == "loss"
         if self.recipe.train_zero_advantage or kl_loss or algorithm.entropy_coef != 0:
@@ -58,7 +61,7 @@ class Objective:
         return (experience.advantages != 0).any(1)
 
     def loss(self, experience: Experience, rows: Int[Tensor, " rows"], width: int, normalizer: int) -> Loss:
-        """The rows' share of the loss, its statistics, and the log-probs [rows, width] that it is made of."""
+        """The rows' share of the loss, its statistics, and the log-probs [rows, width] from which it was computed."""
         tokens, mask = experience.rollouts.tokens[rows, :width], experience.rollouts.mask[rows, :width]
         entropy_gradient = experience.algorithm.entropy_coef != 0
         logprobs, entropy = token_logprobs_and_entropy(
@@ -75,7 +78,7 @@ class Objective:
         entropy: Float[Tensor, "rows width"],
         normalizer: int,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """`Preset.loss` on the rows, cut to `width` columns."""
+        """`Preset.loss` of the rows, for the columns of `logprobs`."""
         width = logprobs.shape[1]
         return experience.algorithm.loss(
             logprobs,
@@ -88,14 +91,16 @@ class Objective:
         )
 
     def scale(self, normalizer: int) -> dict[str, Any]:
-        """What a sum over tokens or rows is divided by, as keywords of the losses."""
+        """The keyword arguments of the losses that say by what a sum over tokens or rows is divided."""
         return {"norm_length": self.recipe.sampling.max_new_tokens, "normalizer": normalizer}
 
     def accumulate(
         self, experience: Experience, rows: Int[Tensor, " rows"], normalizer: int, budget: int
     ) -> tuple[Float[Tensor, ""], Tally, Tally]:
-        """Adds up the gradient of the rows' loss, micro-batch by micro-batch of at most `budget` tokens; returns the
-        loss, its statistics, and those of the mismatch between sampler and trainer."""
+        """Adds up the gradient of the rows' loss, in micro-batches of at most `budget` tokens.
+
+        Returns the loss, its statistics, and the statistics of the mismatch between sampler and trainer.
+        """
         rollouts, device = experience.rollouts, experience.old.device
         total, stats, gap = torch.zeros((), device=device), Tally(), Tally()
         for part in microbatches(experience.row_lengths[rows], budget):
@@ -112,7 +117,7 @@ class Objective:
 
 @dataclass
 class Progress:
-    """What the optimiser steps of one update report."""
+    """Collects the statistics of the optimiser steps of one update."""
 
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
@@ -121,8 +126,7 @@ class Progress:
     gap: Tally | None = None
 
     def add(self, loss: Tensor, stats: Tally, gap: Tally, norm: float, skipped: bool) -> None:
-        """Counts one optimiser step. Of the mismatch the first counts: before it the weights still were those that
-        sampled."""
+        """Adds one optimiser step. Only the first step's mismatch is kept: the later ones compare changed weights."""
         self.losses.append(float(loss))
         self.norms.append(norm)
         self.skipped += skipped
@@ -130,8 +134,10 @@ class Progress:
         self.gap = self.gap or gap
 
     def metrics(self) -> dict[str, float]:
-        """Means over the optimiser steps; without any: 0, and a ratio of 1. Raises NotFiniteError where a mean is
-        none: then log-probs were NaN, of the policy, the reference or the critic."""
+        """The means over the optimiser steps. If there was no step: 0, and a ratio of 1.
+
+        Raises NotFiniteError if a mean is NaN or infinite: then the policy, the reference or the critic gave NaN.
+        """
         means = self.tally.means()
         for key, value in means.items():
             check_finite(value, f"{key} of the trained tokens")
@@ -146,18 +152,19 @@ class Progress:
 
 
 def update(learner: Trained, experience: Experience) -> dict[str, float]:
-    """The optimiser steps on one experience; returns statistics.
+    """Takes the optimiser steps on one experience; returns statistics.
 
-    `experience.kept` leaves rows out of the loss altogether (DAPO's groups without variance). The ratio is taken to
-    `experience.old`, by default the sampler's own log-probs, so that it also corrects for what sampler and trainer
-    compute differently; `mismatch_*` and `ess` tell their distance before the first optimiser step. The budget of
-    micro-batches is halved where memory does not suffice: the optimiser step then begins anew.
+    Rows where `experience.kept` is False are no part of the loss (DAPO's groups without variance). The ratio compares
+    the policy with `experience.old`. By default these are the sampler's own log-probs, so that the ratio also corrects
+    for differences between sampler and trainer; `mismatch_*` and `ess` measure these before the first optimiser step.
+    If there is not enough memory, the micro-batch budget is halved and the optimiser step starts again. Raises
+    NotFiniteError if the statistics are NaN or infinite.
     """
     settings, objective, budget, clock = learner.recipe.optimizer, learner.objective, learner.budget, experience.clock
     kept, progress = experience.kept.cpu(), Progress()
     with_gradient = kept & objective.rows_with_gradient(experience).cpu()
     lr, mask = learner.learning_rate(experience.step), experience.rollouts.mask
-    clock.begin("backward", "optimizer")  # also where nothing is trained
+    clock.begin("backward", "optimizer")  # every step reports these times, also if it trains no row
     for turn in range(settings.updates):
         for rows in minibatches(kept, settings.minibatches, seed=turn):
             trained = rows[with_gradient[rows]]
@@ -181,7 +188,7 @@ def update(learner: Trained, experience: Experience) -> dict[str, float]:
 
 
 def sampled_mismatch(learner: Trained, experience: Experience) -> Tally:
-    """The distance of sampler and trainer on a few rows, where nothing was trained that could tell it."""
+    """The mismatch of sampler and trainer on a few rows. It is used if the update trained no row."""
     rollouts, budget, recipe = experience.rollouts, learner.budget, learner.recipe
     few = torch.arange(len(rollouts))[: max(1, budget.tokens // int(experience.row_lengths.max()))]
     own = rollout_logprobs(learner.objective.model, rollouts, recipe.sampling.temperature, budget, few)
