@@ -595,22 +595,22 @@ MUTANTS = [
     _mutant(
         "preferences: prompt counted in a reply's log-prob",
         "training/rows/reference.py",
-        "max(row.start, 1) for row in rows",
-        "1 for row in rows",
+        "mask[row, begin:end] = True",
+        "mask[row, 1:end] = True",
         SFT,
     ),
     _mutant(
         "SFT, packed: prompt not masked",
         "training/rows/packing.py",
-        "at + max(document.start, 1)",
-        "at + 1",
+        "mask[r, at + begin : at + stop] = True",
+        "mask[r, at + 1 : at + stop] = True",
         f"{SFT}::test_packed_loss_and_gradient_equal_those_of_lone_documents[llama]",
     ),
     _mutant(
         "SFT: eos not taught",
         "models/encoding.py",
-        "ids = prompt_ids + reply + [policy.eos_id]",
-        "ids = prompt_ids + reply",
+        'ids = prompt_ids + _ids(policy, reply[0]["content"]) + [policy.eos_id]',
+        'ids = prompt_ids + _ids(policy, reply[0]["content"])',
         f"{SFT}::test_a_reply_is_prompt_reply_and_one_eos",
     ),
     # The trainers
