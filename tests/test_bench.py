@@ -26,7 +26,7 @@ from labkit.bench.fixed import NO_TOKEN, fixed_task
 from labkit.bench.generate import useful_lengths
 from labkit.bench.race import Side, Trial, Work, is_labkit, make_rows, race
 from labkit.bench.train import utilisation
-from labkit.cli import entry
+from labkit.cli import main
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.training.pretrain import PretrainSettings, build_model
 from tests.smollm2_like import small_smollm2
@@ -172,7 +172,7 @@ def test_the_command_prints_a_ladder_as_one_document(
     command = ["bench", "rollout", "--model", str(folder), "--workload", "fixed", *sizes, "--against", "none", "--json"]
     monkeypatch.setattr("sys.argv", ["labkit", *command])
     with pytest.raises(SystemExit) as done:
-        entry.main()
+        main()
     rows = json.loads(capsys.readouterr().out)
     assert done.value.code == 0 and [(row["side"], row["batch"], row["tokens"]) for row in rows] == [
         ("labkit", 1, 4),
@@ -180,7 +180,7 @@ def test_the_command_prints_a_ladder_as_one_document(
     ]
     monkeypatch.setattr("sys.argv", ["labkit", "bench", "rollout", "--batches", "1;2", "--model", str(folder)])
     with pytest.raises(SystemExit) as refused:
-        entry.main()
+        main()
     assert refused.value.code == 2 and "whole numbers with commas" in capsys.readouterr().err
 
 

@@ -296,7 +296,7 @@ def test_a_figure_is_stored_once_sharp_and_described(tmp_path: Path):
     assert set(bundle) == {"text/html", "text/plain"}
     ((_, image),) = Reader(bundle["text/html"]).tags
     assert image["alt"] == bundle["text/plain"] and image["alt"].startswith("Figure: Mine <b>. Pass rate: ")
-    assert "Response length: tokens over step: r1-zero-tiny from 45 to 74" in image["alt"]
+    assert "Response length: tokens over step: r1-zero-tiny from 45.5 to 73.5" in image["alt"]
     picture = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
     width = int.from_bytes(picture[16:20], "big")
     assert width // 2 == int(image["width"]) >= 500

@@ -196,8 +196,9 @@ class Message(BaseModel):
             return {"role": ROLES.get(raw["from"], raw["from"]), "content": raw["value"]}
         content = raw.get("content")
         if isinstance(content, list):  # parts, of which a language model reads the texts
-            texts = [part.get("text") for part in content if isinstance(part, Mapping)]
-            if len(texts) == len(content) and all(isinstance(text, str) for text in texts):
+            parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+            texts = [text for text in parts if isinstance(text, str)]
+            if len(texts) == len(content):
                 return {**raw, "content": "".join(texts)}
         return raw
 

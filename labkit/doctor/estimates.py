@@ -163,7 +163,9 @@ def estimate(
         update_bytes=update,
         peak_bytes=max(update, sampling),
         free_bytes=_free_bytes(policy, weights),
-        seconds=_seconds(recipe, policy, task, everything) if online else _row_seconds(recipe, policy, rows),
+        seconds=_seconds(recipe, policy, task, everything)
+        if task is not None and online
+        else _row_seconds(recipe, policy, rows),
     )
 
 
@@ -228,7 +230,7 @@ def _seconds(recipe: Recipe, policy: Policy, task: Task, everything: int) -> dic
     drawing, rows = recipe.sampling, recipe.sampling.prompts * recipe.sampling.samples
     tried = min(rows, TRIED_ROWS)
     prompts = [problem.prompt for problem in task.sample(PROMPTS, "train", seed=recipe.seed)][: max(1, tried // 4)]
-    steps = min(TRIED_STEPS, drawing.max_new_tokens)
+    steps, sampling, training = min(TRIED_STEPS, drawing.max_new_tokens), 0.0, 0.0
     for _ in range(2):  # the first call pays for warming up
         drawn = sample(
             policy, prompts, n=max(1, tried // len(prompts)), max_new_tokens=steps, temperature=drawing.temperature

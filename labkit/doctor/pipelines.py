@@ -8,6 +8,7 @@ from labkit.doctor.estimates import Estimate, estimate
 from labkit.pipeline.stages import stage_rows, stage_task
 from labkit.recipes import Recipe
 from labkit.recipes.pipeline import SOURCES, Pipeline, Stage, stage_recipe
+from labkit.recipes.settings import SamplingSettings
 from labkit.tasks import load_task
 
 
@@ -50,7 +51,9 @@ def estimate_pipeline(pipeline: Pipeline, device: str | None = None) -> Pipeline
 
 def _estimate_stage(pipeline: Pipeline, stage: Stage, device: str | None) -> Estimate:
     if stage.harvest is not None:
-        drawing = stage.harvest.model_dump(include={"prompts", "samples", "temperature", "max_new_tokens"})
+        drawing = SamplingSettings(
+            **stage.harvest.model_dump(include={"prompts", "samples", "temperature", "max_new_tokens"})
+        )
         recipe = Recipe(
             name=stage.name,
             model=pipeline.model,

@@ -40,7 +40,9 @@ def render(
 
 def _by_template(tokenizer: PreTrainedTokenizerBase, messages: Messages, options: dict[str, Any]) -> str:
     try:
-        found = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options)
+        found = tokenizer.apply_chat_template(
+            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True, **options
+        )
     except Exception as error:  # a template is a program of the model's authors, and can raise any error
         roles = ", ".join(message["role"] for message in messages)
         why = " ".join(str(error).split())[:160] or type(error).__name__

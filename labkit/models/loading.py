@@ -68,9 +68,10 @@ def load(where: str | Path, name: str, dtype: torch.dtype) -> tuple[PreTrainedMo
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where, dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True
             )
+            model, report = loaded
     except SafetensorError as error:
         raise RunError(f"the weights of model {name!r} are damaged: {error}") from error
     except Exception as error:  # transformers raises errors of every kind about a user's files
@@ -218,7 +219,8 @@ def check_weights(model: PreTrainedModel, name: str) -> None:
 def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Raises UserError if the tokenizer has tokens that the model can't read, or the eos is none of the model's ids."""
     rows = cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0]
-    vocabulary, added = tokenizer.get_vocab(), set(tokenizer.get_added_vocab())
+    vocabulary: dict[str, int] = cast(Any, tokenizer).get_vocab()
+    added = set(cast(Any, tokenizer).get_added_vocab())
     if not vocabulary:
         raise UserError(f"the tokenizer of model {name!r} has no tokens: its files are damaged")
     # Some models come with added tokens for which they have no row: `Policy.encode` refuses a prompt with such a token.

@@ -97,8 +97,10 @@ def logprobs_and_entropy_of(
         # H = log Z - E[logit]
         entropy = normalizer - ((logits - normalizer[..., None]).exp() * logits).sum(-1)
     front = chosen.new_zeros(len(tokens), 1)
-    shifted = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
-    return shifted if mask is None else tuple(torch.where(mask, one, 0.0) for one in shifted)
+    chosen, entropy = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
+    if mask is None:
+        return chosen, entropy
+    return torch.where(mask, chosen, 0.0), torch.where(mask, entropy, 0.0)
 
 
 def shifted_logits(

@@ -58,7 +58,7 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> t
         return 0.0, []
     count, pieces = 0, Counter[str]()
     for text in texts:
-        offsets = tokenizer.is_fast
+        offsets = bool(tokenizer.is_fast)
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=offsets)
         ids = encoded["input_ids"]
         count += len(ids)

@@ -8,6 +8,7 @@ import io
 import sys
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -56,7 +57,7 @@ def _panel(axis: Axes) -> str:
     head = ": ".join(part for part in (title, " over ".join(names)) if part)
     curves = []
     for line in axis.get_lines():
-        values, name = line.get_ydata(), str(line.get_label())
+        values, name = np.asarray(line.get_ydata()), str(line.get_label())
         if not name.startswith("_") and len(values):
             curves.append(f"{name} from {float(values[0]):.3g} to {float(values[-1]):.3g}")
     bars = [name for box in axis.containers if not (name := str(box.get_label())).startswith("_")]

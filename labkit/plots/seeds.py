@@ -89,16 +89,16 @@ def seed_marks(
             for kind, values in columns.items():
                 number = kinds.index(kind)
                 x = place + (number - (len(kinds) - 1) / 2) * width
-                style = {"color": PALETTE[number % len(PALETTE)]}
-                axis.plot([x] * len(values), list(values), MARKERS[number % len(MARKERS)], alpha=0.6, **style)
-                axis.hlines(np.mean(values), x - width / 3, x + width / 3, linewidth=2.5, **style)
+                color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+                axis.plot([x] * len(values), list(values), marker, alpha=0.6, color=color)
+                axis.hlines(float(np.mean(values)), x - width / 3, x + width / 3, linewidth=2.5, color=color)
         if line is not None:
             axis.axhline(line, color="#555555", linewidth=1, linestyle=":")
         axis.set_xticks(range(len(groups)), list(groups), rotation=20 if len(groups) > 5 else 0)
         axis.set(title=title, ylabel=ylabel)
         for number, kind in enumerate(kinds):
-            style = {"color": PALETTE[number % len(PALETTE)], "linestyle": ""}
-            axis.plot([], [], marker=MARKERS[number % len(MARKERS)], label=kind, **style)
+            color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+            axis.plot([], [], marker=marker, label=kind, color=color, linestyle="")
         told = "one mark per seed; bar: mean"
         axis.legend(
             title=told, ncols=len(kinds), loc="upper left", bbox_to_anchor=(0.0, -0.16 if len(groups) < 6 else -0.26)

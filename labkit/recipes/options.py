@@ -47,7 +47,8 @@ class PresetOptions(Settings):
     whiten: Switch | None = None
     value_clip: Clip | None = None
     value_coef: Coefficient | None = None
-    entropy_coef: Coefficient | None = None
+    # Below 0 it is a penalty on entropy, which is a method of its own (Agarwal et al. 2025, arXiv:2505.15134).
+    entropy_coef: Annotated[Real, Field(ge=-1000, le=1000)] | None = None
     importance_cap: Clip | None = None
 
 

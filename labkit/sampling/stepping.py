@@ -59,6 +59,7 @@ class GraphStepper(Stepper):
         self, decoder: FusedDecoder, slots: Slots, record: Callable[[Callable[[], None]], Replay] | None = None
     ) -> None:
         super().__init__(decoder, slots)
+        self.fused = decoder
         self.record = record or CudaRecorder().record
         self.graphs: dict[tuple, tuple[Replay, Tensor, Tensor | None]] = {}
 
@@ -70,7 +71,7 @@ class GraphStepper(Stepper):
     def graph(self, rows: int, columns: int) -> Replay:
         """The graph of the smallest bucket that holds so many rows and columns. The first request captures it."""
         rows = min(row_bucket(rows), self.slots.size)
-        columns = min(-(-columns // COLUMN_BUCKET) * COLUMN_BUCKET, self.decoder.columns)
+        columns = min(-(-columns // COLUMN_BUCKET) * COLUMN_BUCKET, self.fused.columns)
         unwritten = self.slots.unwritten
         key: tuple[int, int, SamplingOptions, tuple[int, ...], int]
         key = (rows, columns, self.slots.options, self.slots.eos_ids, id(unwritten))

@@ -16,13 +16,14 @@ FREE = ("name", "description", "checkpoint_every", "keep_checkpoints", "rollouts
 def refuse_without_checkpoint(run: Run, recipe: Recipe) -> None:
     """Raises UserError for a recorded run, and for one whose steps can't be gone on from: they would be lost.
 
-    A run that was killed or interrupted before its first checkpoint was due begins again, to the same numbers.
+    A run that was killed, interrupted or failed before its first checkpoint was written begins again, to the same
+    numbers.
     """
     refuse_recorded(run.path)
     if run.checkpoints():
         return
     logged, status = len(run.metrics), (run.result or {}).get("status", "running")
-    if logged > recipe.checkpoint_every or status not in ("running", "interrupted"):
+    if logged > recipe.checkpoint_every or status not in ("running", "interrupted", "failed"):
         raise UserError(
             f"run {run.path} ({status}, {logged} steps) has no checkpoints, so that it can't go on; its log is kept. "
             "Start a new run with another --out"

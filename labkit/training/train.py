@@ -208,7 +208,8 @@ class _Training:
         """Measures, takes the steps that are left, and measures again; whatever ends this early, result.json says so
         and the observer is told."""
         run, recipe, started = self.run, self.recipe, time.perf_counter()
-        result = (run.result or {"recipe": recipe.name, "seed": recipe.seed}) | {"status": "running"}
+        begun: dict[str, Any] = run.result or {"recipe": recipe.name, "seed": recipe.seed}
+        result: dict[str, Any] = {**begun, "status": "running"}
         watching = _Watching(observer, progress)
         status = "failed"
         try:

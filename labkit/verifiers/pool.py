@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from labkit.system import cores
 from labkit.verifiers.guard import fault
@@ -67,7 +67,7 @@ class Worker:
         options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
         if os.name == "nt":
             options["creationflags"] = subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]
-        return subprocess.Popen(
+        worker = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,6 +75,7 @@ class Worker:
             env=environment,
             **options,
         )
+        return cast("subprocess.Popen[bytes]", worker)
 
     def start_clock(self, seconds: float) -> None:
         with self._lock:

@@ -50,6 +50,7 @@ def sample_live(
     from IPython.display import display
 
     handle = display({"text/html": "", "text/plain": ""}, raw=True, display_id=True)
+    assert handle is not None  # there is a front end
     grown = answers(policy, task, problem, n, seed, title, lambda html: handle.update(_bundle(html), raw=True))
     handle.update(_bundle(grown._repr_html_(), str(grown)), raw=True)
     if own is not None:

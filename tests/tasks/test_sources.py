@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from labkit.cli import entry
+from labkit.cli import main
 from labkit.errors import UserError
 from labkit.tasks import (
     TASKS,
@@ -425,7 +425,7 @@ def test_labkit_tasks_lists_every_task_and_whether_it_is_at_hand(monkeypatch, ca
     monkeypatch.delenv("LABKIT_DATA", raising=False)
     monkeypatch.setattr("sys.argv", ["labkit", "tasks", "--json"])
     with pytest.raises(SystemExit) as done:
-        entry.main()
+        main()
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert done.value.code == 0
     assert list(rows) == [*TASKS, "reasoning_gym:NAME", "file:PATH"]

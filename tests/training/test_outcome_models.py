@@ -19,7 +19,7 @@ from labkit.verifiers.steps import steps
 from labkit.worlds.countdown.steps import right_steps
 from tests.training.mini import numbers, random_policy
 
-SMALL = {"steps": 25, "progress": False, "lr": 1e-2, "checkpoint_every": 100}
+SMALL = {"steps": 60, "progress": False, "lr": 1e-2, "checkpoint_every": 100}
 
 
 def outcome_rows(count: int = 80) -> list[dict]:

@@ -173,7 +173,7 @@ OPTIONS = {
         "process_coef": NOT_NEGATIVE,
         "value_clip": [case for case in POSITIVE if case is not None],
         "value_coef": NOT_NEGATIVE,
-        "entropy_coef": NOT_NEGATIVE,
+        "entropy_coef": (-1e12, 1e12, *NO_NUMBERS),
         "importance_cap": [case for case in POSITIVE if case is not None],
         "overlong_buffer": (0, *[case for case in SHARES if case is not None]),
         "whiten": (1, "yes", None),
@@ -271,5 +271,5 @@ def test_recorded_recipes_are_still_valid_and_numbers_stay_numbers(tmp_path):
 
 
 def test_the_rows_of_a_step_are_bounded():
-    with pytest.raises(UserError, match="prompts x samples is 25000000 answers a step; at most 1000000"):
+    with pytest.raises(UserError, match="prompts x samples is 25000000 answers per step; at most 1000000"):
         load_recipe("r1-zero-tiny", prompts=5000, samples=5000)

