@@ -94,7 +94,8 @@ class FusedDecoder:
         if size <= self.size and columns <= self.columns:
             return False
         self.size, self.columns = max(size, self.size), max(columns, self.columns)
-        self.cache, self.rooms, self.views = [], {}, {}  # free the old memory before the new is allocated
+        # The old memory is freed before the new is allocated.
+        self.cache, self.rooms, self.views = [], {}, {}
         shape = (2, self.size, self.kv_heads, self.columns, self.head_dim)
         self.cache = [_zeros(shape, self.dtype, self.device) for _ in self.layers]
         self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]  # [slots, columns, 2, kv_heads, head_dim]
