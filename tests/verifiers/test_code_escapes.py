@@ -213,6 +213,15 @@ def test_a_killed_caller_leaves_no_process(tmp_path):
     assert _wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in sleeping))
 
 
+def test_a_caller_killed_before_the_locks_are_set_leaves_no_process(monkeypatch):
+    """The kernel tells a process of its parent's death only from the moment it was asked to."""
+    if not has("landlock"):
+        pytest.skip("this machine has no landlock")
+    assert verify(RIGHT, SQUARE, seconds=20, isolation="landlock").reward == 1.0
+    monkeypatch.setattr(sandbox.os, "getpid", lambda: 1)  # as if the one who wrote the letter were gone
+    assert verify(RIGHT, SQUARE, seconds=20, isolation="landlock").reward == 0.0
+
+
 def _wait_for(condition: Callable[[], object], seconds: float = 30.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -88,6 +88,8 @@ def _kernel_locks(settings):
         return result
 
     call(libc.prctl, 1, 9, 0, 0, 0)  # the kernel kills this process when its parent dies
+    if os.getppid() != settings["caller"]:  # it has died already, while this interpreter started
+        os._exit(1)
     call(libc.prctl, 38, 1, 0, 0, 0)  # no new privileges, for good
     # Even root: no capability is left.
     call(libc.capset, struct.pack("Ii", 0x20080522, 0), bytes(24))

@@ -288,6 +288,7 @@ def _environment() -> dict[str, str]:
 def _letter(job: dict[str, Any], limits: Limits, level: str, folder: str, stdin: str) -> bytes:
     """The job, its length in front, and after it what the program will find on its standard input."""
     lock: dict[str, Any] = {"uid": _uid(level), "rlimits": _rlimits(limits), "source": None, "level": level}
+    lock["caller"] = os.getpid()  # whose death ends the program
     if level != "bwrap":
         lock |= {"source": _source("locks.py"), "write": [os.path.realpath(folder)], **_readable()}
     text = ascii({**job, "folder": folder, "lock": lock}).encode("ascii")
