@@ -78,7 +78,8 @@ def test_a_broken_model_is_not_sampled_from(architecture, value, temperature):
     policy = small_policy(architecture)
     with torch.no_grad():
         policy.model.get_input_embeddings().weight.fill_(value)
-    with pytest.raises(NotFiniteError, match=r"logit (at token 1 of an answer|of a plain text) is NaN or infinite") as caught:
+    told = r"logit (at token 1 of an answer|of a plain text) is NaN or infinite"
+    with pytest.raises(NotFiniteError, match=told) as caught:
         sample(policy, PROMPTS, max_new_tokens=4, temperature=temperature)
     assert "\n" not in str(caught.value)
 
