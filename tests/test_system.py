@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.system import Stopped, cores, stop_thread
+from labkit.system import Stopped, cores, multiplies_bfloat16, stop_thread
 
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/cpu,cpuacct"
 
@@ -90,3 +90,19 @@ def test_a_thread_that_does_not_run_is_left_alone():
     thread.start()
     thread.join()
     stop_thread(thread)  # over: its number may be another thread's by now
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_tile\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", False),  # AVX-512, no units for bfloat16
+        ("processor\t: 0\nmodel name\t: bf16\nflags\t\t: fpu\n", False),
+        ("", False),
+    ],
+)
+def test_units_for_bfloat16(text, expected, tmp_path):
+    assert multiplies_bfloat16(write(tmp_path, {"proc/cpuinfo": text})) is expected
+    assert multiplies_bfloat16(tmp_path / "none") is False

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import torch
 
 from labkit.bench.fixed import NEW_TOKENS, PROMPT_TOKENS, fixed_task, without_eos
-from labkit.bench.race import Row, What, Workload
+from labkit.bench.race import Row, What, Workload, busy_processes
 from labkit.bench.rollout import bench_rollout
 from labkit.bench.step import bench_step
 from labkit.bench.table import format_table
@@ -56,6 +56,7 @@ def run_bench(
     batches: list[int] | None = None,
     workload: Kind = "task",
     prompt_tokens: int = PROMPT_TOKENS,
+    neighbours: int = 0,
 ) -> list[Row]:
     """Measures labkit beside its peers; one row a side a batch size, labkit first.
 
@@ -67,13 +68,15 @@ def run_bench(
     (default 200); "fixed", every prompt exactly `prompt_tokens` tokens (default 128) and every row run to
     `max_new_tokens` (default 256). `full_length` is the task's prompts with every row run to the limit: what then is
     left of a ratio is speed per decoding step; the rest of it came from finished rows that leave the batch.
+    `neighbours`: so many busy processes run beside all sides, as on a shared machine; `rollout` then has a side that
+    keeps all of its threads, too (see `labkit.threads`).
     `dtype` (for `rollout`): of the weights; default bfloat16 on CUDA, float32 elsewhere.
 
     A row: `what`, `side`, `batch` (rows), `tokens_per_second` (completion tokens, none after a row's end),
     `seconds` (a turn), `ratio` (labkit's tokens per second over each peer's; empty for a peer),
     `ceiling_fraction` (the time that this device's own measured bandwidth and matmul rate would allow, over
     the time it took), `spread` ([fastest, slowest] turn, seconds), `tokens` (a turn), `parts` (seconds of a turn's
-    parts, where a side measures them), `device` (name, dtype, measured rates), `notes`; of a rollout also
+    parts, where a side measures them), `neighbours`, `device` (name, dtype, measured rates), `notes`; of a rollout also
     `workload`, of training also `mfu` ({"measured", "nominal"}).
 
     Raises UserError for an unknown choice, an option out of range, and a peer that is not installed.
@@ -83,9 +86,13 @@ def run_bench(
     policy = _own_policy(model, device, dtype, what)
     if max_new_tokens is None:
         max_new_tokens = NEW_TOKENS if workload == "fixed" else 200
-    for name, number in (("max_new_tokens", max_new_tokens), ("repeats", repeats)):
-        if number < 1:
-            raise UserError(f"{name} must be 1 or more, not {number}")
+    for name, number, least in (
+        ("max_new_tokens", max_new_tokens, 1),
+        ("repeats", repeats, 1),
+        ("neighbours", neighbours, 0),
+    ):
+        if number < least:
+            raise UserError(f"{name} must be {least} or more, not {number}")
     label = "task"
     if workload == "fixed":
         task, label = fixed_task(policy, prompt_tokens), f"prompt {prompt_tokens}, new tokens {max_new_tokens}"
@@ -93,11 +100,15 @@ def run_bench(
         label = "task, full length"
     if what == "rollout" and label != "task":
         policy = without_eos(policy)
-    work = Workload(policy, load_task(task), *sizes[0], max_new_tokens, repeats, seed, label)
+    work = Workload(policy, load_task(task), *sizes[0], max_new_tokens, repeats, seed, label, neighbours)
     measure = {"rollout": bench_rollout, "train": bench_train, "step": bench_step}[what]
     rows = []
     for prompts, samples in sizes:
-        rows += measure(replace(work, prompts=prompts, samples=samples), peers)
+        with busy_processes(neighbours):
+            measured = measure(replace(work, prompts=prompts, samples=samples), peers)
+        for row in measured if neighbours else ():
+            row["notes"] += f"; beside {neighbours} busy process{'es' if neighbours > 1 else ''}"
+        rows += [{**row, "neighbours": neighbours} for row in measured]
         gc.collect()
         release_workspaces()  # the next batch, or the caller, gets the memory
     return rows

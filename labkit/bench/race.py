@@ -2,9 +2,11 @@
 
 import gc
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ class Workload:
     repeats: int
     seed: int
     label: str = "task"  # what the rows of the table say of it
+    neighbours: int = 0  # busy processes beside all sides
 
     @property
     def rows(self) -> int:
@@ -131,6 +134,21 @@ def _warmed_up(side: Side, device: torch.device) -> bool:
         print(f"labkit: {side.name} is left out: {type(error).__name__}: {lines[0][:200]}", file=sys.stderr)
         return False
     return True
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many other processes that do nothing but count, one thread each, for as long as this lasts."""
+    count_on = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(10**6))"
+    busy = [subprocess.Popen([sys.executable, "-S", "-c", count_on]) for _ in range(count)]
+    try:
+        if busy:
+            time.sleep(0.5)  # until they have started
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def is_labkit(side: str) -> bool:

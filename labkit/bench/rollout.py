@@ -1,16 +1,21 @@
 """Rollouts: labkit's sampler beside its peers (`labkit.bench.generate`)."""
 
+from dataclasses import replace
+
+import torch
+
 from labkit.bench.ceiling import ceilings, device_facts
 from labkit.bench.generate import PEER_SIDES
 from labkit.bench.race import Row, Side, Work, Workload, make_rows, race
 from labkit.models import Policy
 from labkit.rollouts import Rollouts
 from labkit.sampling import sample
+from labkit.threads import fixed
 
 
 def bench_rollout(workload: Workload, peers: list[str]) -> list[Row]:
     """One row a side; see `run_bench`."""
-    sides = [labkit_side(workload), *(PEER_SIDES[peer](workload) for peer in peers)]
+    sides = [labkit_side(workload), *fixed_side(workload), *(PEER_SIDES[peer](workload) for peer in peers)]
     trials = race(sides, workload.repeats, workload.policy.device)
     decoding, _ = ceilings(workload.policy.model)
     same = {"workload": workload.label, "device": device_facts(workload.policy.model)}
@@ -35,6 +40,19 @@ def labkit_side(workload: Workload) -> Side:
         )
 
     return Side("labkit", run, lambda rollouts: work_of(policy, rollouts), "text in, text and log-probs out")
+
+
+def fixed_side(workload: Workload) -> list[Side]:
+    """Beside busy neighbours: labkit as it would be if it kept all of its threads (`labkit.threads`)."""
+    if not workload.neighbours or torch.get_num_threads() == 1:
+        return []
+    yields = labkit_side(workload)
+
+    def run(turn: int) -> Rollouts:
+        with fixed():
+            return yields.run(turn)
+
+    return [replace(yields, name="labkit (yields no core)", run=run)]
 
 
 def work_of(policy: Policy, rollouts: Rollouts, samples: int | None = None) -> Work:

@@ -163,6 +163,9 @@ def bench(
     full_length: Annotated[
         bool, typer.Option("--full-length", help="rollout: no answer ends early, so none leaves the batch.")
     ] = False,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="Busy processes next to all sides, as on a shared machine.")
+    ] = 0,
     answers: Annotated[int, typer.Option(min=1, help="verify: answers per turn.")] = 2000,
     seed: Annotated[int, typer.Option(help="Chooses prompts and random numbers.")] = 0,
     device: Device = None,
@@ -208,6 +211,7 @@ def bench(
             batches=ladder,
             workload=workload,
             prompt_tokens=prompt_tokens,
+            neighbours=neighbours,
         )
     )
     print_json(rows) if as_json else print(format_table(rows))

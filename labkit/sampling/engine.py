@@ -13,6 +13,7 @@ On purpose, the sampler has no beam search, no repetition penalties and no specu
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
@@ -25,6 +26,7 @@ from labkit.sampling.batching import ContinuousBatch, Drawn
 from labkit.sampling.choose import SamplingOptions, uniforms
 from labkit.sampling.stopping import StopStrings
 from labkit.sampling.workspace import default_slots, tell_if_plain, workspace
+from labkit.threads import yielding
 
 
 @torch.no_grad()
@@ -126,13 +128,15 @@ def decode(
     noise = uniforms(encoded, n, steps, seed).to(policy.device)
     tell_if_plain(model)
     space = workspace(model)
-    with space.lock, progress(f"sampling {len(encoded) * n} answers", len(encoded) * n) as bar:
+    alone = yielding() if policy.device.type == "cpu" else nullcontext(lambda: None)
+    with space.lock, alone as look_around, progress(f"sampling {len(encoded) * n} answers", len(encoded) * n) as bar:
         space.prepare(model, size, steps, columns)
         assert space.slots is not None and space.stepper is not None
         space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps, tokens_without_text(model))
         batch = ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size)
 
         def looked() -> None:
+            look_around()
             bar.reach(batch.share * len(noise))
             if watch is not None:
                 watch(batch.texts())

@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.recipes.types import Count, CountOrNone, Group, Integer, LearningRate, Real, Seed, Switch
+from labkit.system import multiplies_bfloat16
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.worlds.corpus import documents
 
@@ -27,7 +28,11 @@ Width = Annotated[Integer, Field(ge=1, le=65_536)]
 
 
 class PretrainSettings(BaseModel):
-    """Everything that decides which model comes out."""
+    """Everything that decides which model comes out.
+
+    `autocast`: products in bfloat16, on a processor that has units for them; elsewhere they would take longer than in
+    float32, so they stay in float32.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -140,7 +145,8 @@ def pretrain(settings: PretrainSettings, out: Path, name: str = "tiny") -> Path:
     forward = torch.compile(model) if settings.compile else model
     optimizer = make_optimizer(model, settings.lr, weight_decay=settings.weight_decay)
     rows = packed_rows(tokenizer, settings.seed, settings.row_length)
-    autocast = torch.autocast("cpu", torch.bfloat16) if settings.autocast else nullcontext()
+    bfloat16 = settings.autocast and multiplies_bfloat16()
+    autocast = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
     pad, bos, _ = special_ids(tokenizer)
     started, curve, seen = time.perf_counter(), [], 0
     progress = tqdm(range(settings.steps), desc=f"pretrain {name}", unit="step")
@@ -165,7 +171,7 @@ def pretrain(settings: PretrainSettings, out: Path, name: str = "tiny") -> Path:
         "tokens": seen,
         "seconds": round(time.perf_counter() - started, 1),
         "final_loss": round(float(np.mean([point["loss"] for point in curve[-10:]])), 4),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {'bfloat16' if bfloat16 else 'float32'}",
         "torch": torch.__version__,
         "command": f"labkit pretrain {name}",
     }
