@@ -2,7 +2,7 @@
 
 In real RLHF the true value of a reply is unknown; only comparisons by people are available. Here the truth is a
 function that can be read. So we can say how far a learnt reward model is from it, and what happens to the truth while a
-policy maximises the model (Gao et al., 2022, "Scaling laws for reward model over-optimization", use a large reward
+policy maximises the model (Gao et al., 2022, "Scaling laws for reward model overoptimization", use a large reward
 model as "gold" for the same purpose).
 
 The parts of the score and their ranges (the parts add up; 1.0 is a perfect reply):
