@@ -158,10 +158,21 @@ class Run:
                 with writing(self.path):
                     write_aside(self.path / name, "".join(json_line(x) for x in lines if x["step"] < step))
 
+    def set_steps(self, steps: int) -> None:
+        """Notes in recipe.yaml after how many steps the run ends. Raises RunFolderError as `write_result`."""
+        if (recipe := self.recipe).get("steps") != steps:
+            with writing(self.path):
+                write_aside(self.path / "recipe.yaml", as_yaml({**recipe, "steps": steps}))
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json, all or nothing. Raises RunFolderError where it can't be written."""
         with writing(self.path):
             write_aside(self.path / RESULT, json.dumps(finite(result), indent=1) + "\n")
+
+
+def as_yaml(settings: dict[str, Any]) -> str:
+    """Settings as the text of a recipe file, in their own order."""
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
 def new_folder(path: Path) -> Path:
@@ -188,7 +199,7 @@ def create_run(path: str | Path, recipe: dict[str, Any], environment: dict[str, 
             (run.path / name).unlink(missing_ok=True)
         for part in run.path.glob(".*.part"):
             part.unlink(missing_ok=True)
-        write_aside(run.path / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        write_aside(run.path / "recipe.yaml", as_yaml(recipe))
         write_aside(run.path / "environment.json", json.dumps(environment, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"cannot write the run folder {run.path}: {error.strerror}; name another with --out") from None

@@ -87,6 +87,16 @@ class Yielding:
             self.chosen, self.calm = more, 0
 
 
+def keep_to_quota() -> None:
+    """Torch's threads are no more than the cores that this process may use, by its affinity and its container's quota.
+
+    Torch counts the cores of its affinity alone: with 64 of them and a quota of two, 64 threads would share two cores'
+    time and wait for each other. Whoever sets `OMP_NUM_THREADS` has the last word.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (usable := cores()):
+        torch.set_num_threads(usable)
+
+
 _watch: Yielding | None = None
 _fixed = False
 

@@ -118,6 +118,18 @@ def test_threads_come_back_after_an_error(two_threads, monkeypatch):
         assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize(
+    ("usable", "set_by_user", "expected"), [(1, False, 1), (2, False, 2), (64, False, 2), (1, True, 2)]
+)
+def test_a_containers_quota_is_kept(usable, set_by_user, expected, two_threads, monkeypatch):
+    monkeypatch.setattr(threads, "cores", lambda: usable)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    load_policy("micro")
+    assert torch.get_num_threads() == expected
+
+
 def test_samples_are_the_same_bits_whatever_is_chosen(two_threads, monkeypatch):
     policy = load_policy("micro")
     prompts = ["Use 3, 5, 7 to make 22.", "2 + 2 ="]

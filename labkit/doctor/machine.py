@@ -162,12 +162,13 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
     """
     found = []
     if threads > 1 and load > cores - 0.5:
-        # Measured on 2 cores: next to one busy process two threads sample 7 times slower, since each waits for the
-        # other by spinning; one thread is hardly slower.
+        # Threads wait for each other by spinning (`labkit.threads`). The sampler makes room by itself, an update does
+        # not. One thread is slower where nobody else is busy, so it is no advice for every day.
         told = (
-            f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down"
+            f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down "
+            "in training steps (sampling leaves cores to others by itself)"
         )
-        mend = "if that was not your own run, stop it, or: export OMP_NUM_THREADS=1"
+        mend = "if that was not your own run, stop it; where others stay busy: export OMP_NUM_THREADS=1"
         found.append(Finding("traps", "busy cores", "warning", told, mend))
     if threads > cores:
         told = f"torch uses {threads} threads on {cores} usable cores: they wait for each other"

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from labkit.errors import RunError, UserError
+from labkit.threads import keep_to_quota
 
 # The prefixes that wrappers add to every key: which wrapper it is, and what to save instead.
 WRAPPERS = {
@@ -63,6 +64,7 @@ def load(where: str | Path, name: str, dtype: torch.dtype) -> tuple[PreTrainedMo
 
     Raises RunError for damaged files, and UserError for any other reason why the model cannot be loaded.
     """
+    keep_to_quota()
     if isinstance(where, Path):
         check_folder(where, name)
     try:

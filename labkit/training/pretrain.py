@@ -21,6 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.recipes.types import Count, CountOrNone, Group, Integer, LearningRate, Real, Seed, Switch
 from labkit.system import multiplies_bfloat16
+from labkit.threads import keep_to_quota
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.worlds.corpus import documents
 
@@ -140,6 +141,7 @@ def pretrain(settings: PretrainSettings, out: Path, name: str = "tiny") -> Path:
 
     Same settings, same machine, same threads: same weights. Returns `out`.
     """
+    keep_to_quota()
     tokenizer = build_tokenizer()
     model = build_model(settings, tokenizer)
     forward = torch.compile(model) if settings.compile else model

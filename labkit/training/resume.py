@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import UserError, say_once
-from labkit.recipes import Recipe
+from labkit.recipes import Recipe, validate
 from labkit.runs import Run
 from labkit.storage import refuse_recorded
 
@@ -28,6 +28,25 @@ def refuse_without_checkpoint(run: Run, recipe: Recipe) -> None:
             f"run {run.path} ({status}, {logged} steps) has no checkpoints, so that it can't go on; its log is kept. "
             "Start a new run with another --out"
         )
+
+
+def longer(run: Run, recipe: Recipe, steps: Any) -> Recipe:
+    """The recipe of a run that is to end after so many steps; None: as it was begun.
+
+    Raises UserError where it has taken more steps already, and where the rate of the steps before depends on how many
+    there are in all.
+    """
+    if steps is None or steps == recipe.steps:
+        return recipe
+    if recipe.optimizer.schedule != "constant":
+        raise UserError(
+            f"run {run.path} can't get another number of steps: the learning rate of each step depends on it (schedule "
+            f"{recipe.optimizer.schedule}); start a new run with steps={steps}"
+        )
+    changed, taken = validate({**run.recipe, "steps": steps}, str(run.path)), len(run.metrics)
+    if changed.steps < taken:
+        raise UserError(f"run {run.path} has taken {taken} steps, and can't end after {changed.steps}")
+    return changed
 
 
 def refuse_changes(run: Run, recipe: Recipe, prints: Mapping[str, str]) -> None:

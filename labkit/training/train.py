@@ -26,7 +26,7 @@ from labkit.tasks import Task
 from labkit.training.inputs import Inputs, Models, resolve
 from labkit.training.loop.checkpoints import save_checkpoint
 from labkit.training.loop.loop import Learner, Observer, train_loop
-from labkit.training.resume import refuse_changes, refuse_without_checkpoint
+from labkit.training.resume import longer, refuse_changes, refuse_without_checkpoint
 from labkit.training.rl.build import make_learner, train_rl
 from labkit.training.rl.distillation import make_distillation
 from labkit.training.rows.data import GIVEN, TRACES, Given
@@ -61,8 +61,9 @@ def train(
     before and after report. `reference` is the frozen model of a KL term or of a preference loss, by default the model
     as it begins; `teacher` the model that a student is distilled from.
 
-    `out` is the run folder, by default a new one below `runs/`. `observer` watches the run and may stop it, or is a
-    function that makes one from the resolved recipe; `progress` shows a bar. The first interrupt (Ctrl-C, the kernel's
+    `out` is the run folder, by default a new one below `runs/`. With `resume`, `steps` may be given, too: the run then
+    goes on to so many, also if it had ended. `observer` watches the run and may stop it, or is a function that makes
+    one from the resolved recipe; `progress` shows a bar. The first interrupt (Ctrl-C, the kernel's
     button) ends the run after the present step, as an observer may: it is measured as it then is, and can be resumed.
     An interrupt while it is measured ends that, too: the result then lacks what was not measured. Raises UserError for
     a user's mistake, RunError (a UserError too) for a folder that can't be written and for a reward model that returns
@@ -85,6 +86,7 @@ def train(
             run = _new_run(settings, out, models, rows, prints, held)
         else:
             refuse_changes(run, settings, prints)
+            run.set_steps(settings.steps)
         watching = observer if observer is None or isinstance(observer, Observer) else observer(settings)
         try:
             training = _Training(settings, run, models, rows, _learner(settings, models, rows), fits)
@@ -109,13 +111,13 @@ def _begin(
 ) -> tuple[Recipe, Run | None]:
     """The resolved recipe, and the run that is resumed, if any."""
     if resume is not None:
-        changes = [value for value in (recipe, out, *overrides.values(), *inputs.names()) if value is not None]
-        if changes:
+        others = [value for key, value in overrides.items() if key != "steps"]
+        if any(value is not None for value in (recipe, out, *others, *inputs.names())):
             raise UserError(
-                "resume goes on with a run as it was begun: give no recipe, no out and no overrides beside it"
+                "resume goes on with a run as it was begun: next to it only steps may be given, to lengthen the run"
             )
         run = open_run(resume.path if isinstance(resume, Run) else resume)
-        return validate(run.recipe, str(run.path)), run
+        return longer(run, validate(run.recipe, str(run.path)), overrides.get("steps")), run
     if recipe is None:
         raise UserError("which recipe? `labkit recipes` lists them")
     return load_recipe(recipe, **overrides | inputs.overrides()), None

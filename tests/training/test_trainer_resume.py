@@ -68,3 +68,39 @@ def test_rows_that_were_given_as_objects_are_kept_for_the_resumed_run(tmp_path):
     with pytest.raises(UserError, match="pass the rows as dataset="):
         train(resume=tmp_path / "run", progress=False)
     assert train(resume=tmp_path / "run", dataset=comparisons(30), progress=False).result["status"] == "finished"
+
+
+@pytest.mark.parametrize("trainer", ["sft", "dpo", "grpo"])
+def test_a_finished_run_is_lengthened_to_the_numbers_of_a_long_one(trainer, tmp_path):
+    base = tmp_path / "base"
+    random_policy().save(base)
+    whole = toy_run(tmp_path / "whole", trainer, base, steps=5)
+    short = toy_run(tmp_path / "short", trainer, base, steps=2)
+    assert short.finished
+    longer = train(resume=short, steps=5, progress=False)
+    assert longer.finished
+    assert longer.recipe["steps"] == 5
+    assert numbers(longer) == numbers(whole)
+    assert longer.result["after"] == whole.result["after"]
+    assert train(resume=longer, progress=False).result["steps"] == 5, "nothing is left to do"
+
+
+def test_what_cannot_be_lengthened_says_why_and_stays_as_it_is(tmp_path):
+    base = tmp_path / "base"
+    random_policy().save(base)
+    run = toy_run(tmp_path / "run", "sft", base, steps=3)
+    falling = toy_run(tmp_path / "falling", "sft", base, steps=3, schedule="cosine")
+    before = {file: file.read_bytes() for one in (run, falling) for file in one.path.glob("*.*")}
+    for resumed, steps, told in (
+        (run, 2, "has taken 3 steps"),
+        (run, "many", "steps"),
+        (run, 0, "steps"),
+        (run, 2.5, "steps"),
+        (falling, 6, "schedule cosine"),
+    ):
+        with pytest.raises(UserError, match=told) as caught:
+            train(resume=resumed, steps=steps, progress=False)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="only steps may be given"):
+        train(resume=run, steps=6, lr=1.0, progress=False)
+    assert before == {file: file.read_bytes() for file in before}
