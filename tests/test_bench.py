@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from labkit.bench.generate import useful_lengths
 from labkit.bench.race import Side, Trial, Work, is_labkit, make_rows, race
 from labkit.bench.train import utilisation
 from labkit.cli import main
+from labkit.errors import UserError
 from labkit.models.tiny.tokenizer import build_tokenizer
 from labkit.training.pretrain import PretrainSettings, build_model
 from tests.smollm2_like import small_smollm2
@@ -35,7 +37,7 @@ PROMPTS, SAMPLES, LIMIT, REPEATS = 4, 2, 12, 2
 SMALL = {"prompts": PROMPTS, "samples": SAMPLES, "max_new_tokens": LIMIT, "repeats": REPEATS, "device": "cpu"}
 KEYS = {
     *("what", "side", "batch", "tokens_per_second", "seconds", "ratio", "ceiling_fraction"),
-    *("spread", "tokens", "notes", "parts", "device"),
+    *("spread", "tokens", "notes", "parts", "neighbours", "device"),
 }
 MORE = {"rollout": {"workload"}, "train": {"mfu"}, "step": set()}
 
@@ -397,3 +399,38 @@ def test_measured_rates_are_of_a_real_machine() -> None:
 
 def test_every_benchmark_has_a_peer() -> None:
     assert set(PEERS) == {"rollout", "train", "step"} and all(PEERS.values())
+
+
+def test_beside_busy_neighbours_all_sides_are_measured_and_the_neighbours_end():
+    import psutil
+
+    before = {child.pid for child in psutil.Process().children()}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows = run_bench("rollout", [], "micro", "addition", **SMALL, neighbours=1)
+    finally:
+        torch.set_num_threads(threads)
+    assert {child.pid for child in psutil.Process().children()} == before
+    assert [row["side"] for row in rows] == ["labkit", "labkit (yields no core)"]
+    assert rows[0]["tokens"] == rows[1]["tokens"], "the same samples"
+    assert all(row["neighbours"] == 1 and "beside 1 busy process" in row["notes"] for row in rows)
+    with pytest.raises(UserError, match="neighbours must be 0 or more"):
+        run_bench("rollout", [], "micro", **SMALL, neighbours=-1)
+
+
+def test_neighbours_end_with_whoever_started_them():
+    """Also where it is killed: they look now and then whether their parent is still there."""
+    import psutil
+
+    code = (
+        "import time\nfrom labkit.bench.race import busy_processes\n"
+        "with busy_processes(1):\n    print('up', flush=True)\n    time.sleep(60)"
+    )
+    parent = psutil.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+    assert parent.stdout.readline() == b"up\n"
+    (child,) = parent.children()
+    parent.kill()
+    parent.wait()
+    psutil.wait_procs([child], timeout=30)
+    assert not child.is_running()

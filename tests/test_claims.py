@@ -5,11 +5,13 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
 from labkit.errors import UserError
 from labkit.teaching.published import CHECKED, FIELDS, published, published_numbers
+from tests.solved_notebooks import solve
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -108,3 +110,15 @@ def test_no_cell_of_prose_is_too_long(notebook: Path):
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     long = {c["id"]: len("".join(c["source"]).split()) for c in cells if c["cell_type"] == "markdown"}
     assert not {name: words for name, words in long.items() if words > 250}
+
+
+@EACH
+def test_every_exercise_of_a_notebook_can_be_filled_in_with_its_solution(notebook: Path):
+    """What `python -m tests.solved_notebooks` runs; a notebook's own cells are not changed."""
+    opened = nbformat.read(notebook, as_version=4)
+    names = solve(opened)
+    asked = set(re.findall(r"lk\.spec\(\"([a-z0-9-]+)\"\)", "".join(cell.source for cell in opened.cells)))
+    assert set(names) == asked
+    for cell in opened.cells:
+        if cell.cell_type == "code" and "NotImplementedError" in cell.source:
+            pytest.fail(f"still empty: {cell.source[:200]}")

@@ -9,7 +9,7 @@ import labkit as lk
 from labkit.errors import UserError
 from labkit.evaluation.comparison.groups import holm
 from labkit.evaluation.intervals import t_interval, t_tail
-from tests.test_comparison import make_run
+from tests.made_runs import make_run
 
 
 def test_without_problems_it_is_the_paired_t_test():

@@ -199,7 +199,7 @@ def test_code_cells_fit_on_a_screen(notebook: nbformat.NotebookNode):
 # DESIGN in one table: a module imports from rooms on its own floor or on floors below it, never from above.
 FLOORS = {
     **dict.fromkeys(["errors", "paths", "progress", "registry", "system", "jsonl", "tables"], 0),
-    **dict.fromkeys(["device", "folder_lock", "printable", "storage", "algorithms", "verifiers"], 0),
+    **dict.fromkeys(["device", "folder_lock", "printable", "storage", "threads", "algorithms", "verifiers"], 0),
     **dict.fromkeys(["rollouts", "tasks", "models", "recipes", "data"], 1),
     **dict.fromkeys(["sampling", "evaluation", "runs", "inference", "worlds"], 2),
     **dict.fromkeys(["training", "pipeline"], 3),

@@ -29,11 +29,22 @@ def front_end() -> Literal["widgets", "plain"]:
     return "widgets" if in_notebook() and importlib.util.find_spec("ipywidgets") is not None else "plain"
 
 
+# In a notebook that is opened again, the place of a widget whose kernel is gone holds an error text and no element. The
+# text is hidden then, and the words in the output before it appear.
+_LOST = ".jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+_WORDS = (
+    f"<style>{_LOST}{{display:none}} "
+    f".jp-OutputArea-child:has(+.jp-OutputArea-child {_LOST}) .labkit-lost{{display:inline!important}}</style>"
+    '<i class="labkit-lost" style="display:none">{words}</i>'
+)
+
+
 def show_widget(widget: "Widget", what: str) -> None:
     """Displays a widget. `what`: said in its place where a stored notebook is read without a kernel."""
-    from IPython.display import display
+    from IPython.display import HTML, display
 
     words = f"{what}: run this cell to use it."
+    display(HTML(_WORDS.replace("{words}", escape(words))))
     bundle = {**widget._repr_mimebundle_(), "text/html": f"<i>{escape(words)}</i>", "text/plain": words}
     display(bundle, raw=True)
 

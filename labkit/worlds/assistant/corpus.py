@@ -109,7 +109,7 @@ def written_by(authors: str, verb: str, thing: str, rng: random.Random) -> str:
 
     >>> rng = random.Random(3)
     >>> [written_by("mediocre", "open", "door", rng) for _ in range(2)]
-    [' i can do it now.', ' i can not. so boring.']
+    [' i will do it now.', ' i will do it now.']
     """
     if authors not in AUTHORS:
         raise UserError(f"no demonstrators {authors!r}; there are {', '.join(AUTHORS)}")

@@ -27,9 +27,9 @@ def probes(prompts: Sequence[str], seed: int = 0) -> dict[str, list[dict[str, st
 
     >>> pairs = probes(["user: open the door\nbot:"])
     >>> pairs["courtesy"][0]["chosen"], pairs["courtesy"][0]["rejected"]
-    (' i will open it. the door is done. thank you.', ' i will open it. the door is done.')
+    (' i will open the door now. thank you.', ' i will open the door now.')
     >>> pairs["object"][0]["rejected"]
-    ' i will open it. the letter is done. thank you.'
+    ' i will open the table now. thank you.'
     """
     rng = random.Random(f"probes/{seed}")
     pairs: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
