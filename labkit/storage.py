@@ -164,13 +164,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def read_lines(file: Path, *needed: str) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines; none where there is no file.
+    """The objects of a file of JSON lines; none where there is no file. A link that leads nowhere can't be read.
 
     A last line without its line break is what a kill leaves (or is being written just now): it is passed over, and
     said once on standard error. Any other line that is no object with numbers under the keys `needed` raises
     UserError: the file is damaged there.
     """
-    if not file.exists():
+    if not os.path.lexists(file):
         return
     lines = read_bytes(file).split(b"\n")
     for number, line in enumerate(lines, 1):

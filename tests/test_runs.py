@@ -304,3 +304,16 @@ def test_what_no_path_can_be_is_one_line(path: str):
             work(path)
         assert "\n" not in str(caught.value)
     assert user_path("~/x") == Path.home() / "x"
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "rollouts.jsonl"])
+def test_a_log_that_cannot_be_read_is_refused_before_the_other_one_is_cut(name: str, part: Run):
+    """A link that leads nowhere is no missing file: the resume would have failed at it halfway."""
+    file = part.path / name
+    part.log({"step": 2, "elapsed": 1.0, "tokens": 1}, [])  # a step after the checkpoint, which a resume removes
+    file.unlink()
+    file.symlink_to(file)
+    before = {path: path.read_bytes() for path in part.path.glob("*.jsonl") if not path.is_symlink()}
+    with pytest.raises(UserError, match="cannot read"):
+        train(resume=part, progress=False)
+    assert before == {path: path.read_bytes() for path in before}
