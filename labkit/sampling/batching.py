@@ -186,11 +186,10 @@ class ContinuousBatch:
         left, holes, movers = compaction(alive)
         for mine in (self.owner, self.ends, self.last_column, self.known):
             mine[holes.numpy()] = mine[movers.numpy()]
-        if len(holes):
-            self.slots.keep(holes.to(self.device), movers.to(self.device))
+        holes, movers = holes.to(self.device), movers.to(self.device)
+        self.slots.keep(left, self.active, holes, movers)
         if left:
-            columns = int(self.ends[:left].max())
-            self.decoder.keep(left, holes.to(self.device), movers.to(self.device), columns)
+            self.decoder.keep(left, holes, movers, int(self.ends[:left].max()))
         self.active, self.veterans = left, min(self.veterans, left)
 
     def refuse_broken(self, logprobs: Float[Tensor, "rows steps"]) -> None:

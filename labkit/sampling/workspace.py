@@ -38,19 +38,19 @@ class Workspace:
 
     def prepare(self, model: CausalLM, size: int, steps: int, columns: int) -> None:
         """Loads the present weights, and makes room for `size` rows of `columns` tokens, of which `steps` are drawn."""
-        on_cuda = model.device.type == "cuda"
-        if on_cuda:  # round up to whole buckets, so that the next call probably finds enough room
+        graphs = captures(model.device)
+        if graphs:  # round up to whole buckets, so that the next call probably finds enough room
             size, steps, columns = row_bucket(size), _rounded(steps), _rounded(columns)
         if isinstance(self.decoder, FusedDecoder):
             self.decoder.load(model)
         moved = self.decoder.reserve(size, columns)
-        if not on_cuda and isinstance(self.decoder, FusedDecoder) and self.decoder.bytes > CPU_KEPT_BYTES:
+        if not graphs and isinstance(self.decoder, FusedDecoder) and self.decoder.bytes > CPU_KEPT_BYTES:
             _kept.pop(model, None)  # then this workspace is freed after the call
         if moved or self.slots is None or self.slots.size < size or self.slots.steps < steps:
             self.stepper = None  # its graphs read buffers that are replaced now
             size, steps = (max(size, self.slots.size), max(steps, self.slots.steps)) if self.slots else (size, steps)
             self.slots = Slots(size, steps, model.device)
-            if on_cuda and isinstance(self.decoder, FusedDecoder):
+            if graphs and isinstance(self.decoder, FusedDecoder):
                 self.stepper = GraphStepper(self.decoder, self.slots)
             else:
                 self.stepper = Stepper(self.decoder, self.slots)
@@ -70,6 +70,11 @@ def release_workspaces() -> None:
     _kept.clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def captures(device: torch.device) -> bool:
+    """Whether steps on this device are captured as graphs, which need buffers of rounded sizes that stay."""
+    return device.type == "cuda"
 
 
 def signature(model: CausalLM) -> tuple:

@@ -14,8 +14,9 @@ from labkit.sampling.choose import SamplingOptions, uniforms
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
-from labkit.sampling.stepping import GraphStepper, Stepper, row_bucket
+from labkit.sampling.stepping import Stepper, row_bucket
 from labkit.sampling.stopping import StopStrings
+from tests.sampling.captured import Recorded
 from tests.sampling.small_models import small_policy
 
 RAGGED = ["5,6,1->30:", "347+1058:", "1+2:", "12,11,10,9->42:", "user: open the door\nbot:"]
@@ -233,26 +234,6 @@ def logits_of_ids(decoder: FusedDecoder, ids: torch.Tensor) -> torch.Tensor:
 
 
 # ---------------------------------------------------------------------------- captured steps, with the capture replaced
-
-
-class Recorded(GraphStepper):
-    """The steps of CUDA on a CPU: recording runs the function twice and remembers it, as a graph is warmed up."""
-
-    def __init__(self, decoder: FusedDecoder, slots: Slots) -> None:
-        self.recorded = self.replayed = 0
-        super().__init__(decoder, slots, self.remember)
-        self.on_cpu, self.refill_share = False, 0.9
-
-    def remember(self, function):
-        self.recorded += 1
-        function()
-        function()
-
-        def replay() -> None:
-            self.replayed += 1
-            function()
-
-        return replay
 
 
 class Kept:
