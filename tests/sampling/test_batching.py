@@ -323,8 +323,9 @@ def test_stop_strings_between_two_looks():
 
 def test_row_buckets_hold_their_rows():
     for rows in range(1, 1500):
-        assert rows <= row_bucket(rows) < 2 * rows + 64
+        assert rows <= row_bucket(rows) < 2 * rows
         assert row_bucket(row_bucket(rows)) == row_bucket(rows)
+    assert len({row_bucket(rows) for rows in range(1, 1025)}) == 11, "each is a capture, for each bucket of columns"
 
 
 def test_the_plain_way_steps_without_graphs():
