@@ -1,10 +1,13 @@
-"""The device that a user names, checked: torch can make a tensor on it."""
+"""The device that a user names, checked: torch can make a tensor on it. And errors that say that its memory is full."""
 
 import torch
 
 from labkit.errors import UserError
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
+# torch has an error type for CUDA only. On other devices a plain RuntimeError is raised, and only its text shows that
+# memory was the reason.
+WORDS = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def usable_device(name: str | torch.device | None = None) -> torch.device:
@@ -30,3 +33,13 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"torch can't use the device {str(device)!r} here: leave it out, or use cpu") from None
     return device
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, on any device, says that there is not enough memory.
+
+    >>> out_of_memory(RuntimeError("CUDA error: out of memory")), out_of_memory(ValueError("memory"))
+    (True, False)
+    """
+    named = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return named or any(word.lower() in str(error).lower() for word in WORDS)

@@ -9,6 +9,8 @@ from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.slots import Slots
 from labkit.sampling.stepping import GraphStepper
 
+SHARE = 16 * 384 * 256  # bytes that the cache may take: 16 rows of 384 tokens of a small model
+
 
 class Recorded(GraphStepper):
     """The steps of CUDA on a CPU: recording runs the function twice and remembers it, as a graph is warmed up."""
@@ -39,3 +41,4 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(workspace, "captures", lambda device: True)
     monkeypatch.setattr(workspace, "GraphStepper", Recorded)
+    monkeypatch.setattr(workspace, "cache_share", lambda device: SHARE)

@@ -69,9 +69,7 @@ CALL = st.tuples(
 
 
 @pytest.mark.usefixtures("captured")
-@settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(CALL, min_size=2, max_size=4))
 def test_any_sequence_of_calls_draws_what_fresh_engines_draw(calls):
     policy = ending()
