@@ -1,4 +1,4 @@
-"""The device that a user names, checked: torch can make a tensor on it. And errors that say that its memory is full."""
+"""The device that a user names, checked: torch can make a tensor on it. Its attention, and errors of full memory."""
 
 import torch
 
@@ -33,6 +33,30 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"torch can't use the device {str(device)!r} here: leave it out, or use cpu") from None
     return device
+
+
+def without_cudnn_attention(device: torch.device) -> None:
+    """Switches cuDNN's attention off for the whole process, if the device is CUDA: other models gain by it too.
+
+    torch 2.11 and later prefer it on H100 and H200. But it plans anew for each shape, which takes about half a second
+    (labkit makes new shapes all the time). Its gradients with masks, and its results with fewer than 8 key heads, are
+    reported upstream to be wrong (pytorch/pytorch#196678, #193893).
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def attention_backends(device: torch.device) -> list[str]:
+    """The implementations of `scaled_dot_product_attention` that torch may choose from on a device.
+
+    >>> attention_backends(torch.device("cpu"))
+    ['flash', 'math']
+    """
+    switches = torch.backends.cuda
+    found = {"flash": switches.flash_sdp_enabled(), "math": switches.math_sdp_enabled()}
+    if device.type == "cuda":
+        found |= {"efficient": switches.mem_efficient_sdp_enabled(), "cudnn": switches.cudnn_sdp_enabled()}
+    return sorted(name for name, enabled in found.items() if enabled)
 
 
 def out_of_memory(error: BaseException) -> bool:
