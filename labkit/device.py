@@ -1,6 +1,9 @@
 """The device that a user names, checked: torch can make a tensor on it. Its attention, and errors of full memory."""
 
+import time
+
 import torch
+from torch import Tensor
 
 from labkit.errors import UserError
 
@@ -33,6 +36,23 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"torch can't use the device {str(device)!r} here: leave it out, or use cpu") from None
     return device
+
+
+def clock(device: torch.device) -> float:
+    """The time in seconds. On CUDA, the call first waits until the device has finished all its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def hand_over(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on another device; Python does not wait for the work that this device still has to do.
+
+    Only memory that the system may not move (pinned) can be copied in this way.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def without_cudnn_attention(device: torch.device) -> None:

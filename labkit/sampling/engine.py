@@ -14,20 +14,31 @@ On purpose, the sampler has no beam search, no repetition penalties and no specu
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TypeVar
 
 import torch
 
 from labkit.device import out_of_memory
 from labkit.errors import UserError
 from labkit.models import Policy, merged_adapters
+from labkit.models.trunk import CausalLM
 from labkit.models.vocabulary import tokens_without_text
 from labkit.progress import progress
 from labkit.rollouts import Rollouts
 from labkit.sampling.batching import ContinuousBatch, Drawn
 from labkit.sampling.choose import SamplingOptions, uniforms
 from labkit.sampling.stopping import StopStrings
-from labkit.sampling.workspace import affordable_slots, default_slots, fewer_slots, tell_if_plain, workspace
+from labkit.sampling.workspace import (
+    affordable_slots,
+    default_slots,
+    fewer_slots,
+    keeps_buffers,
+    tell_if_plain,
+    workspace,
+)
 from labkit.threads import yielding
+
+Result = TypeVar("Result")
 
 
 @torch.no_grad()
@@ -149,14 +160,33 @@ def decode(
 
             return batch.run(looked)
 
+    return in_slots_that_fit(model, size, columns, draw)
+
+
+def in_slots_that_fit(model: CausalLM, size: int, columns: int, work: Callable[[int], Result]) -> Result:
+    """Returns work(slots): with `size` slots, or with half of them as long as there is not enough memory."""
     while True:
         try:
-            return draw(size)
+            return work(size)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
         # The error keeps the tensors of the failed attempt alive. After the except block it is gone.
         size = fewer_slots(model, size, columns)
+
+
+@torch.no_grad()
+def reserve(policy: Policy, rows: int, prompt_tokens: int, new_tokens: int) -> None:
+    """Allocates the buffers that `sample` will keep for so many rows, prompts of so many tokens and their completions.
+
+    Does nothing where they cost nothing before they are used (on a CPU), or are not kept.
+    """
+    model, columns = policy.model, prompt_tokens + new_tokens
+    if not keeps_buffers(model):
+        return
+    size = affordable_slots(model, min(default_slots(model, columns), rows), columns)
+    with torch.inference_mode(), merged_adapters(model):
+        in_slots_that_fit(model, size, columns, lambda size: workspace(model).prepare(model, size, new_tokens, columns))
 
 
 def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: int, drawn: Drawn) -> Rollouts:

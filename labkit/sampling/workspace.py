@@ -90,6 +90,11 @@ def captures(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def keeps_buffers(model: CausalLM) -> bool:
+    """Whether `sample` keeps buffers of this model between calls, whatever their size."""
+    return captures(model.device) and FusedDecoder.serves(model)
+
+
 def signature(model: CausalLM) -> tuple:
     """Facts about the model. If one of them has changed, its old workspace no longer fits."""
     weight = model.get_input_embeddings().weight
