@@ -51,6 +51,7 @@ class Workspace:
         if isinstance(self.decoder, FusedDecoder):
             self.decoder.load(model)
         fits = self.slots is not None and self.slots.size >= size and self.slots.steps >= steps
+        fits = fits and self.stepper is not None  # it is missing if an earlier call was interrupted here
         if isinstance(self.decoder, FusedDecoder) and not self.decoder.holds(size, columns):
             fits, self.stepper = False, None  # its graphs read buffers that are replaced now
             grown = max(size, self.decoder.size), max(columns, self.decoder.columns)
