@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import yaml
 
+from labkit.device import attention_backends
 from labkit.errors import UserError, say_once
 from labkit.jsonl import finite
 from labkit.models import Policy, load_policy
@@ -226,13 +227,14 @@ def open_run(path: str | Path) -> Run:
 
 
 def environment(device: torch.device, **extra: Any) -> dict[str, Any]:
-    """Versions, device, threads, commit and command: what a reader needs to assess or repeat a run."""
+    """Versions, device, its attention, threads, commit, command: what a reader needs to assess or repeat a run."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "versions": {package: _version(package) for package in VERSIONS_OF},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": name,
+        "attention": attention_backends(device),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
         "command": " ".join(["labkit", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "labkit" else "labkit.train",

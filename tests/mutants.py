@@ -22,6 +22,8 @@ SFT = "tests/training/test_sft_rows.py"
 ENGINE = "tests/sampling/test_engine.py"
 CHOOSE = "tests/sampling/test_choose.py"
 BATCHING = "tests/sampling/test_batching.py"
+SEQUENCES = "tests/sampling/test_sequences.py"
+SHORT = "tests/sampling/test_short_memory.py"
 LOGPROBS = "tests/models/test_logprobs.py"
 CHUNKS = f"{LOGPROBS}::test_in_chunks_equals_plain_gradients_too[llama-recomputed]"
 MEMORY = "tests/training/test_memory.py"
@@ -544,6 +546,20 @@ MUTANTS = [
         f"{BATCHING}::test_a_sample_is_the_same_whatever_the_slots[7-llama]",
     ),
     _mutant(
+        "a row that has moved runs on in its old slot",
+        "sampling/slots.py",
+        "self.alive[left:used] = False",
+        "pass",
+        f"{SEQUENCES}::test_a_slot_that_its_row_has_left_does_not_run_on_in_a_later_call",
+    ),
+    _mutant(
+        "the cache takes the larger of each dimension, whatever that takes",
+        "sampling/workspace.py",
+        "self.decoder.bytes_of(*grown) > cache_share(model.device)",
+        "False",
+        f"{SHORT}::test_the_cache_grows_within_its_share_and_is_made_anew_beyond_it",
+    ),
+    _mutant(
         "refilled rows draw with the random numbers of the first",
         "sampling/batching.py",
         "self.noise[rows[0] : rows[-1] + 1]",
@@ -567,8 +583,8 @@ MUTANTS = [
     _mutant(
         "a decoding step looks at the cache that was there before",
         "sampling/fused.py",
-        "self.cache, self.rooms, self.views = [], {}, {}",
-        "self.cache, self.rooms = [], {}",
+        "self.cache, self.by_slot, self.rooms, self.views = [], [], {}, {}",
+        "self.cache, self.by_slot, self.rooms = [], [], {}",
         f"{BATCHING}::test_views_are_made_anew_when_what_they_look_at_has_moved",
     ),
     _mutant(

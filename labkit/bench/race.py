@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from labkit.device import clock
 from labkit.models import Policy
 from labkit.tasks import Problem, Task
 
@@ -88,13 +89,6 @@ class Trial:
 
 
 Trials = dict[str, list[Trial]]
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, after all work that was given to the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def take_turn(side: Side, turn: int, device: torch.device) -> Trial:

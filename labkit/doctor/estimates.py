@@ -11,7 +11,6 @@ Time: steps of sampling and a backward pass are measured and scaled up; "at most
 longest length allowed. Of a trainer that learns from rows a step on some of its rows is taken.
 """
 
-import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from labkit.device import clock
 from labkit.errors import UserError
 from labkit.models import Policy, add_lora, hidden_states, load_policy, train_with
 from labkit.models.output import MOST_LOGITS
@@ -240,10 +240,10 @@ def _seconds(recipe: Recipe, policy: Policy, task: Task, everything: int) -> dic
     longest, objective = longest_experience(recipe, policy, task, TRIED_TOKENS), Objective(policy.model, recipe)
     rollouts = longest.rollouts
     for _ in range(2):
-        started = time.perf_counter()
+        started = clock(policy.device)
         objective.accumulate(longest, torch.arange(len(rollouts)), 1, 1)
         policy.model.zero_grad()
-        training = (time.perf_counter() - started) / rollouts.tokens.numel() * everything * recipe.optimizer.updates
+        training = (clock(policy.device) - started) / rollouts.tokens.numel() * everything * recipe.optimizer.updates
     return {"sample": sampling, "train": training, "run": (sampling + training) * recipe.steps}
 
 

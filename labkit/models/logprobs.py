@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from labkit.device import hand_over
 from labkit.models.output import Head, chosen_logprobs, output_head
 from labkit.models.trunk import CausalLM, autocast, hidden_states
 from labkit.models.vocabulary import never_drawn, tokens_without_text
@@ -27,7 +28,8 @@ def token_logprobs(
 
     `mask` is True for the wanted columns; the others are 0 and are not computed. If the logits are a plain output layer
     of the last hidden states (`output_head`), they are computed in chunks, so that memory never holds all of them
-    (`chosen_logprobs`).
+    (`chosen_logprobs`). With a GPU the mask may be on the CPU, if it is known there. Finding its columns on the GPU
+    makes Python wait until the GPU has done all its work.
     """
     head = output_head(model)
     if head is not None:
@@ -36,7 +38,7 @@ def token_logprobs(
     logits = shifted_logits(model, tokens, temperature, positions)
     chosen = logits.gather(-1, tokens[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)
     shifted = torch.cat([chosen.new_zeros(len(tokens), 1), chosen], 1)
-    return shifted if mask is None else torch.where(mask, shifted, 0.0)
+    return shifted if mask is None else torch.where(hand_over(mask, tokens.device), shifted, 0.0)
 
 
 def token_logprobs_and_entropy(
@@ -75,6 +77,7 @@ def head_logprobs(
         values = chosen_logprobs(states, head, targets, temperature, **options)
     else:
         wanted = mask[:, 1:].flatten().nonzero().squeeze(1)  # the mask is about tokens, so it shifts with them
+        wanted = hand_over(wanted, states.device)
         some = chosen_logprobs(states[wanted], head, targets[wanted], temperature, **options)
         values = [one.new_zeros(len(targets)).index_put((wanted,), one) for one in some]
     # Back to [batch, time]: nothing predicts the token at column 0, so that column is 0.
@@ -100,6 +103,7 @@ def logprobs_and_entropy_of(
     chosen, entropy = torch.cat([front, chosen], 1), torch.cat([front, entropy], 1)
     if mask is None:
         return chosen, entropy
+    mask = hand_over(mask, tokens.device)
     return torch.where(mask, chosen, 0.0), torch.where(mask, entropy, 0.0)
 
 

@@ -184,7 +184,7 @@ class Chosen:
             slope = slope - by_entropy * (logp + self._entropy(logp)[:, None])
         by_logits = logp.exp().mul_(slope)
         by_logits.scatter_add_(1, targets, by_logprob)
-        return by_logits.div_(self.temperature)
+        return by_logits if self.temperature == 1.0 else by_logits.div_(self.temperature)
 
     @staticmethod
     def _entropy(logp: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from labkit.device import usable_device
+from labkit.device import usable_device, without_cudnn_attention
 from labkit.errors import UserError
 from labkit.models import smollm2
 from labkit.models.adapters import without_adapters
@@ -24,7 +24,8 @@ from labkit.storage import follow_umask
 class Policy:
     """A model, its tokenizer, and a name. The model always stays in eval mode: no dropout in sampling AND in training.
 
-    (With dropout, the trainer would compute log-probs of another distribution than the sampler's.)
+    (With dropout, the trainer would compute log-probs of another distribution than the sampler's.) A policy on CUDA
+    switches cuDNN's attention off for the process: see `without_cudnn_attention`.
     """
 
     model: PreTrainedModel
@@ -34,6 +35,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         self.model.eval()
+        without_cudnn_attention(self.model.device)
         limit_vocabulary(self.model, self.tokenizer)
         declared = self.model.generation_config.eos_token_id if self.model.generation_config else None
         ids = declared if isinstance(declared, list) else [declared]

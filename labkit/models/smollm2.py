@@ -226,6 +226,12 @@ def convert(file: Path, folder: Path) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
+    # The file says which tokens begin, end and pad a text. Some versions of transformers (5.17) pass this on to the
+    # model alone, and give the tokenizer the bos as its eos: replies would end with, and be taught, the wrong token.
+    for kind in ("bos", "eos", "pad"):
+        number = getattr(model.config, f"{kind}_token_id", None)
+        if isinstance(number, int):
+            setattr(tokenizer, f"{kind}_token", tokenizer.convert_ids_to_tokens(number))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

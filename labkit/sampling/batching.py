@@ -14,7 +14,6 @@ have the same age, and attend to the same number of columns. On a CPU refilling 
 once are faster than 64 slots that are refilled (measured with `tiny`).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from labkit.device import clock
 from labkit.errors import NotFiniteError
 from labkit.sampling.fused import Spans
 from labkit.sampling.slots import Slots, compaction
@@ -186,11 +186,10 @@ class ContinuousBatch:
         left, holes, movers = compaction(alive)
         for mine in (self.owner, self.ends, self.last_column, self.known):
             mine[holes.numpy()] = mine[movers.numpy()]
-        if len(holes):
-            self.slots.keep(holes.to(self.device), movers.to(self.device))
+        holes, movers = holes.to(self.device), movers.to(self.device)
+        self.slots.keep(left, self.active, holes, movers)
         if left:
-            columns = int(self.ends[:left].max())
-            self.decoder.keep(left, holes.to(self.device), movers.to(self.device), columns)
+            self.decoder.keep(left, holes, movers, int(self.ends[:left].max()))
         self.active, self.veterans = left, min(self.veterans, left)
 
     def refuse_broken(self, logprobs: Float[Tensor, "rows steps"]) -> None:
@@ -211,10 +210,3 @@ class ContinuousBatch:
                 self.known[slot] = count
                 if length is not None:
                     self.slots.finish(slot, length)
-
-
-def clock(device: torch.device) -> float:
-    """The time in seconds. On CUDA, the call first waits until the device has finished all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -14,19 +14,31 @@ On purpose, the sampler has no beam search, no repetition penalties and no specu
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TypeVar
 
 import torch
 
+from labkit.device import out_of_memory
 from labkit.errors import UserError
 from labkit.models import Policy, merged_adapters
+from labkit.models.trunk import CausalLM
 from labkit.models.vocabulary import tokens_without_text
 from labkit.progress import progress
 from labkit.rollouts import Rollouts
 from labkit.sampling.batching import ContinuousBatch, Drawn
 from labkit.sampling.choose import SamplingOptions, uniforms
 from labkit.sampling.stopping import StopStrings
-from labkit.sampling.workspace import default_slots, tell_if_plain, workspace
+from labkit.sampling.workspace import (
+    affordable_slots,
+    default_slots,
+    fewer_slots,
+    keeps_buffers,
+    tell_if_plain,
+    workspace,
+)
 from labkit.threads import yielding
+
+Result = TypeVar("Result")
 
 
 @torch.no_grad()
@@ -59,14 +71,16 @@ def sample(
     device. A row's sample depends only on `seed`, its prompt and its number in the group. The other rows of the batch
     and `slots` change it by rounding alone. (In float32 the log-probs agree to about 1e-5, and a draw changes only if
     its random number falls on the edge between two tokens. On CUDA, in bfloat16, the log-probs agree to about 0.05, so
-    more draws change.)
+    more draws change.) If there is not enough memory for so many rows, one line says so, and sampling begins again with
+    half of the slots.
 
     `watch`: a function that is called after each look at the rows, with the tokens that each row has so far. On a CPU,
     without stop strings, there is a look after every token. Each call copies all tokens: use it for a few rows.
 
     `timings` of the result holds two times in seconds: "prefill" for the forward passes over the prompts, "decode" for
     the steps after them. Raises UserError for an option out of range, and for a prompt that does not fit into the
-    model's context; NotFiniteError if the model's logits are NaN or infinite.
+    model's context; NotFiniteError if the model's logits are NaN or infinite; RunError if memory is too short for one
+    row.
     """
     options = SamplingOptions(temperature, top_p, top_k, min_p)
     if n < 1 or max_new_tokens < 1:
@@ -124,24 +138,55 @@ def decode(
 ) -> Drawn:
     """Draws n completions of at most `steps` tokens after each encoded prompt."""
     model, columns = policy.model, max(map(len, encoded)) + steps
-    size = min(slots or default_slots(model, columns), len(encoded) * n)
+    size = affordable_slots(model, min(slots or default_slots(model, columns), len(encoded) * n), columns)
     noise = uniforms(encoded, n, steps, seed).to(policy.device)
     tell_if_plain(model)
-    space = workspace(model)
-    alone = yielding() if policy.device.type == "cpu" else nullcontext(lambda: None)
-    with space.lock, alone as look_around, progress(f"sampling {len(encoded) * n} answers", len(encoded) * n) as bar:
-        space.prepare(model, size, steps, columns)
-        assert space.slots is not None and space.stepper is not None
-        space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps, tokens_without_text(model))
-        batch = ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size)
 
-        def looked() -> None:
-            look_around()
-            bar.reach(batch.share * len(noise))
-            if watch is not None:
-                watch(batch.texts())
+    def draw(size: int) -> Drawn:
+        space = workspace(model)
+        alone = yielding() if policy.device.type == "cpu" else nullcontext(lambda: None)
+        told = progress(f"sampling {len(noise)} answers", len(noise))
+        with space.lock, alone as look_around, told as bar:
+            space.prepare(model, size, steps, columns)
+            assert space.slots is not None and space.stepper is not None
+            space.slots.prepare(options, tuple(sorted(policy.eos_ids)), steps, tokens_without_text(model))
+            batch = ContinuousBatch(space.decoder, space.slots, space.stepper, encoded, n, noise, stops, size)
 
-        return batch.run(looked)
+            def looked() -> None:
+                look_around()
+                bar.reach(batch.share * len(noise))
+                if watch is not None:
+                    watch(batch.texts())
+
+            return batch.run(looked)
+
+    return in_slots_that_fit(model, size, columns, draw)
+
+
+def in_slots_that_fit(model: CausalLM, size: int, columns: int, work: Callable[[int], Result]) -> Result:
+    """Returns work(slots): with `size` slots, or with half of them as long as there is not enough memory."""
+    while True:
+        try:
+            return work(size)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # The error keeps the tensors of the failed attempt alive. After the except block it is gone.
+        size = fewer_slots(model, size, columns)
+
+
+@torch.no_grad()
+def reserve(policy: Policy, rows: int, prompt_tokens: int, new_tokens: int) -> None:
+    """Allocates the buffers that `sample` will keep for so many rows, prompts of so many tokens and their completions.
+
+    Does nothing where they cost nothing before they are used (on a CPU), or are not kept.
+    """
+    model, columns = policy.model, prompt_tokens + new_tokens
+    if not keeps_buffers(model):
+        return
+    size = affordable_slots(model, min(default_slots(model, columns), rows), columns)
+    with torch.inference_mode(), merged_adapters(model):
+        in_slots_that_fit(model, size, columns, lambda size: workspace(model).prepare(model, size, new_tokens, columns))
 
 
 def assemble(policy: Policy, prompts: list[str], encoded: list[list[int]], n: int, drawn: Drawn) -> Rollouts:

@@ -75,6 +75,7 @@ class FusedDecoder:
         self.rooms: dict[int, Room] = {}
         self.views: dict[tuple[int, int, int], list[tuple[Tensor, ...]]] = {}
         self.cache: list[Float[Tensor, "2 slots kv_heads columns head_dim"]] = []
+        self.by_slot: list[Float[Tensor, "slots columns 2 kv_heads head_dim"]] = []  # the same memory
         self.size = self.columns = 0
 
     serves = staticmethod(serves)
@@ -91,14 +92,14 @@ class FusedDecoder:
 
     def reserve(self, size: int, columns: int) -> bool:
         """Makes room for `size` slots of `columns` columns. Returns True if it allocated new buffers for them."""
-        if size <= self.size and columns <= self.columns:
+        if self.holds(size, columns):
             return False
-        self.size, self.columns = max(size, self.size), max(columns, self.columns)
-        # The old memory is freed before the new is allocated.
-        self.cache, self.rooms, self.views = [], {}, {}
+        size, columns = max(size, self.size), max(columns, self.columns)
+        self.release()  # the old memory is freed before the new is allocated
+        self.size, self.columns = size, columns
         shape = (2, self.size, self.kv_heads, self.columns, self.head_dim)
         self.cache = [_zeros(shape, self.dtype, self.device) for _ in self.layers]
-        self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]  # [slots, columns, 2, kv_heads, head_dim]
+        self.by_slot = [cache.permute(1, 3, 0, 2, 4) for cache in self.cache]
         self.rows = torch.arange(self.size, device=self.device)
         # The angles of all positions, in float32 or better.
         positions = torch.arange(self.columns, device=self.device)
@@ -107,6 +108,19 @@ class FusedDecoder:
         self.turns = torch.complex(*(x[0, :, None, : self.head_dim // 2].to(precise) for x in (cos, sin)))
         self.positions = positions
         return True
+
+    def holds(self, size: int, columns: int) -> bool:
+        """Whether the buffers have room for `size` slots of `columns` columns."""
+        return size <= self.size and columns <= self.columns
+
+    def release(self) -> None:
+        """Frees the buffers of all slots."""
+        self.cache, self.by_slot, self.rooms, self.views = [], [], {}, {}
+        self.size = self.columns = 0
+
+    def bytes_of(self, size: int, columns: int) -> int:
+        """The memory that the keys and values of `size` slots of `columns` columns would take, in bytes."""
+        return 2 * len(self.layers) * size * self.kv_heads * columns * self.head_dim * self.dtype.itemsize
 
     @property
     def bytes(self) -> int:

@@ -2,6 +2,9 @@
 
 A step can be captured in a CUDA graph, because it never reads a value back from the device. So a row that has ended
 goes on drawing tokens, which are ignored, until the loop in `batching` reads `alive` and gives the slot to another row.
+
+A captured step also runs over slots that no row uses. Such a slot must not be alive. Otherwise its count would grow, in
+a later call with a higher limit too, until its position is outside the cache.
 """
 
 import torch
@@ -51,13 +54,16 @@ class Slots:
         limit: int,
         unwritten: Int[Tensor, " ids"] | None = None,
     ) -> None:
-        """Sets the options of one call of `sample`.
+        """Sets the options of one call of `sample`, and empties all slots, whatever the call before has left in them.
 
         `eos_ids` end a row, `limit` is the most tokens of a row, and the tokens `unwritten` are never drawn.
         """
         self.options, self.eos_ids, self.unwritten = options, eos_ids, unwritten
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.last.device)
         self.limit.fill_(limit)
+        self.alive.fill_(False)
+        self.starts.fill_(1)  # with a count of 0 this is position 0, which every cache has
+        self.count.zero_()
 
     def fill(self, first: int, starts: Int[Tensor, " rows"], noise: Float[Tensor, "rows steps"]) -> slice:
         """Puts new rows into the slots from `first` on; returns these slots."""
@@ -83,10 +89,12 @@ class Slots:
         self.ended[rows] |= over & alive
         alive &= ~over & (count < self.limit)
 
-    def keep(self, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"]) -> None:
-        """Copies the rows in the slots `movers` to the slots `holes`."""
-        for tensor in self.belongings:
-            tensor[holes] = tensor[movers]
+    def keep(self, left: int, used: int, holes: Int[Tensor, " moved"], movers: Int[Tensor, " moved"]) -> None:
+        """Copies the rows in the slots `movers` to the slots `holes`; then the slots from `left` to `used` are free."""
+        if len(holes):
+            for tensor in self.belongings:
+                tensor[holes] = tensor[movers]
+        self.alive[left:used] = False  # the row that has moved must not run on in its old slot
 
     def finish(self, slot: int, length: int) -> None:
         """Ends a row after `length` tokens, for a reason that only the host can see: a stop string."""

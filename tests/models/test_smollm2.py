@@ -182,6 +182,26 @@ def test_the_template_stands_around_a_prompt_once_with_its_own_system_message():
         policy.encode(text)
 
 
+@needs_gguf
+def test_the_file_says_which_tokens_end_a_text(
+    nothing_at_hand: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """transformers 5.17 reads the tokenizer of a GGUF file with the bos as its eos, and without a pad token."""
+    file, read = write_gguf(tmp_path / "small.gguf"), AutoTokenizer.from_pretrained
+
+    def as_read_by_5_17(*where: object, **options: object) -> object:
+        tokenizer = read(*where, **options)
+        if "gguf_file" in options:
+            tokenizer.eos_token, tokenizer.pad_token = tokenizer.bos_token, None
+        return tokenizer
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", as_read_by_5_17)
+    monkeypatch.setenv(smollm2.VARIABLE, str(file))
+    loaded = load_policy("smollm2-135m", device="cpu")
+    assert (loaded.eos_ids, loaded.eos_id, loaded.pad_id) == ({2}, 2, 2)
+    assert loaded.tokenizer.bos_token == "<|im_start|>" and loaded.tokenizer.eos_token == "<|im_end|>"
+
+
 def greedy_is_generate(policy, prompts: list[str], steps: int) -> None:
     """Ragged prompts in one batch against transformers' `generate`, one prompt at a time."""
     rollouts = sample(policy, prompts, max_new_tokens=steps, temperature=0.0)

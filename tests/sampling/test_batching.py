@@ -14,8 +14,9 @@ from labkit.sampling.choose import SamplingOptions, uniforms
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.plain import PlainDecoder
 from labkit.sampling.slots import Slots
-from labkit.sampling.stepping import GraphStepper, Stepper, row_bucket
+from labkit.sampling.stepping import Stepper, row_bucket
 from labkit.sampling.stopping import StopStrings
+from tests.sampling.captured import Recorded
 from tests.sampling.small_models import small_policy
 
 RAGGED = ["5,6,1->30:", "347+1058:", "1+2:", "12,11,10,9->42:", "user: open the door\nbot:"]
@@ -235,26 +236,6 @@ def logits_of_ids(decoder: FusedDecoder, ids: torch.Tensor) -> torch.Tensor:
 # ---------------------------------------------------------------------------- captured steps, with the capture replaced
 
 
-class Recorded(GraphStepper):
-    """The steps of CUDA on a CPU: recording runs the function twice and remembers it, as a graph is warmed up."""
-
-    def __init__(self, decoder: FusedDecoder, slots: Slots) -> None:
-        self.recorded = self.replayed = 0
-        super().__init__(decoder, slots, self.remember)
-        self.on_cpu, self.refill_share = False, 0.9
-
-    def remember(self, function):
-        self.recorded += 1
-        function()
-        function()
-
-        def replay() -> None:
-            self.replayed += 1
-            function()
-
-        return replay
-
-
 class Kept:
     """A workspace that stays, as on CUDA."""
 
@@ -342,8 +323,9 @@ def test_stop_strings_between_two_looks():
 
 def test_row_buckets_hold_their_rows():
     for rows in range(1, 1500):
-        assert rows <= row_bucket(rows) < 2 * rows + 64
+        assert rows <= row_bucket(rows) < 2 * rows
         assert row_bucket(row_bucket(rows)) == row_bucket(rows)
+    assert len({row_bucket(rows) for rows in range(1, 1025)}) == 11, "each is a capture, for each bucket of columns"
 
 
 def test_the_plain_way_steps_without_graphs():

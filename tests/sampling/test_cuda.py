@@ -22,8 +22,7 @@ def on_cuda(architecture: str, dtype: torch.dtype = torch.float32) -> Policy:
         for name, weight in policy.model.named_parameters():
             if weight.dim() >= 2 and "embed" not in name and "wte" not in name:
                 weight.mul_(0.25)
-    policy.model.to(device="cuda", dtype=dtype)
-    return policy
+    return Policy(policy.model.to(device="cuda", dtype=dtype), policy.tokenizer, architecture)
 
 
 @pytest.mark.parametrize("architecture", FUSED)

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import torch
@@ -80,8 +81,21 @@ class Tally:
 
     def means(self) -> dict[str, float]:
         """Token means and maxima by name."""
-        means = {key: float(value) / max(self.tokens, 1) for key, value in self.sums.items()}
-        return means | {key: float(value) for key, value in self.maxima.items()}
+        read = read_together([*self.sums.values(), *self.maxima.values()])
+        means = {key: value / max(self.tokens, 1) for key, value in zip(self.sums, read, strict=False)}
+        return means | dict(zip(self.maxima, read[len(self.sums) :], strict=True))
+
+
+def read_together(values: Sequence[Tensor]) -> list[float]:
+    """The numbers of tensors with one element each. Python waits for their device once, and not for each of them.
+
+    >>> read_together([torch.tensor(0.5), torch.tensor([2])])
+    [0.5, 2.0]
+    """
+    if not values:
+        return []
+    dtype = reduce(torch.promote_types, (value.dtype for value in values), torch.float32)
+    return torch.stack([value.detach().to(values[0].device, dtype).reshape(()) for value in values]).tolist()
 
 
 @torch.no_grad()

@@ -7,15 +7,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from labkit.device import out_of_memory
 from labkit.errors import RunError
 from labkit.sampling.workspace import release_workspaces
 from labkit.training.loop.microbatches import token_budget
 
 Result = TypeVar("Result")
-
-# torch has an error type for CUDA only. On other devices a plain RuntimeError is raised, and only its text shows that
-# memory was the reason.
-WORDS = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Budget:
@@ -69,9 +66,3 @@ class Budget:
         """Sets a halved budget that a checkpoint has kept."""
         if state:
             self.tokens, self.halved = int(state["tokens"]), True
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, on any device, says that there is not enough memory."""
-    named = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return named or any(word.lower() in str(error).lower() for word in WORDS)

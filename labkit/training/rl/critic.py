@@ -108,9 +108,10 @@ class ActorCritic(Objective):
     def loss(self, experience: Experience, rows: Int[Tensor, " rows"], width: int, normalizer: int) -> Loss:
         """The same as `Objective.loss`, with the critic's loss and statistics added."""
         algorithm, temperature = experience.algorithm, self.recipe.sampling.temperature
+        host_mask, rows = experience.host_mask[rows, :width], rows.to(experience.old.device)
         tokens, mask = experience.rollouts.tokens[rows, :width], experience.rollouts.mask[rows, :width]
         entropy_gradient = algorithm.entropy_coef != 0
-        logprobs, entropy, values = self.critic(self.model, tokens, temperature, entropy_gradient, mask)
+        logprobs, entropy, values = self.critic(self.model, tokens, temperature, entropy_gradient, host_mask)
         loss, stats = self.policy_loss(experience, rows, logprobs, entropy, normalizer)
         assert experience.values is not None
         old, returns = experience.values[rows, :width], experience.returns[rows, :width]

@@ -67,6 +67,11 @@ class Experience:
         return self.rollouts.total_lengths.cpu()
 
     @cached_property
+    def host_mask(self) -> Bool[Tensor, "batch time"]:
+        """`rollouts.mask` on the CPU, copied once for all micro-batches of a step."""
+        return self.rollouts.mask.cpu()
+
+    @cached_property
     def answer_lengths(self) -> Int[Tensor, " batch"]:
         """The tokens of each row without its prompt, on the CPU."""
-        return self.rollouts.mask.sum(1).cpu()
+        return self.host_mask.sum(1)

@@ -24,6 +24,7 @@ def rollout_logprobs(
     are computed, and the others are 0. `budget` is the number of tokens of a micro-batch; None: the device's default.
     """
     device, lengths = rollouts.tokens.device, rollouts.total_lengths.cpu()
+    host_mask = rollouts.mask.cpu()  # one wait here instead of one per micro-batch
     rows = torch.arange(len(rollouts)) if rows is None else rows
     budget = budget if isinstance(budget, Budget) else Budget(budget, device)
 
@@ -31,7 +32,7 @@ def rollout_logprobs(
         logprobs = torch.zeros_like(rollouts.logprobs)
         for part in microbatches(lengths[rows], tokens):
             width, chosen = int(lengths[rows[part]].max()), rows[part].to(device)
-            inputs, mask = rollouts.tokens[chosen, :width], rollouts.mask[chosen, :width]
+            inputs, mask = rollouts.tokens[chosen, :width], host_mask[rows[part], :width]
             logprobs[chosen, :width] = token_logprobs(model, inputs, temperature, mask=mask)
         return logprobs
 

@@ -1,13 +1,12 @@
 """Tries the longest possible batch before the first step, so that a run without enough memory fails at once."""
 
-from functools import partial
-
 import torch
 
 from labkit.models import Policy
 from labkit.models.trunk import CausalLM
 from labkit.recipes.schema import Recipe
 from labkit.rollouts import Rollouts
+from labkit.sampling.engine import reserve
 from labkit.tasks import Task
 from labkit.training.loop.measure import Stopwatch
 from labkit.training.rl.experience import Experience
@@ -19,6 +18,8 @@ PROMPTS = 256  # the longest of so many training prompts is used
 
 def try_longest(learner: RLLearner) -> None:
     """Runs a forward and a backward pass over a full micro-batch of rows of the greatest possible length.
+
+    Before it, the sampler allocates its buffers for such rows, because it keeps them during all updates.
 
     A row has the tokens of the longest prompt and `max_new_tokens` more. The policy does not change. If there is not
     enough memory, the learner's budget is halved until the pass fits.
@@ -34,7 +35,14 @@ def try_longest(learner: RLLearner) -> None:
     objective = Objective(policy.model, recipe)
     # Adam allocates its moments at the first step. Before it, tensors of the same size take their place.
     moments = [] if optimizer.state else [torch.empty_like(p) for p in _trained(optimizer) for _ in range(2)]
-    work = partial(objective.accumulate, longest, torch.arange(len(longest.rollouts)), 1)
+    asked_rows, new = recipe.sampling.prompts * recipe.sampling.samples, recipe.sampling.max_new_tokens
+    given = int(longest.row_lengths.max()) - new
+
+    def work(tokens: int) -> None:
+        # Inside, because the buffers are freed when memory was too short, and the next step allocates them again.
+        reserve(policy, asked_rows, max(given, 1), new)
+        objective.accumulate(longest, torch.arange(len(longest.rollouts)), 1, tokens)
+
     learner.budget.fit(work, longest.row_lengths, undo=optimizer.zero_grad)
     optimizer.zero_grad()
     del moments

@@ -61,8 +61,13 @@ class Objective:
         return (experience.advantages != 0).any(1)
 
     def loss(self, experience: Experience, rows: Int[Tensor, " rows"], width: int, normalizer: int) -> Loss:
-        """The rows' share of the loss, its statistics, and the log-probs [rows, width] from which it was computed."""
-        tokens, mask = experience.rollouts.tokens[rows, :width], experience.rollouts.mask[rows, :width]
+        """The rows' share of the loss, its statistics, and the log-probs [rows, width] from which it was computed.
+
+        The numbers of the rows are on the CPU.
+        """
+        mask = experience.host_mask[rows, :width]
+        rows = rows.to(experience.old.device)
+        tokens = experience.rollouts.tokens[rows, :width]
         entropy_gradient = experience.algorithm.entropy_coef != 0
         logprobs, entropy = token_logprobs_and_entropy(
             self.model, tokens, self.recipe.sampling.temperature, entropy_gradient, mask
@@ -106,8 +111,8 @@ class Objective:
         for part in microbatches(experience.row_lengths[rows], budget):
             chosen = rows[part]
             tokens, width = int(experience.answer_lengths[chosen].sum()), int(experience.row_lengths[chosen].max())
-            chosen = chosen.to(device)
             loss, reported, logprobs = self.loss(experience, chosen, width, normalizer)
+            chosen = chosen.to(device)
             loss.backward()
             total += loss.detach()
             stats.add({key: reported[key] for key in STATISTICS if key in reported}, {}, tokens)

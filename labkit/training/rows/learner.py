@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Generic
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from labkit.errors import UserError
 from labkit.models import Policy
 from labkit.recipes.schema import Recipe
 from labkit.recipes.trainers import ALGORITHMS
 from labkit.training.loop.loop import Learner
-from labkit.training.loop.measure import Stopwatch, check_finite
+from labkit.training.loop.measure import Stopwatch, check_finite, read_together
 from labkit.training.loop.optim import apply_gradients, learning_rate, make_optimizer
 from labkit.training.rows.data import Dataset, Given, LeftOut, batch
 from labkit.training.rows.trainer import Example, RowTrainer, Target
@@ -105,13 +105,14 @@ class RowLearner(Generic[Target]):
         """Adds up the gradient in parts of so many tokens; returns the means of the loss and of its statistics."""
         parts = self.trainer.cut(chosen, tokens)
         weights = [self.trainer.weight(part) for part in parts]
-        total, means = sum(weights), dict[str, float]()
+        total, seen, means = sum(weights), list[tuple[str, Tensor, float]](), dict[str, float]()
         for part, weight in zip(parts, weights, strict=True):
             share = weight / total
             loss, stats = self.trainer.loss(part)
             (loss * share).backward()
-            for key, value in {"loss": loss.detach(), **stats}.items():
-                means[key] = means.get(key, 0.0) + float(value) * share
+            seen += [(key, value.detach(), share) for key, value in {"loss": loss, **stats}.items()]
+        for (key, _, share), value in zip(seen, read_together([value for _, value, _ in seen]), strict=True):
+            means[key] = means.get(key, 0.0) + value * share
         return means
 
     @torch.no_grad()
