@@ -1,48 +1,14 @@
 """Calls of `sample` one after another on the way of CUDA: what an earlier call has left behind may not show."""
 
-import copy
-
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labkit.models import Policy
-from labkit.rollouts import Rollouts
 from labkit.sampling import sample, stepping, workspace
 from labkit.sampling.workspace import release_workspaces
-from tests.sampling.captured import Recorded, captured
-from tests.sampling.small_models import small_policy
+from tests.sampling.captured import SHORT, Recorded, captured, ending, like, same, text
 
 __all__ = ["captured"]
-CONTEXT = 384  # tokens: three buckets of columns
-SHORT = "1+2:"
-
-
-def ending(context: int = CONTEXT) -> Policy:
-    """A policy whose rows end at all times, so that many of them move to other slots."""
-    policy = small_policy("llama", seed=5, max_position_embeddings=context)
-    policy.eos_ids = frozenset(range(4, 10))
-    return policy
-
-
-def like(policy: Policy) -> Policy:
-    """The same policy with an engine of its own."""
-    other = Policy(copy.deepcopy(policy.model), policy.tokenizer, policy.name)
-    other.eos_ids = policy.eos_ids
-    return other
-
-
-def text(length: int) -> str:
-    """A prompt of about so many tokens."""
-    return "5,6,1->30:" + ",7" * max(0, (length - 10) // 2)
-
-
-def same(ours: Rollouts, fresh: Rollouts) -> None:
-    """Raises AssertionError unless both hold the same tokens, and the same log-probs up to rounding."""
-    assert torch.equal(ours.tokens, fresh.tokens) and torch.equal(ours.mask, fresh.mask)
-    assert torch.equal(ours.truncated, fresh.truncated) and ours.completions == fresh.completions
-    torch.testing.assert_close(ours.logprobs, fresh.logprobs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.usefixtures("captured")

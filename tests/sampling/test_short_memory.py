@@ -9,9 +9,8 @@ from labkit.errors import RunError
 from labkit.sampling import fused, sample, workspace
 from labkit.sampling.fused import FusedDecoder
 from labkit.sampling.workspace import default_slots, release_workspaces, sampler_bytes
-from tests.sampling.captured import captured
+from tests.sampling.captured import CONTEXT, captured, ending, like, same, text
 from tests.sampling.small_models import small_policy
-from tests.sampling.test_sequences import CONTEXT, ending, like, same, text
 
 __all__ = ["captured"]
 BYTES = 2 * 2 * 2 * 8 * 4  # of a token's keys and values: layers, keys and values, heads, head_dim, float32
