@@ -14,7 +14,6 @@ from labkit.sampling.slots import Slots
 from labkit.sampling.stepping import GraphStepper
 from tests.sampling.small_models import small_policy
 
-CONTEXT = 384  # tokens: three buckets of columns
 SHARE = 16 * 384 * 256  # bytes that the cache may take: 16 rows of 384 tokens of a small model
 
 
@@ -48,6 +47,12 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "captures", lambda device: True)
     monkeypatch.setattr(workspace, "GraphStepper", Recorded)
     monkeypatch.setattr(workspace, "cache_share", lambda device: SHARE)
+
+
+# --------------------------------------------------------------------------- policies and prompts for calls in a row
+
+CONTEXT = 384  # tokens: three buckets of columns
+SHORT = "1+2:"
 
 
 def ending(context: int = CONTEXT) -> Policy:

@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from labkit.sampling import sample, stepping, workspace
 from labkit.sampling.workspace import release_workspaces
-from tests.sampling.captured import Recorded, captured, ending, like, same, text
+from tests.sampling.captured import SHORT, Recorded, captured, ending, like, same, text
 
 __all__ = ["captured"]
-SHORT = "1+2:"
 
 
 @pytest.mark.usefixtures("captured")
