@@ -308,9 +308,17 @@ def test_a_folder_with_a_run_is_not_written_over(labkit_command: Callable[..., S
     before = (run_folder / "metrics.jsonl").read_bytes()
     said = labkit_command("train", recipe, "--out", run_folder)
     assert said.status == 2 and "--resume" in said.error
-    said = labkit_command("train", "--resume", run_folder, "--set", "steps=9")
-    assert said.status == 2 and "no overrides" in said.error
+    said = labkit_command("train", "--resume", run_folder, "--set", "lr=0.1")
+    assert said.status == 2 and "only steps may be given" in said.error
     assert (run_folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_finished_run_is_lengthened(labkit_command: Callable[..., Said], recipe: Path, run_folder: Path):
+    assert labkit_command("train", recipe, "--out", run_folder, "--quiet").status == 0
+    steps = len((run_folder / "metrics.jsonl").read_text().splitlines())
+    said = labkit_command("train", "--resume", run_folder, "--set", f"steps={steps + 2}", "--quiet")
+    assert said.status == 0
+    assert len((run_folder / "metrics.jsonl").read_text().splitlines()) == steps + 2
 
 
 def test_a_folder_that_cannot_be_written(labkit_command: Callable[..., Said], recipe: Path, tmp_path: Path):

@@ -90,7 +90,7 @@ def processes(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """From now on the parts have these names, and run this code; the arguments for a rehearsal in a folder."""
     file = tmp_path / "part.py"
     file.write_text(code)
-    monkeypatch.setattr(script.sys, "argv", [str(file)])
+    monkeypatch.setattr(script, "SCRIPT", file)
     parts = [script.Part(name, 60.0, lambda _: iter(())) for name in names.split()]
     monkeypatch.setattr(script, "all_parts", lambda _: parts)
     return ["--out", str(tmp_path / "out"), "--smoke", "--model", "none"]

@@ -411,7 +411,9 @@ def test_a_stored_notebook_shows_the_run_without_a_kernel(tmp_path: Path):
     assert "five steps: 5 steps in" in shown and "pass@1 0.20 [0.15, 0.26]" in shown and "makes 30" in shown
     assert text.text == "widgets\n"
 
-    still, browser = browsing
+    still, words, browser = browsing
+    # Hidden, unless the widget that follows has lost its kernel.
+    assert "run this cell to use it" in words.data["text/html"] and "display:none" in words.data["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in browser.data
     assert "application/vnd.jupyter.widget-view+json" not in still.data
     assert "makes 30" in Reader(still.data["text/html"]).text

@@ -30,6 +30,7 @@ from parts import MODEL, RECIPES, ROOT, SEEDS, Part, Setting, all_parts, part_fi
 from labkit.errors import UserError
 from labkit.runs import environment
 
+SCRIPT = Path(__file__).resolve()  # what each part's process runs
 SMOKE_LIMIT = 600.0  # seconds for a part of a rehearsal, whatever it should take on a GPU
 SKIPPED = 3  # the exit status of a part whose data or model is not at hand
 
@@ -67,7 +68,7 @@ def run_part(part: Part, setting: Setting) -> int:
 
 def in_a_process(part: Part, setting: Setting, limit: float) -> tuple[str, str]:
     """Runs a part in a process of its own, at most `limit` seconds: "done", "skipped" or "failed", and why."""
-    command = [sys.executable, sys.argv[0], "--only", part.name, "--out", str(setting.out), "--model", setting.model]
+    command = [sys.executable, str(SCRIPT), "--only", part.name, "--out", str(setting.out), "--model", setting.model]
     command += ["--steps", str(setting.steps), *(["--smoke"] if setting.smoke else [])]
     log = part_file(setting.out, part.name, ".log")
     with log.open("wb") as out:
