@@ -1,7 +1,7 @@
 """How many threads torch uses on a CPU, while other programs use the same cores.
 
 Threads that share one operation wait for each other at its end, and they wait by spinning. On a quiet machine this is
-the fastest way. Beside one busy program it is the slowest: a thread whose core was taken keeps the others spinning,
+the fastest way. Next to one busy program it is the slowest: a thread whose core was taken keeps the others spinning,
 once per operation, and a decoding step has a hundred small ones. So the sampler leaves to others the cores they use:
 
     with yielding() as look:

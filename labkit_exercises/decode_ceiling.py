@@ -52,7 +52,7 @@ EXERCISE = Exercise(
     spec=(
         "A decoding step gives each of `rows` rows one token. It reads every weight ONCE (`parameters` weights of 2 "
         "bytes) and every row's cache (`context` tokens of `cache_bytes` bytes each), at `bandwidth` bytes per second. "
-        "It computes 2 operations for each weight and row, at `rate` operations a second. Reading and computing "
+        "It computes 2 operations for each weight and row, at `rate` operations per second. Reading and computing "
         "overlap: the step takes as long as the slower of them. Return the tokens per second (float), all rows "
         "together.\n\n"
         "(Attention's own operations are left out here.)"
@@ -103,7 +103,7 @@ EXERCISE = Exercise(
         Misconception(
             "one-operation",
             _variant(flops=1.0),
-            "A weight costs two operations a token: one multiplication and one addition.",
+            "A weight costs two operations per token: one multiplication and one addition.",
         ),
         Misconception(
             "one-byte",

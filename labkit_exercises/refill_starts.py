@@ -82,7 +82,7 @@ EXERCISE = Exercise(
     literal=(
         Case(([3, 1, 2], 2), "the second ends after one step, and the third takes its place"),
         Case(([2, 2], 4), "more slots than sequences"),
-        Case(([4, 1, 1, 1], 2), "three short ones beside a long one"),
+        Case(([4, 1, 1, 1], 2), "three short ones next to a long one"),
         Case(([1, 2, 5, 1, 1], 2), "the queue's order is kept"),
         Case(([5, 5, 1, 1, 9], 3), "a late long one"),
         Case(([3, 2, 1], 1), "one slot: one after another"),

@@ -17,7 +17,7 @@ def reinforce_estimate(
     logits: Float[Tensor, " vocabulary"], samples: Int[Tensor, " n"], rewards: Float[Tensor, " n"]
 ) -> Float[Tensor, " vocabulary"]:
     chosen = torch.nn.functional.one_hot(samples, len(logits)).to(logits.dtype)
-    scores = chosen - logits.softmax(-1)  # the gradient of log p(sample), one row a sample
+    scores = chosen - logits.softmax(-1)  # the gradient of log p(sample), one row per sample
     return (rewards[:, None] * scores).mean(0)
 
 
@@ -118,7 +118,7 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "`torch.nn.functional.one_hot(samples, len(logits))` has a row a sample with a 1 at its token.",
+        "`torch.nn.functional.one_hot(samples, len(logits))` has a row per sample with a 1 at its token.",
         "Subtract the row `logits.softmax(-1)` from each: these are the directions, [n, vocabulary].",
         "`(rewards[:, None] * directions).mean(0)`.",
     ),

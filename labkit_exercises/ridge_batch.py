@@ -87,7 +87,7 @@ EXERCISE = Exercise(
             lambda parameters, row_bytes, bandwidth, rate: _or_infinite(
                 2 * parameters / bandwidth, parameters / rate - row_bytes / bandwidth
             ),
-            "A weight costs two operations a row: one multiplication and one addition.",
+            "A weight costs two operations per row: one multiplication and one addition.",
         ),
         Misconception(
             "upside-down",

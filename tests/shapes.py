@@ -33,5 +33,5 @@ def check_shapes(function: Callable) -> Callable:
     if all(hint is Any for hint in hints.values()):
         return function
     function.__annotations__ = hints
-    # An int where a float is announced is right in Python (PEP 484), beside a shape too.
+    # An int where a float is announced is right in Python (PEP 484), next to a shape too.
     return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)

@@ -414,7 +414,7 @@ def test_beside_busy_neighbours_all_sides_are_measured_and_the_neighbours_end():
     assert {child.pid for child in psutil.Process().children()} == before
     assert [row["side"] for row in rows] == ["labkit", "labkit (yields no core)"]
     assert rows[0]["tokens"] == rows[1]["tokens"], "the same samples"
-    assert all(row["neighbours"] == 1 and "beside 1 busy process" in row["notes"] for row in rows)
+    assert all(row["neighbours"] == 1 and "next to 1 busy process" in row["notes"] for row in rows)
     with pytest.raises(UserError, match="neighbours must be 0 or more"):
         run_bench("rollout", [], "micro", **SMALL, neighbours=-1)
 

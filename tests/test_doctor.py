@@ -67,7 +67,7 @@ def test_a_whole_installation_is_ok(with_random_tiny: Path):
         "name",
         "status",
         "found",
-        "mend",
+        "fix",
     }
 
 
@@ -75,7 +75,7 @@ def test_the_lab_as_it_is_here_is_ok(tiny: "Policy"):
     assert examine().ok
 
 
-def test_what_is_needed_and_missing_has_a_mend_and_status_1(
+def test_what_is_needed_and_missing_has_a_fix_and_status_1(
     without_tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(sys, "argv", ["labkit", "doctor", "--json"])
@@ -85,7 +85,7 @@ def test_what_is_needed_and_missing_has_a_mend_and_status_1(
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False and told["smoke"] is None
     (tiny_line,) = [finding for finding in told["findings"] if finding["name"] == "tiny"]
-    assert tiny_line["status"] == "missing" and "labkit pretrain tiny" in tiny_line["mend"]
+    assert tiny_line["status"] == "missing" and "labkit pretrain tiny" in tiny_line["fix"]
 
     monkeypatch.setattr(sys, "argv", ["labkit", "doctor"])
     with pytest.raises(SystemExit) as end:
@@ -115,7 +115,7 @@ def test_it_looks_at_every_package_that_is_declared():
 
 
 @pytest.mark.parametrize(
-    ("package", "installed", "status", "mend"),
+    ("package", "installed", "status", "fix"),
     [
         ("torch", None, "missing", 'pip install "torch<3,>=2.11"'),
         ("trl", None, "note", 'pip install "trl<2,>=1.16"'),
@@ -123,23 +123,23 @@ def test_it_looks_at_every_package_that_is_declared():
         ("torch", "2.13.0+cu128", "ok", None),
     ],
 )
-def test_packages(monkeypatch: pytest.MonkeyPatch, package: str, installed: str | None, status: str, mend: str | None):
+def test_packages(monkeypatch: pytest.MonkeyPatch, package: str, installed: str | None, status: str, fix: str | None):
     version = packages._version
     monkeypatch.setattr(packages, "_version", lambda name: installed if name == package else version(name))
     finding = named(packages.packages(), package)
-    assert (finding.status, finding.mend) == (status, mend)
+    assert (finding.status, finding.fix) == (status, fix)
 
 
 def test_traps():
     assert [finding.status for finding in traps(2, 2, CALM, PREFIX)] == ["ok"]
-    assert "OMP_NUM_THREADS=1" in named(traps(2, 2, CALM, PREFIX, load=1.9), "busy cores").mend
+    assert "OMP_NUM_THREADS=1" in named(traps(2, 2, CALM, PREFIX, load=1.9), "busy cores").fix
     assert [finding.status for finding in traps(2, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX, 5.0)] == ["warning"]
     assert [finding.status for finding in traps(2, 2, CALM, PREFIX, load=1.2)] == ["ok"]
-    assert named(traps(2, 8, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=2"
-    assert named(traps(4, 1, CALM, PREFIX), "threads").mend == "export OMP_NUM_THREADS=4"
-    assert named(traps(4, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX), "threads").mend == "unset OMP_NUM_THREADS"
+    assert named(traps(2, 8, CALM, PREFIX), "threads").fix == "export OMP_NUM_THREADS=2"
+    assert named(traps(4, 1, CALM, PREFIX), "threads").fix == "export OMP_NUM_THREADS=4"
+    assert named(traps(4, 1, CALM | {"OMP_NUM_THREADS": "1"}, PREFIX), "threads").fix == "unset OMP_NUM_THREADS"
     unset = traps(2, 2, {"PATH": CALM["PATH"]}, PREFIX)
-    assert named(unset, "tokenizers").mend == "export TOKENIZERS_PARALLELISM=false"
+    assert named(unset, "tokenizers").fix == "export TOKENIZERS_PARALLELISM=false"
 
 
 def test_a_command_and_a_kernel_of_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -150,10 +150,10 @@ def test_a_command_and_a_kernel_of_another_environment(tmp_path: Path, monkeypat
         (other / name).chmod(0o755)
     found = traps(2, 2, CALM | {"PATH": str(other)}, PREFIX)
     assert str(other / "labkit") in named(found, "command labkit").found
-    assert "-m jupyter" in (named(found, "command jupyter").mend or "")
+    assert "-m jupyter" in (named(found, "command jupyter").fix or "")
     monkeypatch.setattr(doctor, "_kernel", lambda: "/elsewhere/bin/python")
     kernel = named(traps(2, 2, CALM, PREFIX), "kernel")
-    assert kernel.status == "warning" and "ipykernel install" in (kernel.mend or "")
+    assert kernel.status == "warning" and "ipykernel install" in (kernel.fix or "")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_command_and_a_kernel_of_another_environment(tmp_path: Path, monkeypat
 def test_what_programs_are_kept_in_by(monkeypatch: pytest.MonkeyPatch, level: str, status: str, words: str):
     monkeypatch.setattr(doctor, "isolation", lambda: level)
     finding = doctor.sandboxing()
-    assert finding.status == status and words in finding.found and (finding.mend is None) == (status == "ok")
+    assert finding.status == status and words in finding.found and (finding.fix is None) == (status == "ok")
 
 
 def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch):

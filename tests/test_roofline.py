@@ -161,7 +161,7 @@ def test_the_roofline_has_its_roof_its_ridge_and_every_point():
     assert np.allclose(drawn["no cache"].get_xydata(), [series["no cache"]])
     assert drawn["decode"].get_marker() != drawn["no cache"].get_marker()
     texts = [text.get_text() for text in axis.texts]
-    assert any("ridge: 20 operations a byte" in text for text in texts) and {"1", "256"} <= set(texts)
+    assert any("ridge: 20 operations per byte" in text for text in texts) and {"1", "256"} <= set(texts)
     assert axis.get_xscale() == axis.get_yscale() == "log" and axis.get_title(loc="left") == "here"
     assert "byte" in axis.get_xlabel() and "second" in axis.get_ylabel()
 

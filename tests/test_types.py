@@ -27,7 +27,7 @@ KNOWN = {
 
 
 def room(file: Path) -> str:
-    """`labkit/plots/figures.py` -> plots; a module beside the rooms is one by itself."""
+    """`labkit/plots/figures.py` -> plots; a module next to the rooms is one by itself."""
     package, *rest = file.relative_to(ROOT).parts
     return rest[0].removesuffix(".py") if package == "labkit" else package
 

@@ -8,7 +8,7 @@ Pessimistic on purpose, so that a run fits into ten minutes even where the fast 
   cache at a quarter of the card's bandwidth, whichever is longer; every answer runs to its limit;
 - forward and backward run at a tenth of the card's dense bfloat16 rate (10 % MFU);
 - the optimiser reads and writes 28 bytes a parameter at a quarter of the bandwidth;
-- 2,000 answers a second are verified; loading and checkpoints take 20 s.
+- 2,000 answers per second are verified; loading and checkpoints take 20 s.
 """
 
 from dataclasses import dataclass
@@ -58,12 +58,12 @@ def seconds(recipe: Recipe) -> float:
     prompt = PROMPTS.get(recipe.task, PROMPT_TOKENS)
     if recipe.online:
         new, rows = recipe.sampling.max_new_tokens, recipe.sampling.prompts * recipe.sampling.samples
-        # A frozen reference reads the batch once more; a critic reads it and learns beside the policy.
+        # A frozen reference reads the batch once more; a critic reads it and learns next to the policy.
         passes = 3.0 * recipe.optimizer.updates + (
             1 if recipe.trainer != "distillation" and recipe.preset().kl_coef else 0
         )
         passes += 4 if recipe.trainer == "ppo" else 0
-        # The judge of PRIME reads and learns every answer, beside its own reference.
+        # The judge of PRIME reads and learns every answer, next to its own reference.
         passes += 4 if recipe.algorithm == "prime" else 0
         # A reward model reads every answer.
         passes += 1 if "assistant" in recipe.task else 0

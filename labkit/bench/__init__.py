@@ -1,12 +1,12 @@
-"""Benchmarks: how fast labkit samples, trains, and takes a whole step, beside its peers in the same process.
+"""Benchmarks: how fast labkit samples, trains, and takes a whole step, next to its peers in the same process.
 
 Every side gets the same weights, prompts, group size, length limit, dtype, temperature (1) and torch threads.
 Sides take turns (labkit, peer, labkit, peer, ...) after one warm-up turn each, so that a drift of the machine
 hits them all. A row's numbers are medians over its turns.
 
-- `rollout`: `sample` beside `generate` and `generate_batch` of transformers, at one batch size or a ladder of them.
-- `train`: `update` on a given batch beside a plain loop that trains the whole padded batch at once.
-- `step`: sample, verify, advantages and update beside a step of TRL's `GRPOTrainer`.
+- `rollout`: `sample` next to `generate` and `generate_batch` of transformers, at one batch size or a ladder of them.
+- `train`: `update` on a given batch next to a plain loop that trains the whole padded batch at once.
+- `step`: sample, verify, advantages and update next to a step of TRL's `GRPOTrainer`.
 """
 
 import copy
@@ -58,7 +58,7 @@ def run_bench(
     prompt_tokens: int = PROMPT_TOKENS,
     neighbours: int = 0,
 ) -> list[Row]:
-    """Measures labkit beside its peers; one row a side a batch size, labkit first.
+    """Measures labkit next to its peers; one row per side and batch size, labkit first.
 
     `against` names the peers (default: the first of `PEERS[what]`); an empty list measures labkit alone. A peer that
     cannot run here is left out, with a line on standard error. `batches` is a ladder of batch sizes in rows, each in
@@ -68,7 +68,7 @@ def run_bench(
     (default 200); "fixed", every prompt exactly `prompt_tokens` tokens (default 128) and every row run to
     `max_new_tokens` (default 256). `full_length` is the task's prompts with every row run to the limit: what then is
     left of a ratio is speed per decoding step; the rest of it came from finished rows that leave the batch.
-    `neighbours`: so many busy processes run beside all sides, as on a shared machine; `rollout` then has a side that
+    `neighbours`: so many busy processes run next to all sides, as on a shared machine; `rollout` then has a side that
     keeps all of its threads, too (see `labkit.threads`).
     `dtype` (for `rollout`): of the weights; default bfloat16 on CUDA, float32 elsewhere.
 
@@ -107,7 +107,7 @@ def run_bench(
         with busy_processes(neighbours):
             measured = measure(replace(work, prompts=prompts, samples=samples), peers)
         for row in measured if neighbours else ():
-            row["notes"] += f"; beside {neighbours} busy process{'es' if neighbours > 1 else ''}"
+            row["notes"] += f"; next to {neighbours} busy process{'es' if neighbours > 1 else ''}"
         rows += [{**row, "neighbours": neighbours} for row in measured]
         gc.collect()
         release_workspaces()  # the next batch, or the caller, gets the memory

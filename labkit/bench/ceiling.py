@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from labkit.bench.race import Work, clock
 from labkit.runs import processor
 
-# Dense bf16 matmul operations a second, from the makers' data sheets (where those count sparsity: half of it). The
+# Dense bf16 matmul operations per second, from the makers' data sheets (where those count sparsity: half of it). The
 # first name that is part of the device's own counts.
 NOMINAL_FLOPS = {
     "H100 PCIe": 756e12,

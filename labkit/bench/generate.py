@@ -110,7 +110,7 @@ def continuous_side(workload: Workload) -> Side:
 
 def cache_sizes(workload: Workload, batches: list[list[list[int]]]) -> dict[str, Any]:
     """Sizes of the paged cache. On a GPU transformers' own choice within half of the free memory (it would take nine
-    tenths, and the other sides run beside it); on a CPU, where all of the cache is masked at every step, just what the
+    tenths, and the other sides run next to it); on a CPU, where all of the cache is masked at every step, just what the
     rows need."""
     if workload.policy.device.type != "cpu":
         return {"max_memory_percent": 0.5}

@@ -32,7 +32,7 @@ class Workload:
     repeats: int
     seed: int
     label: str = "task"  # what the rows of the table say of it
-    neighbours: int = 0  # busy processes beside all sides
+    neighbours: int = 0  # busy processes next to all sides
 
     @property
     def rows(self) -> int:
@@ -153,7 +153,7 @@ def is_labkit(side: str) -> bool:
 def make_rows(
     what: str, trials: Trials, notes: dict[str, str], ceiling: Callable[[Work], float], **same: Any
 ) -> list[Row]:
-    """One row a side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds.
+    """One row per side: medians, and labkit's ratios. `ceiling(work)`: the least time for it, in seconds.
 
     `same` is added to every row as it is.
     """

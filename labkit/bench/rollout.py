@@ -1,4 +1,4 @@
-"""Rollouts: labkit's sampler beside its peers (`labkit.bench.generate`)."""
+"""Rollouts: labkit's sampler next to its peers (`labkit.bench.generate`)."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from labkit.threads import fixed
 
 
 def bench_rollout(workload: Workload, peers: list[str]) -> list[Row]:
-    """One row a side; see `run_bench`."""
+    """One row per side; see `run_bench`."""
     sides = [labkit_side(workload), *fixed_side(workload), *(PEER_SIDES[peer](workload) for peer in peers)]
     trials = race(sides, workload.repeats, workload.policy.device)
     decoding, _ = ceilings(workload.policy.model)
@@ -43,7 +43,7 @@ def labkit_side(workload: Workload) -> Side:
 
 
 def fixed_side(workload: Workload) -> list[Side]:
-    """Beside busy neighbours: labkit as it would be if it kept all of its threads (`labkit.threads`)."""
+    """Next to busy neighbours: labkit as it would be if it kept all of its threads (`labkit.threads`)."""
     if not workload.neighbours or torch.get_num_threads() == 1:
         return []
     yields = labkit_side(workload)

@@ -1,6 +1,6 @@
 """What a pass through a model computes and moves, what a device's roofline makes of it, and what fits in its memory.
 
-The roofline (Williams, Waterman and Patterson, 2009): work of intensity I operations a byte runs at most at
+The roofline (Williams, Waterman and Patterson, 2009): work of intensity I operations per byte runs at most at
 min(matmul rate, I x bandwidth); the two meet at the ridge.
 """
 
@@ -82,7 +82,7 @@ def pass_work(costs: ModelCosts, rows: int, new: int, columns: int) -> tuple[flo
 
 
 def attainable(intensity: float, rates: DeviceRates) -> float:
-    """The roof: operations a second that work of this intensity (operations a byte) can reach.
+    """The roof: operations per second that work of this intensity (operations per byte) can reach.
 
     >>> attainable(10, DeviceRates(bytes_per_second=5, flops_per_second=100))
     50
@@ -93,8 +93,8 @@ def attainable(intensity: float, rates: DeviceRates) -> float:
 def ridge(rates: DeviceRates) -> float:
     """The intensity from which on arithmetic, and not memory, is the limit.
 
-    >>> f"{ridge(H100):.0f} operations a byte"
-    '295 operations a byte'
+    >>> f"{ridge(H100):.0f} operations per byte"
+    '295 operations per byte'
     """
     return rates.flops_per_second / rates.bytes_per_second
 

@@ -1,4 +1,4 @@
-"""A whole GRPO step: labkit beside TRL's `GRPOTrainer`.
+"""A whole GRPO step: labkit next to TRL's `GRPOTrainer`.
 
 Both sides train every row: groups whose samples all scored the same have no gradient, and labkit would leave
 them out (which is measured as a side of its own), but TRL computes them.
@@ -33,7 +33,7 @@ class Stepped:
 
 
 def bench_step(workload: Workload, peers: list[str]) -> list[Row]:
-    """One row a side, and one for labkit as it works by default; see `run_bench`."""
+    """One row per side, and one for labkit as it works by default; see `run_bench`."""
     sides = [
         labkit_side(workload, "labkit", train_zero_advantage=True),
         labkit_side(workload, "labkit (skips zero-advantage rows)", train_zero_advantage=False),

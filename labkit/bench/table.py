@@ -22,7 +22,7 @@ def format_table(rows: list[Row]) -> str:
 
 
 def _notes(rows: list[Row]) -> list[str]:
-    """A line a side; in a ladder, the notes of the last batch stand for all."""
+    """A line per side; in a ladder, the notes of the last batch stand for all."""
     last = {row["side"]: row["notes"] for row in rows}
     return [f"{side}: {notes}" for side, notes in last.items() if notes]
 
@@ -38,8 +38,8 @@ def _breakdowns(rows: list[Row]) -> list[str]:
             found.append(f"{who}: {shares}")
         if "mfu" in row:
             nominal = row["mfu"]["nominal"]
-            beside = "" if nominal is None else f", {nominal:.1%} of the maker's"
-            found.append(f"{who}: MFU {row['mfu']['measured']:.1%} of the measured matmul rate{beside}")
+            share = "" if nominal is None else f", {nominal:.1%} of the maker's"
+            found.append(f"{who}: MFU {row['mfu']['measured']:.1%} of the measured matmul rate{share}")
     return found
 
 

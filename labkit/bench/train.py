@@ -1,4 +1,4 @@
-"""Training: labkit's `update` beside a plain loop, on the same batch of rollouts."""
+"""Training: labkit's `update` next to a plain loop, on the same batch of rollouts."""
 
 import copy
 from dataclasses import replace
@@ -26,7 +26,7 @@ STANDSTILL = 1e-9  # a learning rate at which all turns and all sides keep the s
 
 
 def bench_train(workload: Workload, peers: list[str]) -> list[Row]:
-    """One row a side; see `run_bench`."""
+    """One row per side; see `run_bench`."""
     policy = workload.policy
     prompts = [problem.prompt for problem in workload.problems(0)]
     rollouts = sample(policy, prompts, n=workload.samples, max_new_tokens=workload.max_new_tokens, seed=workload.seed)

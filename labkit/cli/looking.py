@@ -131,8 +131,8 @@ def _show(diagnosis: "Diagnosis") -> None:
             out.print(Text(f"\n{section}", style="bold"))
         line = Text("  ").append(f"{finding.status:8}", style=STYLES[finding.status])
         out.print(line.append(f" {finding.name:{width}}  {finding.found}"))
-        if finding.mend is not None and finding.status != "ok":
-            out.print(Text(f"{'':{width + 13}}fix: {finding.mend}", style="cyan"))
+        if finding.fix is not None and finding.status != "ok":
+            out.print(Text(f"{'':{width + 13}}fix: {finding.fix}", style="cyan"))
     counts = {kind: sum(f.status == kind for f in diagnosis.findings) for kind in ("missing", "warning")}
     verdict = "Everything that the lab needs is here." if diagnosis.ok else f"{counts['missing']} missing: see above."
     warned = f" Warnings: {counts['warning']}." if counts["warning"] else ""

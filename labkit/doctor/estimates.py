@@ -8,7 +8,7 @@ On a CPU the heap adds gaps between the tensors, which change from run to run: a
 out: Python and the libraries themselves.
 
 Time: steps of sampling and a backward pass are measured and scaled up; "at most", as if every answer were of the
-longest length allowed. Of a trainer that learns from rows a step on some of its rows is taken.
+longest length allowed. Of a trainer that learns from rows, one step on some of its rows is taken.
 """
 
 import weakref
@@ -40,7 +40,7 @@ from labkit.training.rows.data import GIVEN, TRACES
 from labkit.training.rows.learner import prepare_rows, row_trainer
 
 WIDTHS = (32, 64, 96)  # tokens of the rows on which activations are measured
-RESERVE = 16 * 2**20  # what matrix libraries hold beside tensors
+RESERVE = 16 * 2**20  # what matrix libraries hold besides tensors
 # Idle between tensors in the heap, as a share of what is estimated for them. Measured on two models, ten runs of each:
 # 9 to 31 % with the reserve.
 GAPS = {"cpu": 0.15}
@@ -215,7 +215,7 @@ def _held_by_sampler(model: nn.Module, recipe: Recipe, longest: int) -> tuple[in
 
 
 def _copies(recipe: Recipe, weights: int, trained: int) -> dict[str, int]:
-    """Other models that lie beside the policy: a reference, a judge, a critic, older policies."""
+    """Other models that lie next to the policy: a reference, a judge, a critic, older policies."""
     copies = 0
     if recipe.trainer in RL:
         copies += helper_bytes(recipe, Sizes(weights, trained))

@@ -1,6 +1,6 @@
 """Is everything at hand? Versions, device, machine, models, optional packages, known traps, a smoke test.
 
-Each finding says what is there; for what is missing, its `mend` says how to fix that: a command to type.
+Each finding says what is there; for what is missing, its `fix` says how to fix that: a command to type.
 """
 
 import os
@@ -75,8 +75,8 @@ def devices() -> list[Finding]:
         return found
     if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
         told = f"an NVIDIA driver is there, but torch {torch.__version__} sees no GPU"
-        mend = "install the build of torch for your driver's CUDA version (`nvidia-smi` shows it)"
-        return [Finding("device", "cuda", "warning", told, mend)]
+        fix = "install the build of torch for your driver's CUDA version (`nvidia-smi` shows it)"
+        return [Finding("device", "cuda", "warning", told, fix)]
     return [Finding("device", "cpu", "ok", f"{processor()} (no GPU is needed for the notebooks)")]
 
 
@@ -87,13 +87,13 @@ def machine(cores: int, threads: int) -> list[Finding]:
     if memory is not None:
         total, free = memory
         enough = free >= 2
-        mend = None if enough else "close other programs, or end other kernels (Jupyter: Kernel, Shut Down All Kernels)"
+        fix = None if enough else "close other programs, or end other kernels (Jupyter: Kernel, Shut Down All Kernels)"
         told = f"{free:.1f} of {total:.1f} GiB free"
-        found.append(Finding("machine", "memory", "ok" if enough else "warning", told, mend))
+        found.append(Finding("machine", "memory", "ok" if enough else "warning", told, fix))
     free_disk = shutil.disk_usage(".").free / GIB
-    mend = None if free_disk >= 1 else "free some: a run of the tiny model takes about 50 MB (checkpoints: 10 MB each)"
+    fix = None if free_disk >= 1 else "free some: a run of the tiny model takes about 50 MB (checkpoints: 10 MB each)"
     status: Status = "ok" if free_disk >= 1 else "warning"
-    found.append(Finding("machine", "disk", status, f"{free_disk:.1f} GiB free here", mend))
+    found.append(Finding("machine", "disk", status, f"{free_disk:.1f} GiB free here", fix))
     if not os.access(".", os.W_OK):
         told = "this folder is read-only, and runs are written to runs/ in it"
         found.append(Finding("machine", "folder", "warning", told, "cd to another one, or use `--out DIR`"))
@@ -133,10 +133,10 @@ def models_and_data() -> list[Finding]:
     """Models and recorded runs that work without a network, recipes and tasks that load."""
     found = []
     for model in models_at_hand():
-        mend = model["mend"]
+        fix = model["fix"]
         needed: Status = "missing" if model["name"] == "tiny" else "note"
         status = "ok" if model["at_hand"] else needed
-        found.append(Finding("models and data", model["name"], status, model["where"] or "not at hand", mend))
+        found.append(Finding("models and data", model["name"], status, model["where"] or "not at hand", fix))
     try:
         recipes = list_recipes()
         here = [row["name"] for row in availability() if row["name"] in TASKS and row["at_hand"]]
@@ -168,16 +168,16 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
             f"{load:.1f} processes were busy on {cores} cores in the last minute: torch's threads slow each other down "
             "in training steps (sampling leaves cores to others by itself)"
         )
-        mend = "if that was not your own run, stop it; where others stay busy: export OMP_NUM_THREADS=1"
-        found.append(Finding("traps", "busy cores", "warning", told, mend))
+        fix = "if that was not your own run, stop it; where others stay busy: export OMP_NUM_THREADS=1"
+        found.append(Finding("traps", "busy cores", "warning", told, fix))
     if threads > cores:
         told = f"torch uses {threads} threads on {cores} usable cores: they wait for each other"
         found.append(Finding("traps", "threads", "warning", told, f"export OMP_NUM_THREADS={cores}"))
     elif threads == 1 and cores > 1:
         told = f"torch uses 1 of {cores} cores"
         set_here = "OMP_NUM_THREADS" in environment
-        mend = "unset OMP_NUM_THREADS" if set_here else f"export OMP_NUM_THREADS={cores}"
-        found.append(Finding("traps", "threads", "warning", told, mend))
+        fix = "unset OMP_NUM_THREADS" if set_here else f"export OMP_NUM_THREADS={cores}"
+        found.append(Finding("traps", "threads", "warning", told, fix))
     if environment.get("TOKENIZERS_PARALLELISM", "").lower() not in ("false", "0", "off", "no", "f", "n"):
         told = "TOKENIZERS_PARALLELISM is not false: a process that forks after tokenizing may warn or hang"
         found.append(Finding("traps", "tokenizers", "warning", told, "export TOKENIZERS_PARALLELISM=false"))
@@ -185,13 +185,13 @@ def traps(cores: int, threads: int, environment: Mapping[str, str], prefix: Path
         command = shutil.which(name, path=environment.get("PATH"))
         if command is not None and not Path(command).absolute().is_relative_to(prefix):
             told = f"the command {name} is {command}, of another environment than this Python ({prefix})"
-            mend = f"activate one environment, or call it as `{sys.executable} -m {name}`"
-            found.append(Finding("traps", f"command {name}", "warning", told, mend))
+            fix = f"activate one environment, or call it as `{sys.executable} -m {name}`"
+            found.append(Finding("traps", f"command {name}", "warning", told, fix))
     kernel = _kernel()
     if kernel is not None and not Path(kernel).absolute().is_relative_to(prefix):
         told = f"notebooks run on {kernel}, of another environment than this Python ({prefix})"
-        mend = f"{sys.executable} -m ipykernel install --sys-prefix --name python3"
-        found.append(Finding("traps", "kernel", "warning", told, mend))
+        fix = f"{sys.executable} -m ipykernel install --sys-prefix --name python3"
+        found.append(Finding("traps", "kernel", "warning", told, fix))
     return found or [Finding("traps", "known traps", "ok", "none sprung")]
 
 

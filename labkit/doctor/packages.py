@@ -34,7 +34,7 @@ class Finding:
     name: str
     status: Status
     found: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def versions() -> dict[str, str]:
@@ -88,12 +88,12 @@ def _package(text: str) -> list[Finding]:
         return []
     name, installed = requirement.name, _version(requirement.name)
     purpose = "" if needed else f" ({PURPOSES[name]})"
-    mend = f'pip install "{name}{requirement.specifier}"'
+    fix = f'pip install "{name}{requirement.specifier}"'
     if installed is None:
-        return [Finding("packages", name, "missing" if needed else "note", f"not installed{purpose}", mend)]
+        return [Finding("packages", name, "missing" if needed else "note", f"not installed{purpose}", fix)]
     if not requirement.specifier.contains(installed, prereleases=True):
         told = f"{installed}, but labkit is made for {requirement.specifier}{purpose}"
-        return [Finding("packages", name, "warning", told, mend)]
+        return [Finding("packages", name, "warning", told, fix)]
     return [Finding("packages", name, "ok", f"{installed}{purpose}")]
 
 

@@ -37,7 +37,7 @@ def majority_curve(
     draws: int = 200,
     seed: int = 0,
 ) -> list[Point]:
-    """Accuracy of the majority of k samples, for each k, beside what they cost.
+    """Accuracy of the majority of k samples, for each k, next to what they cost.
 
     `votes`: a number for each different answer to a problem, negative for no vote. For each k the mean over `draws`
     random choices of k of the N samples, in random order; ties go to the answer that comes first, no vote at all is

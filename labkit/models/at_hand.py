@@ -25,21 +25,21 @@ _FIX = {"tiny": "reinstall labkit, or make it anew: labkit pretrain tiny --out d
 def models_at_hand() -> list[dict[str, Any]]:
     """The named models and the causal language models in the hub's cache, as plain data.
 
-    Each is a dictionary: `name`, `description`, `at_hand`, `where` and `mend`. If a model is not at hand, `where` is
-    None and `mend` says how to get it; otherwise `mend` is None.
+    Each is a dictionary: `name`, `description`, `at_hand`, `where` and `fix`. If a model is not at hand, `where` is
+    None and `fix` says how to get it; otherwise `fix` is None.
     """
     cached, found = cached_models(), []
     for name, description in MODELS.items():
         cached.pop(name, None)
         if name == smollm2.NAME:
-            where, mend = smollm2.where(), smollm2.how_to_get()
+            where, fix = smollm2.where(), smollm2.how_to_get()
         else:
-            where, mend = _shipped_folder(name), _FIX.get(name, "reinstall labkit")
-        found.append((name, description, where, None if where else mend))
+            where, fix = _shipped_folder(name), _FIX.get(name, "reinstall labkit")
+        found.append((name, description, where, None if where else fix))
     found += [(name, "in the hub's cache", where, None) for name, where in cached.items()]
     return [
-        {"name": name, "description": description, "at_hand": where is not None, "where": where, "mend": mend}
-        for name, description, where, mend in found
+        {"name": name, "description": description, "at_hand": where is not None, "where": where, "fix": fix}
+        for name, description, where, fix in found
     ]
 
 

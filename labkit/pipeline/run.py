@@ -107,7 +107,7 @@ def run_pipeline(
     if resume is not None:
         if recipe is not None or out is not None or overrides or (model is not None and base is None):
             raise UserError(
-                "resume goes on with a pipeline as it was begun: give no recipe, out or overrides beside it"
+                "resume goes on with a pipeline as it was begun: give no recipe, out or overrides next to it"
             )
         run = open_pipeline(resume)
         pipeline = run.pipeline

@@ -49,7 +49,7 @@ def roofline(
         axis.axvspan(low, corner, color="#999999", alpha=0.12, linewidth=0)
         axis.axvline(corner, color="#555555", linestyle=":", linewidth=1)
         axis.annotate(
-            f"ridge: {corner:.3g} operations a byte\n← memory is the limit   arithmetic is →",
+            f"ridge: {corner:.3g} operations per byte\n← memory is the limit   arithmetic is →",
             (corner, flops_per_second),
             textcoords="offset points",
             xytext=(0, 6),
@@ -58,7 +58,7 @@ def roofline(
         )
         for number, (name, values) in enumerate(points.items()):
             _draw_series(axis, number, name, values, (notes or {}).get(name, ()))
-        axis.set(xlim=(low, high), xlabel="intensity: operations for each byte moved", ylabel="operations a second")
+        axis.set(xlim=(low, high), xlabel="intensity: operations for each byte moved", ylabel="operations per second")
         axis.set_ylim(every[:, 1].min() / 3, flops_per_second * 4)
         axis.set_title(title, pad=14)
         figure.legend(loc="outside lower left", ncols=3)
@@ -68,7 +68,7 @@ def roofline(
 def _points(name: str, value: Any) -> np.ndarray:
     array = np.atleast_2d(np.array(value, dtype=float))
     if array.shape[-1] != 2 or not len(array) or not (np.isfinite(array).all() and (array > 0).all()):
-        raise UserError(f"{name}: a point is two positive numbers, operations a byte and operations a second")
+        raise UserError(f"{name}: a point is two positive numbers, operations per byte and operations per second")
     return array
 
 

@@ -110,7 +110,7 @@ class Stage(Settings):
     harvest: Harvest | None = None
     settings: dict[str, Any] = Field(default={}, description="changes to the recipe: steps, lr, sampling.prompts, ...")
     alone: Switch = Field(
-        default=False, description="no part of the pipeline, but a row beside it: what one method alone gets"
+        default=False, description="no part of the pipeline, but a row next to it: what one method alone gets"
     )
 
     @field_validator("method")

@@ -60,7 +60,7 @@ class OptimizerSettings(Settings):
     weight_decay: Annotated[Real, Field(ge=0, le=100)] = 0.0
     max_grad_norm: Annotated[Real, Field(gt=0, le=1e9)] = 1.0
     updates: Group = Field(default=1, description="passes over each batch; from the second on the ratio is clipped")
-    minibatches: Group = Field(default=1, description="optimiser steps a pass")
+    minibatches: Group = Field(default=1, description="optimiser steps per pass")
     microbatch_tokens: Annotated[Integer, Field(ge=1, le=10**9)] | None = Field(
         default=None, description="tokens (with padding) of one pass; default: 2048 on a CPU, 16384 on a GPU"
     )
@@ -145,7 +145,7 @@ class ProcessRewardSettings(Settings):
         default=2e-4, description="its peak learning rate; warm-up and schedule are the optimiser's"
     )
     updates: Group = Field(default=1, description="passes over each batch")
-    minibatches: Group = Field(default=1, description="optimiser steps a pass")
+    minibatches: Group = Field(default=1, description="optimiser steps per pass")
     accuracy: tuple[Share, Share] = Field(
         default=(0.0, 1.0),
         description="learns from prompts with this share of right answers, least and most (PRIME: 0.2, 0.8)",

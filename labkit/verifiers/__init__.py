@@ -20,10 +20,10 @@ py3langid for languages):
 
 `canonical` says when two answers are the same vote (maj@k).
 `labkit.verifiers.combine` puts verifiers together, `labkit.verifiers.adapters` gives them to other systems.
-Beside them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
+Next to them `leaky_countdown` and other leaky twins, with one hole each, for teaching (`labkit.verifiers.leaky`), and
 `coin` and `first_try`, which a control experiment pays by (`labkit.verifiers.controls`).
 
-Public functions beside them: `extract_answer` (the answer's text), `extract_number` (the number itself), `find_claims`
+Public functions next to them: `extract_answer` (the answer's text), `extract_number` (the number itself), `find_claims`
 (every final answer), `visible_text` (a reply without its thoughts), `opened` (a verifier for prompts that end in
 `<think>`), `run_verifier` and `run_for_prompts` (batches), `safe_score`. What each verifier reads and what it refuses,
 with examples: `POLICY.md` in this folder.

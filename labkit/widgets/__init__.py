@@ -1,4 +1,4 @@
-"""What a notebook can do with a run beside drawing it: watch it live, stop it, read its rollouts, see a model write.
+"""What a notebook can do with a run besides drawing it: watch it live, stop it, read its rollouts, see a model write.
 
 Where there is no notebook (a terminal, a script) the same calls work and give plain text, or nothing.
 """

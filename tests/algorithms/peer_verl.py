@@ -104,7 +104,7 @@ def remax(x: Inputs) -> Tensor:
 
 
 def gae(x: Inputs, gamma: float, lam: float, kl_coef: float) -> Tensor:
-    """`compute_gae_advantage_return`: whitened advantages, and the returns beside them [rows, 2 time]."""
+    """`compute_gae_advantage_return`: whitened advantages, and the returns next to them [rows, 2 time]."""
     mask = x["mask"].double()
     advantages, returns = _core().compute_gae_advantage_return(
         _token_scores(x, kl_coef), x["old_values"] * mask, mask, gamma, lam

@@ -1,4 +1,4 @@
-"""Divergences between student and teacher: by hand, by summing over every answer, and beside TRL's."""
+"""Divergences between student and teacher: by hand, by summing over every answer, and next to TRL's."""
 
 import importlib.util
 import math

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from labkit.verifiers import extract_answer
-from labkit_exercises.mended_verifier import read_plain
+from labkit_exercises.fixed_verifier import read_plain
 
 
 def countdown_verifier(expression: str, numbers: list[int], target: int) -> bool:
@@ -211,7 +211,7 @@ def break_verifier(numbers: list[int], target: int) -> str:
     return f"<answer>{target} = {numbers[0]} over nothing</answer>"
 
 
-def mended_verifier(answer: str, numbers: list[int], target: int) -> bool:
+def fixed_verifier(answer: str, numbers: list[int], target: int) -> bool:
     """Signs made plain, a minus in front turned into a subtraction, then the narrow reader."""
     text = answer.translate(str.maketrans("×÷−", "*/-")).strip()
     sides = text.split("=")
@@ -443,7 +443,7 @@ ALTERNATIVES: dict[str, Callable[..., Any]] = {
     "boxed-answers": boxed_answers,
     "same-number": same_number,
     "break-verifier": break_verifier,
-    "mended-verifier": mended_verifier,
+    "fixed-verifier": fixed_verifier,
     "best-of-n-kl": best_of_n_kl,
     "expected-best-of-n": expected_best_of_n,
     "tilted-policy": tilted_policy,

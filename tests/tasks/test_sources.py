@@ -276,7 +276,7 @@ def test_reasoning_gym_judged_by_the_last_number():
     one_line(lambda: load_task("reasoning_gym:spell_backward", scorer="number"), "are no numbers")
 
 
-def test_reasoning_gym_that_is_not_installed_is_told_with_the_mend(monkeypatch):
+def test_reasoning_gym_that_is_not_installed_is_told_with_the_fix(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym.factory", None)
     one_line(lambda: load_task("reasoning_gym:chain_sum"), "pip install reasoning-gym")
 

@@ -1,4 +1,4 @@
-"""Trains in a process of its own and prints how far its memory rose, in bytes, beside the estimate.
+"""Trains in a process of its own and prints how far its memory rose, in bytes, next to the estimate.
 
 Arguments: a model (a name or a folder), then settings as JSON.
 """

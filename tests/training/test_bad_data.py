@@ -86,9 +86,9 @@ def test_a_reward_model_that_returns_nan_ends_the_run_and_loses_nothing(tmp_path
     broken = open_run(tmp_path / "run")
     assert len(broken.metrics) == 3 and list(broken.checkpoints()) == [3]
     kept = numbers(broken)
-    mended = train(resume=tmp_path / "run", task=fours(), progress=False)
-    assert mended.result["status"] == "finished" and len(mended.metrics) == 5
-    assert numbers(mended)[:3] == kept
+    fixed = train(resume=tmp_path / "run", task=fours(), progress=False)
+    assert fixed.result["status"] == "finished" and len(fixed.metrics) == 5
+    assert numbers(fixed)[:3] == kept
 
 
 def test_a_prompt_that_turns_up_too_long_ends_the_run_and_loses_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""What a judge pays a step, beside what the step changed."""
+"""What a judge pays a step, next to what the step changed."""
 
 import pytest
 import torch

@@ -165,7 +165,7 @@ def test_every_stage_is_a_run_and_a_row(tmp_path: Path, whole: PipelineRun, luck
     same = table.change("base", "base")
     assert same["mean"] == 0.0 and not same["resolved"]
     assert run.policy("sft", device="cpu").name == "r1-pipeline-tiny/sft"
-    assert "gold_mean" in run.stages["final-rl"].metrics[0], "paid by a reward model, gold beside it"
+    assert "gold_mean" in run.stages["final-rl"].metrics[0], "paid by a reward model, gold next to it"
     with pytest.raises(UserError, match="already holds a pipeline"):
         mini_pipeline(run.path)
     again = mini_pipeline(tmp_path / "again", seed=1)

@@ -56,7 +56,7 @@ def test_overrides_reach_nested_keys():
         ({"samples": 3.5}, "samples"),
     ],
 )
-def test_mistakes_get_one_line_that_names_the_mend(overrides, words):
+def test_mistakes_get_one_line_that_names_the_fix(overrides, words):
     with pytest.raises(UserError, match=words) as caught:
         load_recipe("r1-zero-tiny", **overrides)
     assert "\n" not in str(caught.value)

@@ -25,7 +25,7 @@ SAMPLES = {"prompts": 2, "samples": 2, "max_new_tokens": 6}
 
 @pytest.fixture(scope="module")
 def budget() -> ModuleType:
-    """The calculation that lies beside the list of GPU runs."""
+    """The calculation that lies next to the list of GPU runs."""
     file = Path(__file__).parents[2] / "data" / "gpu" / "budget.py"
     spec = importlib.util.spec_from_file_location("budget", file)
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""Pairs of answers for the tests of `math`: equal ones and, beside the known mistakes of graders, different ones."""
+"""Pairs of answers for the tests of `math`: equal ones and, next to the known mistakes of graders, different ones."""
 
 EQUAL = {
     "numbers": [

@@ -1,4 +1,4 @@
-"""HumanEval's form in the verifier `code`: a check sees of a program elsewhere what it would see beside it."""
+"""HumanEval's form in the verifier `code`: a check sees of a program elsewhere what it would see next to it."""
 
 import json
 import os

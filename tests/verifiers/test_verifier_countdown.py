@@ -180,7 +180,7 @@ def test_every_text_gets_a_sound_score_and_always_the_same(text: str) -> None:
         assert score == verify(completion, PUZZLE)
 
 
-# Trees beside which the verifier is held: written out for it, evaluated here without parsing.
+# Trees next to which the verifier is held: written out for it, evaluated here without parsing.
 LEAVES = st.integers(0, 30)
 TREES = st.recursive(
     LEAVES,

@@ -75,7 +75,7 @@ def raising(error: BaseException):
     [
         (ValueError("bad\nline"), "verifier raised ValueError: bad line"),
         (KeyError("x"), "verifier raised KeyError: 'x'"),
-        (UserError("mend it"), "verifier raised UserError: mend it"),
+        (UserError("fix it"), "verifier raised UserError: fix it"),
         (RecursionError(), "verifier raised RecursionError"),
         (MemoryError(), "verifier raised MemoryError"),
         (Awkward(), "verifier raised Awkward"),
@@ -140,12 +140,12 @@ def test_any_other_result_is_worth_nothing_and_counted(result: object, words: st
     assert words in score.reason
 
 
-def test_a_sound_score_passes_unchanged_and_its_odd_fields_are_mended() -> None:
+def test_a_sound_score_passes_unchanged_and_its_odd_fields_are_fixed() -> None:
     sound = Score(0.5, "half", "4", {"value": 0.5})
     assert safe_score(lambda completion, reference: sound, "4", 4) == sound
     odd = Score(True, 7, 4, {"ok": np.float32(1.0), "nan": math.nan, "text": "x"})
-    mended = safe_score(lambda completion, reference: odd, "4", 4)
-    assert mended == Score(1.0, "7; parts that are not finite numbers: nan, text", "4", {"ok": 1.0, **ALWAYS})
+    fixed = safe_score(lambda completion, reference: odd, "4", 4)
+    assert fixed == Score(1.0, "7; parts that are not finite numbers: nan, text", "4", {"ok": 1.0, **ALWAYS})
     assert safe_score(lambda completion, reference: Score(1.0, "r", None, None), "4", 4).parts == {}
 
 

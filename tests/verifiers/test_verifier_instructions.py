@@ -198,7 +198,7 @@ def test_all_or_the_fraction() -> None:
     )
 
 
-def test_language_without_its_package_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_language_without_its_package_is_told_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     language._identifier.cache_clear()
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(UserError, match="pip install py3langid"):

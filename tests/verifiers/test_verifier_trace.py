@@ -78,5 +78,5 @@ def test_total_and_picklable():
         assert 0.0 <= verify(text, PUZZLE).reward <= 1.0
         assert verify(f"<think>{text}", PUZZLE).reason.isprintable()
     for reference in (None, {}, {"numbers": []}, {"numbers": ["5"]}, 3):
-        with pytest.raises(UserError, match="beside its problem"):
+        with pytest.raises(UserError, match="next to its problem"):
             verify("<think>", reference)

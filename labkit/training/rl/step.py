@@ -4,7 +4,7 @@
         draw prompts                                    task.sample
         sample a group of completions for each          sample
         score every completion                          score
-        add what the algorithm needs beside rewards     helpers (`labkit.training.rl.helper`)
+        add what the algorithm needs besides rewards    helpers (`labkit.training.rl.helper`)
         turn rewards into advantages                    algorithm.token_advantages
         take optimiser steps on the policy loss         update (`labkit.training.rl.update`)
 

@@ -35,7 +35,7 @@ def verify(completion: str, reference: Any) -> Score:
     - `"reward"`: "all" (default), or "fraction": the share of instructions kept, as in Tulu 3.
 
     `parts`: 0 or 1 for each id (`id#2` where an id comes twice), `all` and `fraction`. An empty response keeps
-    nothing. A malformed reference raises `UserError`, since no completion can mend it.
+    nothing. A malformed reference raises `UserError`, since no completion can fix it.
 
     The whole response is judged, not an answer inside it: thinking is left out and the tags `<answer>` and
     `</answer>` are, what stands outside them is not. `extracted` is None, since there is no answer to vote on.

@@ -87,5 +87,5 @@ def _read_reference(reference: Any) -> Counter[int]:
     except (KeyError, TypeError, IndexError):
         given = []
     if not given or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in given):
-        raise UserError('a trace is judged beside its problem, {"numbers": [5, 6, 1], "target": 30}')
+        raise UserError('a trace is judged next to its problem, {"numbers": [5, 6, 1], "target": 30}')
     return Counter(given)

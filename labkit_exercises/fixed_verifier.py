@@ -48,7 +48,7 @@ def read_plain(text: str) -> tuple[Fraction, list[int]]:
         raise ValueError("not plain arithmetic") from None
 
 
-def mended_verifier(answer: str, numbers: list[int], target: int) -> bool:
+def fixed_verifier(answer: str, numbers: list[int], target: int) -> bool:
     from labkit.verifiers.arithmetic import ExpressionError, evaluate_expression
 
     expression, equals, right = answer.partition("=")
@@ -67,7 +67,7 @@ Read = Callable[[str], tuple[Fraction, list[int]]]
 def _denies(
     read: Read, signs: bool = True, equation: bool = True, as_sets: bool = False, believes: bool = False
 ) -> Callable[[str, list[int], int], bool]:
-    """Mends that deny what cannot be read, each with a fault that can be chosen."""
+    """Fixes that deny what cannot be read, each with a fault that can be chosen."""
 
     def verify(answer: str, numbers: list[int], target: int) -> bool:
         if signs:
@@ -112,8 +112,8 @@ def _random_answer(generator: random.Random) -> Case:
 
 
 EXERCISE = Exercise(
-    name="mended-verifier",
-    title="Mend the verifier",
+    name="fixed-verifier",
+    title="Fix the verifier",
     notebook="07_verifiers",
     spec=(
         "Return True for right answers to the puzzle `numbers -> target`, and for no others.\n\n"
@@ -124,10 +124,8 @@ EXERCISE = Exercise(
         "front (`-(2-5)*3`), and ` = 30` behind, which is right when it names the target.\n"
         "- `read` from above may be called; `labkit.verifiers.arithmetic.evaluate_expression` reads more."
     ),
-    stub=(
-        "def mended_verifier(answer: str, numbers: list[int], target: int) -> bool:\n    raise NotImplementedError\n"
-    ),
-    reference=mended_verifier,
+    stub=("def fixed_verifier(answer: str, numbers: list[int], target: int) -> bool:\n    raise NotImplementedError\n"),
+    reference=fixed_verifier,
     literal=(
         Case(("6*5*1", [5, 6, 1], 30), "right, and plain"),
         Case(("6+5+1", [5, 6, 1], 30), "it makes 12"),
